@@ -1,0 +1,145 @@
+//! A deploy that can be planned: everything a run needs to know from the user, with no impossible
+//! state and nothing optional that is not optional in life.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use crate::{
+    id::{Cluster, Key, ServiceName},
+    image::Tag,
+};
+
+/// What `ship.toml`, flags and environment variables mean together, for one environment and the
+/// selected services.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spec {
+    /// The folder of `ship.toml`; all paths below are already joined to it.
+    pub root: PathBuf,
+    pub environment: Environment,
+    /// Only the images that a selected service uses.
+    pub images: BTreeMap<Key, Image>,
+    pub services: BTreeMap<Key, Service>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Environment {
+    /// `None` when the file has no environments and none was named.
+    pub name: Option<String>,
+    pub place: Place,
+    /// From the flag, the environment or the table; else the SDK looks in the profile.
+    pub region: Option<String>,
+    pub profile: Option<String>,
+    /// The only account this environment may touch.
+    pub account: Option<String>,
+}
+
+/// Where the deploy goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    Aws,
+    /// The embedded stand-in on this machine.
+    Sandbox,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// The ECR repository's name, without a registry host: `jobs/api`.
+    pub repository: String,
+    pub missing_repository: MissingRepository,
+    pub context: PathBuf,
+    pub dockerfile: PathBuf,
+    pub target: Option<String>,
+    pub args: BTreeMap<String, String>,
+    /// `linux/arm64`; `None` builds for the engine's own platform.
+    pub platform: Option<String>,
+    /// Unique to this build; the pushed image keeps it.
+    pub tag: Tag,
+    pub builder: Builder,
+}
+
+/// What to do when the ECR repository is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MissingRepository {
+    Refuse,
+    Create,
+}
+
+/// Which builder the user wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Builder {
+    Auto,
+    /// The engine's own BuildKit.
+    Engine,
+    /// The engine's builder of before BuildKit.
+    Classic,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    pub image: Key,
+    /// The container that gets the image; `None`: the only essential one.
+    pub container: Option<String>,
+    pub cluster: Cluster,
+    pub service: ServiceName,
+    pub task_definition: TaskDefinitionSource,
+    pub rollout: Rollout,
+    /// How the sandbox makes this service when it is not there yet.
+    pub sandbox: SandboxService,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TaskDefinitionSource {
+    /// Clone what the service runs now.
+    Live,
+    /// A JSON file, as `aws ecs register-task-definition --cli-input-json` takes it.
+    File(PathBuf),
+}
+
+/// How long a rollout may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rollout {
+    /// Give up when nothing has moved for this long.
+    pub no_progress: Duration,
+    /// Give up after this long, whatever moves; draining has a budget of its own.
+    pub total: Duration,
+}
+
+impl Default for Rollout {
+    fn default() -> Self {
+        // A missing image reaches the third failed start, and with it the circuit breaker, after 8 to
+        // 12 minutes: a shorter total would end before ECS has spoken.
+        Self { no_progress: Duration::from_mins(5), total: Duration::from_mins(30) }
+    }
+}
+
+/// The service as the sandbox creates it; on AWS none of this is used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SandboxService {
+    pub desired_count: u32,
+    pub container_port: u16,
+    /// The port the balancer listens on; `None`: the sandbox picks a free one.
+    pub listener_port: Option<u16>,
+    pub health_check_path: String,
+    pub health_check_interval: Duration,
+    pub deregistration_delay: Duration,
+    pub stop_timeout: Duration,
+    pub cpu: String,
+    pub memory: String,
+    pub environment: BTreeMap<String, String>,
+}
+
+impl Default for SandboxService {
+    fn default() -> Self {
+        Self {
+            desired_count: 2,
+            container_port: 8080,
+            listener_port: None,
+            health_check_path: "/health".to_owned(),
+            health_check_interval: Duration::from_secs(5),
+            deregistration_delay: Duration::from_secs(10),
+            stop_timeout: Duration::from_secs(10),
+            cpu: "256".to_owned(),
+            memory: "512".to_owned(),
+            environment: BTreeMap::new(),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Registry credentials: the ECR token of this run.

@@ -1,0 +1,1 @@
+//! Commit, branch and dirty state of the work tree.

@@ -1,0 +1,1 @@
+//! All reads before planning: fills `plan::observed::Observed`.

@@ -1,0 +1,119 @@
+//! The world as read once before planning: plain data, possibly stale a moment later. No choice is
+//! made here; choices are made in `plan::make`.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use serde_json::Value;
+
+use crate::{
+    id::{Cluster, Key, TaskDefArn},
+    image::Digest,
+};
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Observed {
+    /// From `GetCallerIdentity`.
+    pub account: String,
+    pub region: String,
+    /// `111111111111.dkr.ecr.eu-west-1.amazonaws.com`, or the sandbox's loopback registry.
+    pub registry: String,
+    pub engine: EngineObserved,
+    /// By the key of the image in `ship.toml`.
+    pub repositories: BTreeMap<Key, RepositoryObserved>,
+    /// By the key of the service in `ship.toml`.
+    pub services: BTreeMap<Key, ServiceObserved>,
+    /// Which clusters exist, of those the spec names.
+    pub clusters: BTreeMap<Cluster, ClusterObserved>,
+    /// The parsed content of every task definition file the spec names.
+    pub task_definition_files: BTreeMap<PathBuf, Value>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineObserved {
+    /// `linux/amd64`.
+    pub platform: String,
+    /// Whether the engine has a BuildKit of its own.
+    pub buildkit: BuildKit,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BuildKit {
+    Present,
+    Absent,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClusterObserved {
+    Active,
+    Missing,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RepositoryObserved {
+    Missing,
+    Present {
+        /// `…/jobs/api` with its registry host.
+        uri: String,
+        immutable_tags: Mutability,
+        /// What the tag of this build points at already.
+        tagged: Option<Digest>,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mutability {
+    Mutable,
+    Immutable,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum ServiceObserved {
+    Missing,
+    /// `status` is `INACTIVE` or `DRAINING`: it is gone or going.
+    Inactive {
+        status: String,
+    },
+    Active(Box<ServiceActive>),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServiceActive {
+    pub arn: String,
+    pub desired_count: u32,
+    /// What the service is set to run.
+    pub task_definition: TaskDefArn,
+    /// The whole answer of `DescribeTaskDefinition`'s `taskDefinition`, untouched.
+    pub definition: Value,
+    /// Tags stand beside the definition and are lost unless sent again.
+    pub tags: Vec<(String, String)>,
+    pub deployments: Vec<DeploymentObserved>,
+    pub minimum_healthy_percent: u32,
+    pub maximum_percent: u32,
+    /// `ECS`, `CODE_DEPLOY`, `EXTERNAL`.
+    pub controller: String,
+    pub target_groups: Vec<TargetGroupObserved>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeploymentObserved {
+    /// `ecs-svc/123`.
+    pub id: String,
+    /// `PRIMARY`, `ACTIVE`.
+    pub status: String,
+    /// `IN_PROGRESS`, `COMPLETED`, `FAILED`; absent with other controllers.
+    pub rollout_state: Option<String>,
+    pub task_definition: TaskDefArn,
+    pub running: u32,
+    pub desired: u32,
+    /// Milliseconds since the Unix epoch.
+    pub created_ms: Option<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetGroupObserved {
+    pub arn: String,
+    pub container: String,
+    pub container_port: u32,
+    /// Seconds; AWS's default is 300.
+    pub deregistration_delay_s: u64,
+}

@@ -1,0 +1,120 @@
+//! What one look at a rollout saw. Any part may be missing, late or repeated: a call may have been
+//! throttled, refused for lack of permission, or answered from an older state.
+
+use crate::id::TaskDefArn;
+
+/// One look. `None` means "not asked or not answered", never "empty".
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct View {
+    pub service: Option<ServiceView>,
+    pub deployment: Option<ServiceDeploymentView>,
+    /// Tasks of the service, running and recently stopped.
+    pub tasks: Option<Vec<TaskView>>,
+    pub targets: Option<Vec<TargetView>>,
+}
+
+/// From `DescribeServices`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceView {
+    pub status: String,
+    pub desired: u32,
+    pub running: u32,
+    pub pending: u32,
+    pub deployments: Vec<DeploymentView>,
+    /// Newest first, at most 100, as ECS gives them.
+    pub events: Vec<EventView>,
+    /// `currentServiceDeployment`.
+    pub current_service_deployment: Option<String>,
+}
+
+/// One of `deployments[]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeploymentView {
+    pub id: String,
+    /// `PRIMARY`, `ACTIVE`, `INACTIVE`, `DRAINING`.
+    pub status: String,
+    pub task_definition: TaskDefArn,
+    pub desired: u32,
+    pub pending: u32,
+    pub running: u32,
+    pub failed: u32,
+    /// `IN_PROGRESS`, `COMPLETED`, `FAILED`; absent with other controllers.
+    pub rollout_state: Option<String>,
+    pub rollout_reason: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventView {
+    pub id: String,
+    pub time_ms: u64,
+    pub text: String,
+}
+
+/// From `DescribeServiceDeployments`: the word that decides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceDeploymentView {
+    pub arn: String,
+    /// `PENDING`, `IN_PROGRESS`, `SUCCESSFUL`, `STOP_REQUESTED`, `STOPPED`, `ROLLBACK_REQUESTED`,
+    /// `ROLLBACK_IN_PROGRESS`, `ROLLBACK_SUCCESSFUL`, `ROLLBACK_FAILED`, or a word newer than this program.
+    pub status: String,
+    pub reason: Option<String>,
+    /// `SCALE_UP`, `BAKE_TIME`, … where the strategy has stages.
+    pub stage: Option<String>,
+    pub breaker: Option<BreakerView>,
+    pub rollback_reason: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BreakerView {
+    /// `TRIGGERED`, `MONITORING`, `MONITORING_COMPLETE`, `DISABLED`.
+    pub status: String,
+    pub failures: u32,
+    pub threshold: u32,
+}
+
+/// From `DescribeTasks`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskView {
+    /// The last part of the task's ARN.
+    pub id: String,
+    pub task_definition: TaskDefArn,
+    /// The deployment id that started it, `ecs-svc/123`.
+    pub started_by: Option<String>,
+    /// `PROVISIONING` … `STOPPED`.
+    pub last_status: String,
+    pub desired_status: String,
+    /// `HEALTHY`, `UNHEALTHY`, `UNKNOWN`.
+    pub health: Option<String>,
+    pub stop_code: Option<String>,
+    pub stopped_reason: Option<String>,
+    pub created_ms: Option<u64>,
+    pub started_ms: Option<u64>,
+    pub stopping_ms: Option<u64>,
+    pub stopped_ms: Option<u64>,
+    pub containers: Vec<ContainerView>,
+    /// `address:port` pairs under which it may be registered as a target: private IP or host, with
+    /// every mapped port.
+    pub addresses: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerView {
+    pub name: String,
+    pub last_status: String,
+    pub exit_code: Option<i64>,
+    pub reason: Option<String>,
+    pub health: Option<String>,
+}
+
+/// From `DescribeTargetHealth`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetView {
+    pub target_group: String,
+    /// `address:port`.
+    pub address: String,
+    /// `initial`, `healthy`, `unhealthy`, `unused`, `draining`, `unhealthy.draining`, `unavailable`.
+    pub state: String,
+    /// `Target.ResponseCodeMismatch`.
+    pub reason: Option<String>,
+    pub description: Option<String>,
+}

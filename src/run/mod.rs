@@ -1,0 +1,1 @@
+//! Doing: walks a plan, watches rollouts, hears cancellation, and knows the outcome.

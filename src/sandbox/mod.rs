@@ -1,0 +1,1 @@
+//! The sandbox: an embedded stand-in for ECR, ECS, ELBv2, CloudWatch Logs and STS on loopback.
