@@ -9,6 +9,7 @@ pub mod json;
 pub mod plain;
 pub mod quiet;
 pub mod style;
+pub mod summary;
 pub mod tty;
 pub mod words;
 

@@ -1,0 +1,129 @@
+//! The face for afterwards: one table of what a run did, how long each step took and which tasks were
+//! replaced. Fed from a recorded stream by `replay --summary`.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::{self, Write},
+};
+
+use super::{
+    Report,
+    fold::{Fold, StepState},
+    plain,
+    style::{Meaning, Sign, Style},
+    words,
+};
+use crate::event::{Event, Phase, Progress, Record, Side};
+
+pub struct Summary<W> {
+    out: W,
+    style: Style,
+    fold: Fold,
+    /// Ids of the tasks seen on each side, by service.
+    tasks: BTreeMap<String, Sides>,
+    /// When each service first reached a phase, in milliseconds since its rollout began.
+    phases: BTreeMap<String, Vec<(Phase, u64)>>,
+}
+
+#[derive(Default)]
+struct Sides {
+    new: BTreeSet<String>,
+    old: BTreeSet<String>,
+    new_revision: String,
+    old_revisions: BTreeSet<String>,
+}
+
+impl<W: Write + Send> Summary<W> {
+    #[must_use]
+    pub fn new(out: W, style: Style) -> Self {
+        Self { out, style, fold: Fold::default(), tasks: BTreeMap::new(), phases: BTreeMap::new() }
+    }
+}
+
+impl<W: Write + Send> Report for Summary<W> {
+    fn hear(&mut self, record: &Record) -> io::Result<()> {
+        self.fold.apply(record);
+        match &record.event {
+            Event::Told { progress: Progress::Board(board), .. } => {
+                let sides = self.tasks.entry(board.service.to_string()).or_default();
+                sides.new_revision.clone_from(&board.new_revision);
+                for task in &board.tasks {
+                    match task.side {
+                        Side::New => sides.new.insert(task.id.clone()),
+                        Side::Old => {
+                            sides.old_revisions.insert(task.revision.clone());
+                            sides.old.insert(task.id.clone())
+                        }
+                    };
+                }
+            }
+            Event::Told { step, progress: Progress::Phase { service, to, .. } } => {
+                let since = self.fold.step(*step).map_or(0, |view| view.elapsed_ms(record.time_ms));
+                self.phases.entry(service.to_string()).or_default().push((*to, since));
+            }
+            Event::Begun { .. }
+            | Event::Started { .. }
+            | Event::Done { .. }
+            | Event::Skipped { .. }
+            | Event::Failed { .. }
+            | Event::Warned { .. }
+            | Event::Told { .. }
+            | Event::Ended { .. }
+            | Event::Unknown => {}
+        }
+        Ok(())
+    }
+
+    fn tick(&mut self, _: u64) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn close(&mut self) -> io::Result<()> {
+        let style = self.style;
+        for view in &self.fold.steps {
+            let (sign, meaning) = match view.state {
+                StepState::Done => (Sign::Done, Meaning::Good),
+                StepState::Skipped => (Sign::Skipped, Meaning::Aside),
+                StepState::Failed => (Sign::Failed, Meaning::Bad),
+                StepState::Pending | StepState::Running => (Sign::Waiting, Meaning::Aside),
+            };
+            let took = match view.state {
+                StepState::Done | StepState::Failed => words::duration(view.elapsed_ms(view.ended_ms)),
+                StepState::Pending | StepState::Skipped | StepState::Running => "-".to_owned(),
+            };
+            let sign = style.paint(meaning, style.sign(sign));
+            let note = style.paint(Meaning::Aside, &view.note);
+            writeln!(self.out, "  {sign} {:<28} {took:>7}  {note}", view.outline.title)?;
+        }
+        for (service, sides) in &self.tasks {
+            let old: Vec<_> = sides.old_revisions.iter().map(String::as_str).collect();
+            let replaced = words::count(sides.old.len(), "task");
+            let by = words::count(sides.new.len(), "task");
+            let from = if old.is_empty() { "nothing".to_owned() } else { format!("{replaced} of {}", old.join(", ")) };
+            writeln!(self.out, "  {service}: {from} replaced by {by} of {}", sides.new_revision)?;
+            if let Some(phases) = self.phases.get(service) {
+                let phases: Vec<_> = phases
+                    .iter()
+                    .map(|(phase, since)| format!("{} +{}", phase_word(*phase), words::duration(*since)))
+                    .collect();
+                writeln!(self.out, "  {service}: {}", phases.join(", "))?;
+            }
+        }
+        if let Some(ended) = &self.fold.ended {
+            writeln!(self.out, "{}", plain::ending(ended, style))?;
+        }
+        self.out.flush()
+    }
+}
+
+const fn phase_word(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Asked => "asked",
+        Phase::Starting => "starting",
+        Phase::Healthy => "live",
+        Phase::Draining => "draining",
+        Phase::Drained => "drained",
+        Phase::RollingBack => "rolling back",
+        Phase::Unknown => "unknown",
+    }
+}
