@@ -8,4 +8,4 @@ e2e:     ; @tests/ensure-engine && cargo build --bins && cargo test --test e2e
 update:  ; UPDATE=1 INSTA_UPDATE=always cargo test --test suite --lib   # snapshots and generated files
 bench:   ; @tests/ensure-engine && cargo build --release && benches/run
 release: ; cargo build --release
-clean:   ; cargo clean && make -C examples/hello clean
+clean:   ; cargo clean && rm -rf examples/hello/target examples/hello/app/hello
