@@ -143,3 +143,39 @@ impl Default for SandboxService {
         }
     }
 }
+
+/// What git knows of the sources, as read once before the file is resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GitFacts {
+    /// 40 hexadecimal digits (64 in a SHA-256 repository).
+    pub commit: String,
+    /// The first 12 of them.
+    pub short: String,
+    /// `None` when HEAD is detached, as it is in most CI checkouts.
+    pub branch: Option<String>,
+    /// A tag that points at the commit.
+    pub tag: Option<String>,
+    pub work_tree: WorkTree,
+}
+
+/// Whether the build context can be told from the commit. Untracked files count unless git ignores
+/// them: they go into the build context like any other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WorkTree {
+    Clean,
+    Dirty,
+}
+
+/// Why there are no [`GitFacts`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoGit {
+    #[error("git is not installed")]
+    NotInstalled,
+    #[error("the folder is not in a git repository")]
+    NotARepository,
+    #[error("the repository has no commit yet")]
+    NoCommit,
+    /// With git's own words, `fatal: detected dubious ownership in repository at '/src'`.
+    #[error("git failed: {message}")]
+    Failed { message: String },
+}
