@@ -1,0 +1,228 @@
+//! What is around a call: raw bodies in and out, and waits before a retry that can be seen.
+
+use std::{
+    error::Error,
+    fmt,
+    marker::PhantomData,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use aws_sdk_ecs::{
+    config::{
+        AsyncSleep, ConfigBag, Intercept, RuntimeComponents, SharedAsyncSleep, Sleep,
+        interceptors::{
+            AfterDeserializationInterceptorContextRef as Received, BeforeTransmitInterceptorContextMut as ToSend,
+            BeforeTransmitInterceptorContextRef as Sending, FinalizerInterceptorContextRef as Finished, InterceptorContext,
+        },
+        retry::{ClassifyRetry, RetryAction},
+    },
+    error::{BoxError, ProvideErrorMetadata},
+};
+use tokio::sync::mpsc;
+
+use super::error::Service;
+use crate::event::Progress;
+
+type Hook = Result<(), BoxError>;
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Sends a request with its waits observed and its failure turned into an [`AwsError`](super::AwsError).
+///
+/// A macro, because the builders of the five SDK crates share no trait. It uses the calling module's
+/// `sdk` (the crate) and `SERVICE`.
+macro_rules! send {
+    ($aws:expr, $operation:literal, $request:expr $(, $interceptor:expr)*) => {{
+        let aws: &$crate::aws::connect::Aws = $aws;
+        let watch = $crate::aws::call::RetryWatch::new(SERVICE, $operation, aws);
+        let sent = $request
+            .customize()
+            .config_override(
+                sdk::config::Config::builder().sleep_impl(watch.clone()).retry_classifier(watch.clone()),
+            )
+            .interceptor(watch.clone())
+            $(.interceptor($interceptor))*
+            .send()
+            .await;
+        watch.conclude(aws, sent)
+    }};
+}
+pub(super) use send;
+
+/// Kept out of the SDK's own trace logs: bodies may hold secrets.
+#[derive(Clone, Default)]
+struct Hidden<T>(T);
+
+impl<T> fmt::Debug for Hidden<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("..")
+    }
+}
+
+/// Sends these bytes instead of the serialized input. It runs after serialization and before the
+/// retry checkpoint, so endpoint, SigV4 and every retry see the replaced body.
+#[derive(Debug)]
+pub(super) struct ReplaceBody(Hidden<Vec<u8>>);
+
+impl ReplaceBody {
+    pub(super) const fn new(body: Vec<u8>) -> Self {
+        Self(Hidden(body))
+    }
+}
+
+impl Intercept for ReplaceBody {
+    fn name(&self) -> &'static str {
+        "ReplaceBody"
+    }
+
+    fn modify_before_retry_loop(&self, context: &mut ToSend<'_>, _: &RuntimeComponents, _: &mut ConfigBag) -> Hook {
+        let request = context.request_mut();
+        // Content-Length was set from the serialized input and is a signed header: replace it too.
+        request.headers_mut().insert("content-length", self.0.0.len().to_string());
+        *request.body_mut() = self.0.0.clone().into();
+        Ok(())
+    }
+}
+
+/// Keeps the response body of the last attempt.
+#[derive(Debug, Clone, Default)]
+pub(super) struct KeepBody(Hidden<Arc<Mutex<Vec<u8>>>>);
+
+impl KeepBody {
+    pub(super) fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut lock(&self.0.0))
+    }
+}
+
+impl Intercept for KeepBody {
+    fn name(&self) -> &'static str {
+        "KeepBody"
+    }
+
+    fn read_after_deserialization(&self, context: &Received<'_>, _: &RuntimeComponents, _: &mut ConfigBag) -> Hook {
+        *lock(&self.0.0) = context.response().body().bytes().unwrap_or_default().to_vec();
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+enum Attempt {
+    Busy,
+    /// Failed with the service's code, or with none when there was no answer.
+    Failed(Option<String>),
+}
+
+/// One object per call that is both interceptor and [`AsyncSleep`]: the SDK asks for its retry sleep
+/// right after `read_after_attempt`, from the call's own sleep implementation, so the first sleep
+/// after a failed attempt is the retry delay and every other one is a time-out's timer.
+#[derive(Debug)]
+pub(super) struct RetryWatch<E> {
+    service: Service,
+    operation: &'static str,
+    state: Arc<Mutex<(Attempt, u32)>>,
+    sleep: SharedAsyncSleep,
+    progress: Option<mpsc::Sender<Progress>>,
+    error: PhantomData<fn() -> E>,
+}
+
+impl<E> RetryWatch<E> {
+    pub(super) fn new(service: Service, operation: &'static str, aws: &super::Aws) -> Self {
+        Self {
+            service,
+            operation,
+            state: Arc::new(Mutex::new((Attempt::Busy, 0))),
+            sleep: aws.sleep.clone(),
+            progress: aws.progress.clone(),
+            error: PhantomData,
+        }
+    }
+
+    /// Ends the call; it also ties `E` to the operation's error.
+    pub(super) fn conclude<T>(
+        &self,
+        aws: &super::Aws,
+        sent: Result<T, aws_sdk_ecs::error::SdkError<E>>,
+    ) -> Result<T, super::AwsError>
+    where
+        E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+    {
+        sent.map_err(|error| super::AwsError::from_sdk(aws, self.service, self.operation, error))
+    }
+}
+
+impl<E> Clone for RetryWatch<E> {
+    fn clone(&self) -> Self {
+        Self {
+            service: self.service,
+            operation: self.operation,
+            state: Arc::clone(&self.state),
+            sleep: self.sleep.clone(),
+            progress: self.progress.clone(),
+            error: PhantomData,
+        }
+    }
+}
+
+impl<E: fmt::Debug + 'static> AsyncSleep for RetryWatch<E> {
+    fn sleep(&self, delay: Duration) -> Sleep {
+        let (attempt, number) = {
+            let mut state = lock(&self.state);
+            (std::mem::replace(&mut state.0, Attempt::Busy), state.1)
+        };
+        let (Attempt::Failed(code), Some(progress)) = (attempt, self.progress.clone()) else {
+            return self.sleep.sleep(delay);
+        };
+        let told = Progress::Retrying {
+            operation: self.operation.to_owned(),
+            code: code.unwrap_or_else(|| "no answer".to_owned()),
+            attempt: number,
+            delay_ms: u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
+        };
+        let sleep = self.sleep.clone();
+        Sleep::new(async move {
+            // A face that has gone away is no reason to stop the call.
+            progress.send(told).await.ok();
+            sleep.sleep(delay).await;
+        })
+    }
+}
+
+impl<E: ProvideErrorMetadata + Error + Send + Sync + 'static> Intercept for RetryWatch<E> {
+    fn name(&self) -> &'static str {
+        "RetryWatch"
+    }
+
+    fn read_before_attempt(&self, _: &Sending<'_>, _: &RuntimeComponents, _: &mut ConfigBag) -> Hook {
+        let mut state = lock(&self.state);
+        *state = (Attempt::Busy, state.1 + 1);
+        Ok(())
+    }
+
+    fn read_after_attempt(&self, context: &Finished<'_>, _: &RuntimeComponents, _: &mut ConfigBag) -> Hook {
+        if let Some(Err(error)) = context.output_or_error() {
+            let error = error.as_operation_error().and_then(|error| error.downcast_ref::<E>());
+            lock(&self.state).0 = Attempt::Failed(error.and_then(|error| error.code()).map(str::to_owned));
+        }
+        Ok(())
+    }
+}
+
+/// `LimitExceededException` is on the SDK's list of throttling codes, but ECS, ECR and Logs mean a
+/// quota by it: trying again does not help, and waiting for it hides the reason.
+impl<E: ProvideErrorMetadata + Error + Send + Sync + 'static> ClassifyRetry for RetryWatch<E> {
+    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
+        let Some(Err(error)) = context.output_or_error() else { return RetryAction::NoActionIndicated };
+        let error = error.as_operation_error().and_then(|error| error.downcast_ref::<E>());
+        match error.and_then(|error| error.code()) {
+            Some("LimitExceededException") => RetryAction::RetryForbidden,
+            Some(_) | None => RetryAction::NoActionIndicated,
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        "QuotaIsNoThrottle"
+    }
+}

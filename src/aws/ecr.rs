@@ -1,0 +1,127 @@
+//! ECR: the login of this run, repositories and what their tags point at.
+
+use std::str::FromStr;
+
+use aws_sdk_ecr as sdk;
+use aws_sdk_ecr::types::{ImageIdentifier, ImageTagMutability};
+use base64::{Engine, engine::general_purpose::STANDARD};
+
+use super::{
+    call::send,
+    connect::Aws,
+    error::{AwsError, Service},
+};
+use crate::{
+    image::{Digest, Tag},
+    plan::observed::{Mutability, RepositoryObserved},
+    secret::Secret,
+};
+
+const SERVICE: Service = Service::Ecr;
+
+/// What `GetAuthorizationToken` gives: 12 hours of access to the account's registry in one region.
+#[derive(Debug, Clone)]
+pub struct EcrToken {
+    pub username: String,
+    pub password: Secret<String>,
+    /// `111111111111.dkr.ecr.eu-west-1.amazonaws.com`, or `127.0.0.1:4510`.
+    pub registry: String,
+    /// Milliseconds since the Unix epoch.
+    pub expires_ms: u64,
+}
+
+pub async fn token(aws: &Aws) -> Result<EcrToken, AwsError> {
+    const OPERATION: &str = "GetAuthorizationToken";
+    let lacks = |what| AwsError::unreadable(aws, SERVICE, OPERATION, what);
+    let answer = send!(aws, "GetAuthorizationToken", aws.ecr.get_authorization_token())?;
+    let granted = answer.authorization_data.unwrap_or_default().into_iter().next();
+    let granted = granted.ok_or_else(|| lacks("it holds no token"))?;
+    let encoded = granted.authorization_token.ok_or_else(|| lacks("it holds no token"))?;
+    // base64 of `AWS:<password>`.
+    let pair = STANDARD.decode(encoded).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let pair = pair.ok_or_else(|| lacks("the token is not base64"))?;
+    let (username, password) = pair.split_once(':').ok_or_else(|| lacks("the token has no user name"))?;
+    let endpoint = granted.proxy_endpoint.ok_or_else(|| lacks("it names no registry"))?;
+    Ok(EcrToken {
+        username: username.to_owned(),
+        password: Secret::new(password.to_owned()),
+        registry: host(&endpoint).to_owned(),
+        expires_ms: granted.expires_at.and_then(|at| at.to_millis().ok()).and_then(|at| at.try_into().ok()).unwrap_or(0),
+    })
+}
+
+/// `https://111111111111.dkr.ecr.eu-west-1.amazonaws.com` without what Docker does not want.
+fn host(endpoint: &str) -> &str {
+    let rest = endpoint.split_once("://").map_or(endpoint, |(_, rest)| rest);
+    rest.split('/').next().unwrap_or(rest)
+}
+
+/// The repository and what `tag` points at, in one round trip.
+pub async fn repository(aws: &Aws, name: &str, tag: &Tag) -> Result<RepositoryObserved, AwsError> {
+    let describe = async { send!(aws, "DescribeRepositories", aws.ecr.describe_repositories().repository_names(name)) };
+    let (described, tagged) = tokio::join!(describe, image_digest(aws, name, tag));
+    let described = match described {
+        Ok(described) => described.repositories.unwrap_or_default().into_iter().next(),
+        Err(error) if error.is_not_found() => None,
+        Err(error) => return Err(error),
+    };
+    let Some(described) = described else { return Ok(RepositoryObserved::Missing) };
+    let uri = described.repository_uri;
+    let uri = uri.ok_or_else(|| AwsError::unreadable(aws, SERVICE, "DescribeRepositories", "it names no URI"))?;
+    // Exclusion filters may free this very tag; to be refused wrongly is worse than a push that is
+    // told so, hence only the plain value counts.
+    let immutable = described.image_tag_mutability == Some(ImageTagMutability::Immutable);
+    let tagged = match tagged {
+        Ok(digest) => digest,
+        // Not essential: it only spares a push that would change nothing.
+        Err(error) if error.is_access_denied() => None,
+        Err(error) => return Err(error),
+    };
+    let immutable_tags = if immutable { Mutability::Immutable } else { Mutability::Mutable };
+    Ok(RepositoryObserved::Present { uri, immutable_tags, tagged })
+}
+
+/// What the registry says the tag is; `None` when there is no such image.
+pub async fn image_digest(aws: &Aws, repository: &str, tag: &Tag) -> Result<Option<Digest>, AwsError> {
+    let id = ImageIdentifier::builder().image_tag(tag.as_str()).build();
+    let request = aws.ecr.describe_images().repository_name(repository).image_ids(id);
+    let answer = match send!(aws, "DescribeImages", request) {
+        Ok(answer) => answer,
+        Err(error) if error.is_not_found() => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let digest = answer.image_details.unwrap_or_default().into_iter().find_map(|image| image.image_digest);
+    digest
+        .map(|digest| Digest::from_str(&digest))
+        .transpose()
+        .map_err(|_| AwsError::unreadable(aws, SERVICE, "DescribeImages", "its digest is not a sha256"))
+}
+
+/// Creates it; one that exists already is what was wanted. Yields the URI.
+pub async fn create_repository(aws: &Aws, name: &str) -> Result<String, AwsError> {
+    let created = match send!(aws, "CreateRepository", aws.ecr.create_repository().repository_name(name)) {
+        Ok(answer) => answer.repository,
+        Err(error) if error.code() == Some("RepositoryAlreadyExistsException") => {
+            let request = aws.ecr.describe_repositories().repository_names(name);
+            let answer = send!(aws, "DescribeRepositories", request)?;
+            answer.repositories.unwrap_or_default().into_iter().next()
+        }
+        Err(error) => return Err(error),
+    };
+    let uri = created.and_then(|repository| repository.repository_uri);
+    uri.ok_or_else(|| AwsError::unreadable(aws, SERVICE, "CreateRepository", "it names no URI"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::host;
+
+    #[test]
+    fn a_registry_is_named_as_docker_names_it() {
+        assert_eq!(
+            host("https://111111111111.dkr.ecr.eu-west-1.amazonaws.com"),
+            "111111111111.dkr.ecr.eu-west-1.amazonaws.com"
+        );
+        assert_eq!(host("http://127.0.0.1:4510/"), "127.0.0.1:4510");
+    }
+}

@@ -1,0 +1,495 @@
+//! ECS: services and their task definitions as they stand, the changes a deploy makes, and one look
+//! at a rollout.
+//!
+//! Words ECS may add to (statuses, stages, stop codes) stay text: a new one is never an error.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_ecs as sdk;
+use aws_sdk_ecs::types::{
+    Deployment, DeploymentCircuitBreaker, DeploymentConfiguration, DesiredStatus, LoadBalancer, StopServiceDeploymentStopType,
+    Task, TaskDefinitionField,
+};
+use futures_util::future::{join_all, try_join_all};
+use serde_json::Value;
+
+use super::{
+    call::{KeepBody, ReplaceBody, lock, send},
+    connect::Aws,
+    elb,
+    error::{AwsError, Service},
+};
+use crate::{
+    config::spec::SandboxService,
+    id::{Cluster, ServiceName, TaskDefArn},
+    plan::{
+        observed::{ClusterObserved, DeploymentObserved, ServiceActive, ServiceObserved, TargetGroupObserved},
+        step::Started,
+    },
+    rollout::view::{
+        BreakerView, ContainerView, DeploymentView, EventView, ServiceDeploymentView, ServiceView, TaskView,
+    },
+};
+
+const SERVICE: Service = Service::Ecs;
+
+/// Whether a rollout starts although nothing in the service changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Force {
+    No,
+    Yes,
+}
+
+// ---- before planning --------------------------------------------------------------------------
+
+/// Which of these clusters are there, in one call.
+pub async fn clusters(aws: &Aws, names: &[Cluster]) -> Result<BTreeMap<Cluster, ClusterObserved>, AwsError> {
+    let mut observed: BTreeMap<_, _> = names.iter().map(|name| (name.clone(), ClusterObserved::Missing)).collect();
+    // "A list of up to 100 cluster names or full cluster ARN entries."
+    for some in names.chunks(100) {
+        let request = aws.ecs.describe_clusters().set_clusters(Some(some.iter().map(ToString::to_string).collect()));
+        let answer = send!(aws, "DescribeClusters", request)?;
+        for found in answer.clusters() {
+            // An INACTIVE cluster is a deleted one that is still remembered.
+            if found.status() != Some("ACTIVE") {
+                continue;
+            }
+            for (name, state) in &mut observed {
+                if [found.cluster_name(), found.cluster_arn()].contains(&Some(name.as_str())) {
+                    *state = ClusterObserved::Active;
+                }
+            }
+        }
+    }
+    Ok(observed)
+}
+
+/// The service with its task definition and target groups: two round trips.
+pub async fn service(aws: &Aws, cluster: &Cluster, name: &ServiceName) -> Result<ServiceObserved, AwsError> {
+    let Some(found) = describe(aws, cluster, name).await? else { return Ok(ServiceObserved::Missing) };
+    let status = found.status().unwrap_or("ACTIVE");
+    if status != "ACTIVE" {
+        return Ok(ServiceObserved::Inactive { status: status.to_owned() });
+    }
+    let (definition, target_groups) =
+        tokio::join!(definition(aws, found.task_definition()), target_groups(aws, found.load_balancers()));
+    let (definition, tags) = definition?;
+    let percentages = found.deployment_configuration();
+    // REPLICA's defaults, 100 and 200: DeploymentConfiguration in the ECS API reference.
+    let minimum = percentages.and_then(DeploymentConfiguration::minimum_healthy_percent).unwrap_or(100);
+    let maximum = percentages.and_then(DeploymentConfiguration::maximum_percent).unwrap_or(200);
+    let controller = found.deployment_controller().map_or("ECS", |controller| controller.r#type().as_str());
+    Ok(ServiceObserved::Active(Box::new(ServiceActive {
+        arn: found.service_arn().unwrap_or_default().to_owned(),
+        desired_count: count(found.desired_count()),
+        task_definition: TaskDefArn::new(found.task_definition().unwrap_or_default()),
+        definition,
+        tags,
+        deployments: found.deployments().iter().map(deployment_observed).collect(),
+        minimum_healthy_percent: count(minimum),
+        maximum_percent: count(maximum),
+        controller: controller.to_owned(),
+        target_groups: target_groups?,
+    })))
+}
+
+/// `DescribeServices`; `None` when the service or its cluster is not there.
+async fn describe(aws: &Aws, cluster: &Cluster, name: &ServiceName) -> Result<Option<sdk::types::Service>, AwsError> {
+    let request = aws.ecs.describe_services().cluster(cluster.as_str()).services(name.as_str());
+    let answer = match send!(aws, "DescribeServices", request) {
+        Ok(answer) => answer,
+        Err(error) if error.code() == Some("ClusterNotFoundException") => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    match (answer.services.unwrap_or_default().pop(), answer.failures.unwrap_or_default().pop()) {
+        (Some(service), _) => Ok(Some(service)),
+        (None, Some(failure)) if failure.reason() != Some("MISSING") => {
+            let reason = failure.reason().unwrap_or("failure without a reason");
+            Err(AwsError::refused(aws, "DescribeServices", reason, failure.detail()))
+        }
+        (None, _) => Ok(None),
+    }
+}
+
+/// The task definition as ECS sent it, and its tags. Null for a service that has none of its own
+/// (task sets of another deployment controller).
+async fn definition(aws: &Aws, arn: Option<&str>) -> Result<(Value, Vec<(String, String)>), AwsError> {
+    let Some(arn) = arn else { return Ok((Value::Null, Vec::new())) };
+    let body = KeepBody::default();
+    let request = aws.ecs.describe_task_definition().task_definition(arn).include(TaskDefinitionField::Tags);
+    let answer = send!(aws, "DescribeTaskDefinition", request, body.clone())?;
+    let pair = |tag: &sdk::types::Tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned()));
+    let tags = answer.tags().iter().filter_map(pair).collect();
+    let mut raw: Value = serde_json::from_slice(&body.take())
+        .map_err(|_| AwsError::unreadable(aws, SERVICE, "DescribeTaskDefinition", "it is not JSON"))?;
+    match raw.get_mut("taskDefinition") {
+        Some(definition) if definition.is_object() => Ok((definition.take(), tags)),
+        _ => Err(AwsError::unreadable(aws, SERVICE, "DescribeTaskDefinition", "it holds no task definition")),
+    }
+}
+
+async fn target_groups(aws: &Aws, balancers: &[LoadBalancer]) -> Result<Vec<TargetGroupObserved>, AwsError> {
+    try_join_all(balancers.iter().filter_map(|balancer| {
+        let arn = balancer.target_group_arn()?;
+        Some(async move {
+            let deregistration_delay_s = match elb::deregistration_delay(aws, arn).await {
+                Ok(delay) => delay,
+                // Not essential: it makes the countdown and the drain budget exact.
+                Err(error) if error.is_access_denied() => elb::DEFAULT_DEREGISTRATION_DELAY_S,
+                Err(error) => return Err(error),
+            };
+            Ok(TargetGroupObserved {
+                arn: arn.to_owned(),
+                container: balancer.container_name().unwrap_or_default().to_owned(),
+                container_port: count(balancer.container_port().unwrap_or_default()),
+                deregistration_delay_s,
+            })
+        })
+    }))
+    .await
+}
+
+fn deployment_observed(deployment: &Deployment) -> DeploymentObserved {
+    DeploymentObserved {
+        id: deployment.id().unwrap_or_default().to_owned(),
+        status: deployment.status().unwrap_or_default().to_owned(),
+        rollout_state: deployment.rollout_state().map(|state| state.as_str().to_owned()),
+        task_definition: TaskDefArn::new(deployment.task_definition().unwrap_or_default()),
+        running: count(deployment.running_count()),
+        desired: count(deployment.desired_count()),
+        created_ms: milliseconds(deployment.created_at()),
+    }
+}
+
+// ---- changes ----------------------------------------------------------------------------------
+
+/// Creates it; `CreateCluster` for a cluster that exists changes nothing. Yields the ARN.
+pub async fn create_cluster(aws: &Aws, cluster: &Cluster) -> Result<String, AwsError> {
+    let name = cluster.as_str().rsplit('/').next().unwrap_or_default();
+    let answer = send!(aws, "CreateCluster", aws.ecs.create_cluster().cluster_name(name))?;
+    let arn = answer.cluster.and_then(|cluster| cluster.cluster_arn);
+    arn.ok_or_else(|| AwsError::unreadable(aws, SERVICE, "CreateCluster", "it names no ARN"))
+}
+
+/// Registers `body`, the whole request, exactly as it is: a typed input would drop the fields this
+/// version of the SDK does not know.
+pub async fn register(aws: &Aws, body: &Value) -> Result<TaskDefArn, AwsError> {
+    // `Value` prints without spaces and with its numbers as they were read.
+    let body = ReplaceBody::new(body.to_string().into_bytes());
+    let answer = send!(aws, "RegisterTaskDefinition", aws.ecs.register_task_definition(), body)?;
+    let arn = answer.task_definition.and_then(|definition| definition.task_definition_arn);
+    arn.map(TaskDefArn::new)
+        .ok_or_else(|| AwsError::unreadable(aws, SERVICE, "RegisterTaskDefinition", "it names no ARN"))
+}
+
+/// Sets the service to the revision. Nothing else of it changes.
+pub async fn update_service(
+    aws: &Aws,
+    cluster: &Cluster,
+    name: &ServiceName,
+    task_definition: &TaskDefArn,
+    force: Force,
+) -> Result<Started, AwsError> {
+    let request = aws
+        .ecs
+        .update_service()
+        .cluster(cluster.as_str())
+        .service(name.as_str())
+        .task_definition(task_definition.as_str())
+        .set_force_new_deployment(match force {
+            Force::No => None,
+            Force::Yes => Some(true),
+        });
+    let answer = send!(aws, "UpdateService", request)?;
+    let service = answer.service.as_ref();
+    service
+        .and_then(|service| started(service, task_definition))
+        .ok_or_else(|| AwsError::unreadable(aws, SERVICE, "UpdateService", "it names no primary deployment"))
+}
+
+/// What `CreateService` needs; used for the sandbox alone.
+#[derive(Debug, Clone, Copy)]
+pub struct NewService<'a> {
+    pub cluster: &'a Cluster,
+    pub name: &'a ServiceName,
+    pub task_definition: &'a TaskDefArn,
+    pub target_group: &'a str,
+    pub container: &'a str,
+    pub settings: &'a SandboxService,
+}
+
+/// Creates the service behind its target group, with the circuit breaker on.
+pub async fn create_service(aws: &Aws, new: NewService<'_>) -> Result<Started, AwsError> {
+    let NewService { cluster, name, task_definition, target_group, container, settings } = new;
+    let breaker = DeploymentCircuitBreaker::builder().enable(true).rollback(true).build();
+    let configuration = DeploymentConfiguration::builder()
+        .deployment_circuit_breaker(breaker)
+        .minimum_healthy_percent(100)
+        .maximum_percent(200)
+        .build();
+    let balancer = LoadBalancer::builder()
+        .target_group_arn(target_group)
+        .container_name(container)
+        .container_port(i32::from(settings.container_port))
+        .build();
+    // Six probes: a process that needs a few seconds to listen is not replaced for it, one that never
+    // listens still meets the circuit breaker soon.
+    let grace = i32::try_from(settings.health_check_interval.as_secs().saturating_mul(6)).unwrap_or(i32::MAX);
+    let request = aws
+        .ecs
+        .create_service()
+        .cluster(cluster.as_str())
+        .service_name(name.as_str())
+        .task_definition(task_definition.as_str())
+        .desired_count(i32::try_from(settings.desired_count).unwrap_or(i32::MAX))
+        .deployment_configuration(configuration)
+        .health_check_grace_period_seconds(grace)
+        .load_balancers(balancer);
+    let answer = send!(aws, "CreateService", request)?;
+    let service = answer.service.as_ref();
+    service
+        .and_then(|service| started(service, task_definition))
+        .ok_or_else(|| AwsError::unreadable(aws, SERVICE, "CreateService", "it names no primary deployment"))
+}
+
+fn started(service: &sdk::types::Service, asked: &TaskDefArn) -> Option<Started> {
+    let deployments = service.deployments();
+    let primary = deployments.iter().find(|deployment| deployment.status() == Some("PRIMARY"))?;
+    // Several old ones when a rollout is replaced in the middle: what serves is what runs most.
+    let previous = deployments
+        .iter()
+        .filter(|deployment| deployment.id() != primary.id())
+        .max_by_key(|deployment| deployment.running_count())
+        .and_then(Deployment::task_definition);
+    let task_definition = primary.task_definition().map_or_else(|| asked.clone(), TaskDefArn::new);
+    Some(Started {
+        deployment_id: primary.id()?.to_owned(),
+        service_deployment: service.current_service_deployment().map(str::to_owned),
+        task_definition,
+        previous: previous.map(TaskDefArn::new),
+        // Not the deployment's: right after UpdateService that is 0.
+        desired: count(service.desired_count()),
+    })
+}
+
+/// Asks ECS to take a rollout back, whether or not the service has automatic rollback.
+pub async fn stop_deployment(aws: &Aws, service_deployment: &str) -> Result<(), AwsError> {
+    let request = aws
+        .ecs
+        .stop_service_deployment()
+        .service_deployment_arn(service_deployment)
+        .stop_type(StopServiceDeploymentStopType::Rollback);
+    send!(aws, "StopServiceDeployment", request).map(drop)
+}
+
+// ---- one look at a rollout --------------------------------------------------------------------
+
+/// `None` when the service is gone.
+pub async fn view_service(aws: &Aws, cluster: &Cluster, name: &ServiceName) -> Result<Option<ServiceView>, AwsError> {
+    Ok(describe(aws, cluster, name).await?.as_ref().map(service_view))
+}
+
+fn service_view(service: &sdk::types::Service) -> ServiceView {
+    let event = |event: &sdk::types::ServiceEvent| {
+        Some(EventView {
+            id: event.id()?.to_owned(),
+            time_ms: milliseconds(event.created_at()).unwrap_or_default(),
+            text: event.message().unwrap_or_default().to_owned(),
+        })
+    };
+    let deployment = |deployment: &Deployment| {
+        Some(DeploymentView {
+            id: deployment.id()?.to_owned(),
+            status: deployment.status().unwrap_or_default().to_owned(),
+            task_definition: TaskDefArn::new(deployment.task_definition().unwrap_or_default()),
+            desired: count(deployment.desired_count()),
+            pending: count(deployment.pending_count()),
+            running: count(deployment.running_count()),
+            failed: count(deployment.failed_tasks()),
+            rollout_state: deployment.rollout_state().map(|state| state.as_str().to_owned()),
+            rollout_reason: deployment.rollout_state_reason().map(str::to_owned),
+        })
+    };
+    ServiceView {
+        status: service.status().unwrap_or_default().to_owned(),
+        desired: count(service.desired_count()),
+        running: count(service.running_count()),
+        pending: count(service.pending_count()),
+        deployments: service.deployments().iter().filter_map(deployment).collect(),
+        events: service.events().iter().filter_map(event).collect(),
+        current_service_deployment: service.current_service_deployment().map(str::to_owned),
+    }
+}
+
+/// `None` when ECS does not know the service deployment (or not yet).
+pub async fn view_deployment(aws: &Aws, service_deployment: &str) -> Result<Option<ServiceDeploymentView>, AwsError> {
+    let request = aws.ecs.describe_service_deployments().service_deployment_arns(service_deployment);
+    let answer = send!(aws, "DescribeServiceDeployments", request)?;
+    Ok(answer.service_deployments().first().map(|found| ServiceDeploymentView {
+        arn: found.service_deployment_arn().unwrap_or(service_deployment).to_owned(),
+        status: found.status().map_or("", |status| status.as_str()).to_owned(),
+        reason: found.status_reason().map(str::to_owned),
+        stage: found.lifecycle_stage().map(|stage| stage.as_str().to_owned()),
+        breaker: found.deployment_circuit_breaker().map(|breaker| BreakerView {
+            status: breaker.status().map_or("", |status| status.as_str()).to_owned(),
+            failures: count(breaker.failure_count()),
+            threshold: count(breaker.threshold()),
+        }),
+        rollback_reason: found.rollback().and_then(|rollback| rollback.reason()).map(str::to_owned),
+    }))
+}
+
+/// Every task of the service that runs, starts, stops or has stopped within the hour ECS remembers.
+///
+/// `ports` are the container ports its target groups use: a task with a network interface of its own
+/// is registered under them, and ECS lists no bindings for it.
+pub async fn view_tasks(
+    aws: &Aws,
+    cluster: &Cluster,
+    service: &ServiceName,
+    ports: &[u32],
+) -> Result<Vec<TaskView>, AwsError> {
+    let (wanted, stopping) = tokio::join!(
+        task_arns(aws, cluster, service, DesiredStatus::Running),
+        task_arns(aws, cluster, service, DesiredStatus::Stopped),
+    );
+    let mut arns = wanted?;
+    arns.extend(stopping?);
+    arns.sort_unstable();
+    arns.dedup();
+    // "A list of up to 100 task IDs or full ARN entries."
+    let answers = try_join_all(arns.chunks(100).map(|some| async move {
+        let request = aws.ecs.describe_tasks().cluster(cluster.as_str()).set_tasks(Some(some.to_vec()));
+        send!(aws, "DescribeTasks", request)
+    }))
+    .await?;
+    let tasks: Vec<Task> = answers.into_iter().flat_map(|answer| answer.tasks.unwrap_or_default()).collect();
+    let hosts = instances(aws, cluster, &tasks).await;
+    Ok(tasks.iter().filter_map(|task| task_view(task, ports, &hosts)).collect())
+}
+
+/// `ListTasks` takes `startedBy` only as its sole filter, so old and new tasks come together.
+async fn task_arns(
+    aws: &Aws,
+    cluster: &Cluster,
+    service: &ServiceName,
+    status: DesiredStatus,
+) -> Result<Vec<String>, AwsError> {
+    let mut arns = Vec::new();
+    let mut next = None;
+    // Ten pages of 100: a service that crashes all the time keeps an hour of stopped tasks.
+    for _ in 0..10 {
+        let request = aws
+            .ecs
+            .list_tasks()
+            .cluster(cluster.as_str())
+            .service_name(service.as_str())
+            .desired_status(status.clone())
+            .set_next_token(next.take());
+        let answer = send!(aws, "ListTasks", request)?;
+        arns.extend(answer.task_arns.unwrap_or_default());
+        next = answer.next_token;
+        if next.is_none() {
+            break;
+        }
+    }
+    Ok(arns)
+}
+
+/// Container instance ARN → EC2 instance id, for the tasks whose ports are bound on their host: that
+/// is what an `instance` target group knows them by. Without the permission there are just none.
+async fn instances(aws: &Aws, cluster: &Cluster, tasks: &[Task]) -> BTreeMap<String, String> {
+    let on_host = tasks.iter().filter(|task| task.containers().iter().any(|container| !container.network_bindings().is_empty()));
+    let arns: std::collections::BTreeSet<&str> = on_host.filter_map(Task::container_instance_arn).collect();
+    let mut known: BTreeMap<String, String> = BTreeMap::new();
+    let mut asked: Vec<String> = Vec::new();
+    {
+        let cache = lock(&aws.instances);
+        for arn in arns {
+            match cache.get(arn) {
+                Some(id) => drop(known.insert(arn.to_owned(), id.clone())),
+                None => asked.push(arn.to_owned()),
+            }
+        }
+    }
+    // "A list of up to 100 container instance IDs or full ARN entries."
+    let answers = join_all(asked.chunks(100).map(|some| async move {
+        let request =
+            aws.ecs.describe_container_instances().cluster(cluster.as_str()).set_container_instances(Some(some.to_vec()));
+        send!(aws, "DescribeContainerInstances", request)
+    }))
+    .await;
+    let mut cache = lock(&aws.instances);
+    for (some, answer) in asked.chunks(100).zip(answers) {
+        let found = answer.map(|answer| answer.container_instances.unwrap_or_default()).unwrap_or_default();
+        for instance in &found {
+            if let (Some(arn), Some(id)) = (instance.container_instance_arn(), instance.ec2_instance_id()) {
+                known.insert(arn.to_owned(), id.to_owned());
+            }
+        }
+        // Also what could not be read: asking at every look would only be refused at every look.
+        for arn in some {
+            cache.insert(arn.clone(), known.get(arn).cloned().unwrap_or_default());
+        }
+    }
+    known
+}
+
+fn task_view(task: &Task, ports: &[u32], hosts: &BTreeMap<String, String>) -> Option<TaskView> {
+    let container = |container: &sdk::types::Container| ContainerView {
+        name: container.name().unwrap_or_default().to_owned(),
+        last_status: container.last_status().unwrap_or_default().to_owned(),
+        exit_code: container.exit_code().map(i64::from),
+        reason: container.reason().map(str::to_owned),
+        health: container.health_status().map(|health| health.as_str().to_owned()),
+    };
+    Some(TaskView {
+        id: task.task_arn()?.rsplit('/').next()?.to_owned(),
+        task_definition: TaskDefArn::new(task.task_definition_arn().unwrap_or_default()),
+        started_by: task.started_by().map(str::to_owned),
+        last_status: task.last_status().unwrap_or_default().to_owned(),
+        desired_status: task.desired_status().unwrap_or_default().to_owned(),
+        health: task.health_status().map(|health| health.as_str().to_owned()),
+        stop_code: task.stop_code().map(|code| code.as_str().to_owned()),
+        stopped_reason: task.stopped_reason().map(str::to_owned),
+        created_ms: milliseconds(task.created_at()),
+        started_ms: milliseconds(task.started_at()),
+        stopping_ms: milliseconds(task.stopping_at()),
+        stopped_ms: milliseconds(task.stopped_at()),
+        containers: task.containers().iter().map(container).collect(),
+        addresses: addresses(task, ports, hosts),
+    })
+}
+
+/// Every `address:port` the task may be registered under.
+fn addresses(task: &Task, ports: &[u32], hosts: &BTreeMap<String, String>) -> Vec<String> {
+    let mut found = Vec::new();
+    // awsvpc: the address of the task's own interface with the ports of the target groups.
+    let details = task.attachments().iter().flat_map(|attachment| attachment.details());
+    let attached = details.filter(|detail| detail.name() == Some("privateIPv4Address")).filter_map(|detail| detail.value());
+    let interfaces = task.containers().iter().flat_map(|container| container.network_interfaces());
+    for address in attached.chain(interfaces.filter_map(|interface| interface.private_ipv4_address())) {
+        found.extend(ports.iter().map(|port| format!("{address}:{port}")));
+    }
+    // bridge and host: the port on the host, under the instance's id, or under the address it is bound
+    // to where that is a single one.
+    let host = task.container_instance_arn().and_then(|arn| hosts.get(arn)).filter(|id| !id.is_empty());
+    for binding in task.containers().iter().flat_map(|container| container.network_bindings()) {
+        let Some(port) = binding.host_port() else { continue };
+        let bound = binding.bind_ip().filter(|address| !matches!(*address, "0.0.0.0" | "::"));
+        found.extend(host.map(|id| format!("{id}:{port}")));
+        found.extend(bound.map(|address| format!("{address}:{port}")));
+    }
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+/// ECS counts are never negative.
+fn count(number: i32) -> u32 {
+    u32::try_from(number).unwrap_or_default()
+}
+
+fn milliseconds(time: Option<&sdk::primitives::DateTime>) -> Option<u64> {
+    time.and_then(|time| time.to_millis().ok()).and_then(|time| u64::try_from(time).ok())
+}

@@ -1,0 +1,176 @@
+//! ELBv2: the health of targets, how long they drain, and the balancer the sandbox needs.
+
+use std::time::Duration;
+
+use aws_sdk_elasticloadbalancingv2 as sdk;
+use aws_sdk_elasticloadbalancingv2::types::{
+    Action, ActionTypeEnum, ProtocolEnum, TargetGroupAttribute, TargetTypeEnum,
+};
+
+use super::{
+    call::send,
+    connect::Aws,
+    error::{AwsError, Service},
+};
+use crate::{config::spec::SandboxService, rollout::view::TargetView};
+
+const SERVICE: Service = Service::Elb;
+
+const DELAY: &str = "deregistration_delay.timeout_seconds";
+
+/// AWS's default for `deregistration_delay.timeout_seconds`, also used where it may not be read.
+pub const DEFAULT_DEREGISTRATION_DELAY_S: u64 = 300;
+
+/// `DescribeTargetHealth` of one target group; the API takes no more than one.
+pub async fn target_health(aws: &Aws, target_group: &str) -> Result<Vec<TargetView>, AwsError> {
+    let request = aws.elb.describe_target_health().target_group_arn(target_group);
+    let answer = send!(aws, "DescribeTargetHealth", request)?;
+    let view = |description: sdk::types::TargetHealthDescription| {
+        let target = description.target?;
+        let id = target.id?;
+        let health = description.target_health;
+        let health = health.as_ref();
+        Some(TargetView {
+            target_group: target_group.to_owned(),
+            address: target.port.map_or_else(|| id.clone(), |port| format!("{id}:{port}")),
+            state: health.and_then(|health| health.state()).map_or("unknown", |state| state.as_str()).to_owned(),
+            reason: health.and_then(|health| health.reason()).map(|reason| reason.as_str().to_owned()),
+            description: health.and_then(|health| health.description()).map(str::to_owned),
+        })
+    };
+    Ok(answer.target_health_descriptions.unwrap_or_default().into_iter().filter_map(view).collect())
+}
+
+/// Seconds a target of the group drains.
+pub async fn deregistration_delay(aws: &Aws, target_group: &str) -> Result<u64, AwsError> {
+    let request = aws.elb.describe_target_group_attributes().target_group_arn(target_group);
+    let answer = send!(aws, "DescribeTargetGroupAttributes", request)?;
+    let attributes = answer.attributes.unwrap_or_default();
+    let delay = attributes.iter().find(|attribute| attribute.key() == Some(DELAY));
+    let delay = delay.and_then(|attribute| attribute.value()?.parse().ok());
+    Ok(delay.unwrap_or(DEFAULT_DEREGISTRATION_DELAY_S))
+}
+
+/// A target group for tasks with addresses of their own, with its draining time set. One of that name
+/// is taken over, so that a set-up that was cut short can go on.
+pub async fn create_target_group(aws: &Aws, name: &str, settings: &SandboxService) -> Result<String, AwsError> {
+    let interval = settings.health_check_interval.max(Duration::from_secs(1));
+    // ELB wants the time-out below the interval, and 5 s is its default.
+    let timeout = interval.as_secs().saturating_sub(1).clamp(1, 5);
+    let request = aws
+        .elb
+        .create_target_group()
+        .name(name)
+        .protocol(ProtocolEnum::Http)
+        .port(i32::from(settings.container_port))
+        .vpc_id("vpc-sandbox")
+        .target_type(TargetTypeEnum::Ip)
+        .health_check_path(&settings.health_check_path)
+        .health_check_interval_seconds(seconds(interval))
+        .health_check_timeout_seconds(i32::try_from(timeout).unwrap_or(5))
+        .healthy_threshold_count(2)
+        .unhealthy_threshold_count(2);
+    let group = match send!(aws, "CreateTargetGroup", request) {
+        Ok(answer) => answer.target_groups,
+        Err(error) if error.code() == Some("DuplicateTargetGroupName") => {
+            send!(aws, "DescribeTargetGroups", aws.elb.describe_target_groups().names(name))?.target_groups
+        }
+        Err(error) => return Err(error),
+    };
+    let arn = group.unwrap_or_default().into_iter().find_map(|group| group.target_group_arn);
+    let arn = arn.ok_or_else(|| AwsError::unreadable(aws, SERVICE, "CreateTargetGroup", "it names no ARN"))?;
+    let delay = settings.deregistration_delay.as_secs().to_string();
+    let attribute = TargetGroupAttribute::builder().key(DELAY).value(delay).build();
+    let request = aws.elb.modify_target_group_attributes().target_group_arn(&arn).attributes(attribute);
+    send!(aws, "ModifyTargetGroupAttributes", request)?;
+    Ok(arn)
+}
+
+fn seconds(duration: Duration) -> i32 {
+    i32::try_from(duration.as_secs()).unwrap_or(i32::MAX)
+}
+
+/// An application load balancer; one of that name is taken over.
+pub async fn create_load_balancer(aws: &Aws, name: &str) -> Result<String, AwsError> {
+    let request = aws.elb.create_load_balancer().name(name).subnets("subnet-sandbox-a").subnets("subnet-sandbox-b");
+    let created = match send!(aws, "CreateLoadBalancer", request) {
+        Ok(answer) => answer.load_balancers,
+        Err(error) if error.code() == Some("DuplicateLoadBalancerName") => {
+            send!(aws, "DescribeLoadBalancers", aws.elb.describe_load_balancers().names(name))?.load_balancers
+        }
+        Err(error) => return Err(error),
+    };
+    let arn = created.unwrap_or_default().into_iter().find_map(|balancer| balancer.load_balancer_arn);
+    arn.ok_or_else(|| AwsError::unreadable(aws, SERVICE, "CreateLoadBalancer", "it names no ARN"))
+}
+
+/// A listener that forwards everything to the group; without a port the sandbox picks a free one.
+/// Yields the listener's ARN. One that forwards there already is taken over.
+pub async fn create_listener(
+    aws: &Aws,
+    load_balancer: &str,
+    target_group: &str,
+    port: Option<u16>,
+) -> Result<String, AwsError> {
+    let forward = Action::builder().r#type(ActionTypeEnum::Forward).target_group_arn(target_group).build();
+    let request = aws
+        .elb
+        .create_listener()
+        .load_balancer_arn(load_balancer)
+        .protocol(ProtocolEnum::Http)
+        .set_port(port.map(i32::from))
+        .default_actions(forward);
+    let listeners = match send!(aws, "CreateListener", request) {
+        Ok(answer) => answer.listeners.unwrap_or_default(),
+        Err(error) if error.code() == Some("DuplicateListener") => {
+            let existing = listeners(aws, load_balancer).await?;
+            let forwards = |listener: &sdk::types::Listener| {
+                listener.default_actions().iter().any(|action| action.target_group_arn() == Some(target_group))
+            };
+            let existing: Vec<_> = existing.into_iter().filter(forwards).collect();
+            if existing.is_empty() {
+                return Err(error);
+            }
+            existing
+        }
+        Err(error) => return Err(error),
+    };
+    let arn = listeners.into_iter().find_map(|listener| listener.listener_arn);
+    arn.ok_or_else(|| AwsError::unreadable(aws, SERVICE, "CreateListener", "it names no ARN"))
+}
+
+async fn listeners(aws: &Aws, load_balancer: &str) -> Result<Vec<sdk::types::Listener>, AwsError> {
+    let request = aws.elb.describe_listeners().load_balancer_arn(load_balancer);
+    Ok(send!(aws, "DescribeListeners", request)?.listeners.unwrap_or_default())
+}
+
+/// Where a target group is served: one URL for each listener of each balancer in front of it.
+pub async fn serving_urls(aws: &Aws, target_group: &str) -> Result<Vec<String>, AwsError> {
+    let request = aws.elb.describe_target_groups().target_group_arns(target_group);
+    let groups = send!(aws, "DescribeTargetGroups", request)?.target_groups.unwrap_or_default();
+    let balancers: Vec<String> = groups.into_iter().flat_map(|group| group.load_balancer_arns.unwrap_or_default()).collect();
+    let mut urls = Vec::new();
+    for balancer in balancers {
+        urls.extend(listener_urls(aws, &balancer).await?);
+    }
+    Ok(urls)
+}
+
+/// One URL for each listener of a load balancer.
+pub async fn listener_urls(aws: &Aws, load_balancer: &str) -> Result<Vec<String>, AwsError> {
+    let describe = async {
+        send!(aws, "DescribeLoadBalancers", aws.elb.describe_load_balancers().load_balancer_arns(load_balancer))
+    };
+    let (balancers, listeners) = tokio::join!(describe, listeners(aws, load_balancer));
+    let balancers = balancers?.load_balancers.unwrap_or_default();
+    let Some(host) = balancers.into_iter().find_map(|balancer| balancer.dns_name) else { return Ok(Vec::new()) };
+    let url = |listener: &sdk::types::Listener| {
+        let scheme = listener.protocol()?.as_str().to_ascii_lowercase();
+        let port = listener.port()?;
+        Some(match (scheme.as_str(), port) {
+            ("http", 80) | ("https", 443) => format!("{scheme}://{host}/"),
+            _ => format!("{scheme}://{host}:{port}/"),
+        })
+    };
+    Ok(listeners?.iter().filter_map(url).collect())
+}
