@@ -13,7 +13,8 @@ use aws_sdk_ecs::{
         AsyncSleep, ConfigBag, Intercept, RuntimeComponents, SharedAsyncSleep, Sleep,
         interceptors::{
             AfterDeserializationInterceptorContextRef as Received, BeforeTransmitInterceptorContextMut as ToSend,
-            BeforeTransmitInterceptorContextRef as Sending, FinalizerInterceptorContextRef as Finished, InterceptorContext,
+            BeforeTransmitInterceptorContextRef as Sending, FinalizerInterceptorContextRef as Finished,
+            InterceptorContext,
         },
         retry::{ClassifyRetry, RetryAction},
     },
@@ -224,5 +225,72 @@ impl<E: ProvideErrorMetadata + Error + Send + Sync + 'static> ClassifyRetry for 
 
     fn name(&self) -> &'static str {
         "QuotaIsNoThrottle"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use tokio::sync::mpsc;
+
+    use crate::{
+        aws::{
+            ecr, ecs,
+            recorded::{Server, answer},
+        },
+        event::Progress,
+        id::Cluster,
+    };
+
+    #[tokio::test]
+    async fn a_throttled_call_is_tried_again_and_says_so() {
+        let throttled = || answer(400, json!({"__type": "ThrottlingException", "message": "Rate exceeded"}));
+        let listed = answer(200, json!({"clusters": [{"clusterName": "jobs", "status": "ACTIVE"}], "failures": []}));
+        let server = Server::start([
+            ("DescribeClusters", throttled()),
+            ("DescribeClusters", throttled()),
+            ("DescribeClusters", listed),
+        ])
+        .await;
+        let (progress, mut told) = mpsc::channel(16);
+        let aws = server.aws().await.telling(progress);
+        ecs::clusters(&aws, &[Cluster::new("jobs")]).await.unwrap();
+        drop(aws);
+        let mut seen = Vec::new();
+        while let Some(progress) = told.recv().await {
+            let Progress::Retrying { operation, code, attempt, .. } = progress else { panic!("{progress:?}") };
+            seen.push((operation, code, attempt));
+        }
+        let wait = |attempt| ("DescribeClusters".to_owned(), "ThrottlingException".to_owned(), attempt);
+        assert_eq!(seen, [wait(1), wait(2)]);
+    }
+
+    #[tokio::test]
+    async fn a_quota_is_not_tried_again() {
+        let quota = answer(400, json!({"__type": "LimitExceededException", "message": "too many repositories"}));
+        let server = Server::start([("CreateRepository", quota)]).await;
+        let error = ecr::create_repository(&server.aws().await, "jobs/api").await.unwrap_err();
+        assert_eq!(error.code(), Some("LimitExceededException"));
+        assert_eq!(server.asked().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_definition_is_sent_byte_for_byte_also_when_tried_again() {
+        // Numbers that a double cannot hold, an order that is not the alphabet's, a field nobody knows.
+        let body = r#"{"family":"api","containerDefinitions":[{"name":"app","cpu":1.10,"big":123456789012345678901234567890,"brandNew":{"z":1,"a":2}}]}"#;
+        let definition: Value = serde_json::from_str(body).unwrap();
+        let arn = "arn:aws:ecs:eu-west-1:111111111111:task-definition/api:43";
+        let server = Server::start([
+            (
+                "RegisterTaskDefinition",
+                answer(400, json!({"__type": "ThrottlingException", "message": "Rate exceeded"})),
+            ),
+            ("RegisterTaskDefinition", answer(200, json!({"taskDefinition": {"taskDefinitionArn": arn}}))),
+        ])
+        .await;
+        let registered = ecs::register(&server.aws().await, &definition).await.unwrap();
+        assert_eq!(registered.as_str(), arn);
+        let sent: Vec<String> = server.asked().into_iter().map(|asked| asked.body).collect();
+        assert_eq!(sent, [body, body]);
     }
 }

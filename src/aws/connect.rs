@@ -12,8 +12,16 @@ use std::{
 };
 
 use aws_config::{
-    BehaviorVersion, Region, SdkConfig, default_provider::credentials::DefaultCredentialsChain, meta::region::ProvideRegion,
-    profile::ProfileFileRegionProvider, provider_config::ProviderConfig, retry::RetryConfig, timeout::TimeoutConfig,
+    BehaviorVersion, Region, SdkConfig,
+    ecs::EcsCredentialsProvider,
+    environment::EnvironmentVariableCredentialsProvider,
+    imds::credentials::ImdsCredentialsProvider,
+    meta::{credentials::CredentialsProviderChain, region::ProvideRegion},
+    profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider},
+    provider_config::ProviderConfig,
+    retry::RetryConfig,
+    timeout::TimeoutConfig,
+    web_identity_token::WebIdentityTokenCredentialsProvider,
 };
 use aws_sdk_ecs::config::{Credentials, SharedAsyncSleep, SharedCredentialsProvider, SharedHttpClient};
 use aws_smithy_http_client::{
@@ -76,9 +84,9 @@ impl Variables {
 }
 
 impl Identity {
-    /// The profile that is used, also when nobody named one.
-    fn profile_name(&self) -> &str {
-        self.profile.as_deref().or(self.variables.profile.as_deref()).unwrap_or("default")
+    /// The profile somebody named.
+    fn named_profile(&self) -> Option<&str> {
+        self.profile.as_deref().or(self.variables.profile.as_deref())
     }
 }
 
@@ -94,7 +102,7 @@ pub struct Aws {
     config: SdkConfig,
     endpoint: Endpoint,
     region: String,
-    profile: String,
+    profile: Option<String>,
     pub(super) sleep: SharedAsyncSleep,
     pub(super) progress: Option<mpsc::Sender<Progress>>,
     /// Container instance ARN → EC2 instance id: asked once each, they never change.
@@ -123,10 +131,10 @@ impl Aws {
         &self.endpoint
     }
 
-    /// The profile credentials come from, `default` when none was named.
+    /// The profile somebody named; credentials need not come from one.
     #[must_use]
-    pub fn profile(&self) -> &str {
-        &self.profile
+    pub fn profile(&self) -> Option<&str> {
+        self.profile.as_deref()
     }
 
     /// The same clients, reporting every wait before a retry as [`Progress::Retrying`].
@@ -168,13 +176,16 @@ pub(super) async fn open(endpoint: &Endpoint, identity: &Identity, retries: Retr
         .build();
     let loader = aws_config::defaults(BehaviorVersion::latest())
         .region(Region::new(region.clone()))
-        .profile_name(identity.profile_name())
         .retry_config(retries)
         .timeout_config(timeouts);
+    let loader = match identity.named_profile() {
+        Some(profile) => loader.profile_name(profile),
+        None => loader,
+    };
     let loader = match endpoint {
         Endpoint::Aws => {
             let client = trusted(identity)?;
-            let chain = credentials(identity, &region, client.as_ref()).await;
+            let chain = credentials(identity, &region, client.as_ref());
             let loader = loader.credentials_provider(chain);
             match client {
                 Some(client) => loader.http_client(client),
@@ -197,7 +208,7 @@ pub(super) async fn open(endpoint: &Endpoint, identity: &Identity, retries: Retr
         sts: aws_sdk_sts::Client::new(&config),
         endpoint: endpoint.clone(),
         region,
-        profile: identity.profile_name().to_owned(),
+        profile: identity.named_profile().map(str::to_owned),
         sleep,
         progress: None,
         instances: Arc::default(),
@@ -211,10 +222,16 @@ async fn resolve_region(identity: &Identity) -> Result<String, AwsError> {
     if let Some(region) = identity.region.as_ref().or(region.as_ref()).or(default_region.as_ref()) {
         return Ok(region.clone());
     }
-    let profile = ProfileFileRegionProvider::builder().profile_name(identity.profile_name()).build();
-    match profile.region().await {
+    let mut profile = ProfileFileRegionProvider::builder();
+    if let Some(named) = identity.named_profile() {
+        profile = profile.profile_name(named);
+    }
+    match profile.build().region().await {
         Some(region) => Ok(region.to_string()),
-        None => Err(AwsError::before_any_call(Kind::NoRegion { profile: identity.profile_name().to_owned() }, None)),
+        None => Err(AwsError::before_any_call(
+            Kind::NoRegion { profile: identity.named_profile().map(str::to_owned) },
+            None,
+        )),
     }
 }
 
@@ -241,9 +258,11 @@ fn trusted(identity: &Identity) -> Result<Option<SharedHttpClient>, AwsError> {
 
 const PEM_BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
-/// The SDK's chain with an instance metadata client that gives up after 200 ms instead of a second:
+/// Who may have credentials, in order. Two differences from the SDK's own chain: a profile that was
+/// named in `ship.toml` or by a flag and that exists wins over access keys in the environment, as
+/// `aws --profile` does; and the instance metadata gives up after 200 ms instead of a second, because
 /// on a laptop that address is nobody.
-async fn credentials(identity: &Identity, region: &str, client: Option<&SharedHttpClient>) -> SharedCredentialsProvider {
+fn credentials(identity: &Identity, region: &str, client: Option<&SharedHttpClient>) -> SharedCredentialsProvider {
     let mut provider = ProviderConfig::without_region().with_region(Some(Region::new(region.to_owned())));
     if let Some(client) = client {
         provider = provider.with_http_client(client.clone());
@@ -254,13 +273,146 @@ async fn credentials(identity: &Identity, region: &str, client: Option<&SharedHt
         .connect_timeout(Duration::from_millis(200))
         .read_timeout(Duration::from_secs(1))
         .build();
-    let mut chain = DefaultCredentialsChain::builder()
-        .configure(provider)
-        .region(Region::new(region.to_owned()))
-        .imds_client(metadata);
-    // Naming `default` would turn "no profile at all" into "profile default was not defined".
-    if let Some(name) = identity.profile.as_ref().or(identity.variables.profile.as_ref()) {
-        chain = chain.profile_name(name);
+    let environment = EnvironmentVariableCredentialsProvider::new();
+    let web_identity = WebIdentityTokenCredentialsProvider::builder().configure(&provider).build();
+    let container = EcsCredentialsProvider::builder().configure(&provider).build();
+    let instance = ImdsCredentialsProvider::builder().configure(&provider).imds_client(metadata).build();
+    let profile = ProfileFileCredentialsProvider::builder().configure(&provider);
+    let first = match (&identity.profile, &identity.variables.profile) {
+        (Some(named), _) => CredentialsProviderChain::first_try("Profile", profile.profile_name(named).build())
+            .or_else("Environment", environment),
+        (None, Some(named)) => CredentialsProviderChain::first_try("Environment", environment)
+            .or_else("Profile", profile.profile_name(named).build()),
+        (None, None) => {
+            CredentialsProviderChain::first_try("Environment", environment).or_else("Profile", profile.build())
+        }
+    };
+    let chain = first
+        .or_else("WebIdentityToken", web_identity)
+        .or_else("EcsContainer", container)
+        .or_else("Ec2InstanceMetadata", instance);
+    SharedCredentialsProvider::new(chain)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{error::Error, fmt::Write, path::Path, process::Command};
+
+    use super::{Endpoint, Identity, Variables, connect};
+    use crate::aws::{hints::hints, sts};
+
+    #[test]
+    fn an_empty_variable_counts_as_unset() {
+        let look_up = |name: &str| match name {
+            "AWS_REGION" => Some(String::new()),
+            "AWS_DEFAULT_REGION" => Some("eu-west-1".to_owned()),
+            _ => None,
+        };
+        let expected = Variables { default_region: Some("eu-west-1".to_owned()), ..Variables::default() };
+        assert_eq!(Variables::read(look_up), expected);
     }
-    SharedCredentialsProvider::new(chain.build().await)
+
+    /// Runs in a process of its own, see [`credentials_in`]: the SDK reads the process's environment.
+    #[tokio::test]
+    #[ignore = "started by `credentials_that_cannot_be_had_are_explained` with an environment of its own"]
+    async fn child_without_credentials() {
+        let identity = Identity {
+            region: Some("eu-west-1".to_owned()),
+            profile: std::fs::read_to_string("profile").ok(),
+            ..Identity::default()
+        };
+        let aws = connect(&Endpoint::Aws, &identity).await.unwrap();
+        let error = sts::caller(&aws).await.unwrap_err();
+        let mut text = error.to_string();
+        let mut cause = error.source();
+        while let Some(deeper) = cause {
+            write!(text, "\n  cause: {deeper}").unwrap();
+            cause = deeper.source();
+        }
+        for hint in hints(&error) {
+            write!(text, "\n  hint: {hint}").unwrap();
+        }
+        std::fs::write("told", text).unwrap();
+    }
+
+    /// Name under the home folder, and content.
+    type Files<'a> = &'a [(&'a str, &'a str)];
+
+    /// What a user with these AWS files, and nothing else, is told.
+    fn credentials_in(files: Files, profile: Option<&str>) -> String {
+        let home = tempfile::tempdir().unwrap();
+        for (name, content) in files {
+            let path = home.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap_or(Path::new("/"))).unwrap();
+            std::fs::write(path, content).unwrap();
+        }
+        if let Some(profile) = profile {
+            std::fs::write(home.path().join("profile"), profile).unwrap();
+        }
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--ignored", "--exact", "aws::connect::tests::child_without_credentials"])
+            .current_dir(home.path())
+            .env_clear()
+            .env("HOME", home.path())
+            .env("PATH", "/usr/bin:/bin")
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .output()
+            .unwrap();
+        assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stdout));
+        let told = std::fs::read_to_string(home.path().join("told")).unwrap();
+        told.replace(&home.path().display().to_string(), "HOME")
+    }
+
+    #[test]
+    fn credentials_that_cannot_be_had_are_explained() {
+        let sso = "[profile jobs]\nsso_session = corp\nsso_account_id = 111111111111\nsso_role_name = ship\nregion = eu-west-1\n\
+                   [sso-session corp]\nsso_region = eu-west-1\nsso_start_url = https://corp.awsapps.com/start\n";
+        let process = "[profile jobs]\ncredential_process = sh -c 'echo vault is sealed >&2; exit 3'\n";
+        // The file's name is the SHA-1 of the session's name.
+        let expired = r#"{"accessToken":"aoaAAAAAGVtrV","expiresAt":"2020-01-01T00:00:00Z","region":"eu-west-1","startUrl":"https://corp.awsapps.com/start"}"#;
+        let cache = ".aws/sso/cache/ee0bfd2552fbd840c02cc48b6e823320543c450f.json";
+        let cases: [(&str, Files, Option<&str>); 5] = [
+            ("nothing anywhere", &[], None),
+            ("a profile that is not there", &[(".aws/config", sso)], Some("jbos")),
+            ("never signed in", &[(".aws/config", sso)], Some("jobs")),
+            ("session over", &[(".aws/config", sso), (cache, expired)], Some("jobs")),
+            ("helper fails", &[(".aws/config", process)], Some("jobs")),
+        ];
+        let mut text = String::new();
+        for (title, files, profile) in cases {
+            let told = credentials_in(files, profile);
+            assert!(!told.contains("aoaAAAAAGVtrV"), "{told}");
+            writeln!(text, "# {title}\n{told}").unwrap();
+        }
+        insta::assert_snapshot!(text, @r"
+        # nothing anywhere
+        STS GetCallerIdentity: no AWS credentials were found
+          hint: sign in with `aws sso login`, or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY
+          hint: looked at environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY): environment variable not set
+          hint: looked at profile (~/.aws/config, ~/.aws/credentials): nothing there
+          hint: looked at web identity (AWS_WEB_IDENTITY_TOKEN_FILE): $AWS_WEB_IDENTITY_TOKEN_FILE was not set
+          hint: looked at container (AWS_CONTAINER_CREDENTIALS_FULL_URI or _RELATIVE_URI): ECS provider not configured
+          hint: looked at EC2 instance metadata: IMDS disabled by AWS_EC2_METADATA_DISABLED env var set to `true`
+        # a profile that is not there
+        STS GetCallerIdentity: no AWS credentials were found
+          hint: sign in with `aws sso login`, or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY
+          hint: looked at profile (~/.aws/config, ~/.aws/credentials): profile `jbos` was not defined: could not find source profile jbos referenced from the root profile
+          hint: looked at environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY): environment variable not set
+          hint: looked at web identity (AWS_WEB_IDENTITY_TOKEN_FILE): $AWS_WEB_IDENTITY_TOKEN_FILE was not set
+          hint: looked at container (AWS_CONTAINER_CREDENTIALS_FULL_URI or _RELATIVE_URI): ECS provider not configured
+          hint: looked at EC2 instance metadata: IMDS disabled by AWS_EC2_METADATA_DISABLED env var set to `true`
+        # never signed in
+        STS GetCallerIdentity: the SSO session of profile `jobs` has expired or was never started
+          cause: failed to load the cached SSO token
+          hint: run `aws sso login --profile jobs`
+        # session over
+        STS GetCallerIdentity: the SSO session of profile `jobs` has expired or was never started
+          cause: the SSO token has expired and cannot be refreshed
+          hint: run `aws sso login --profile jobs`
+        # helper fails
+        STS GetCallerIdentity: the credentials of profile `jobs` could not be loaded
+          cause: Error retrieving credentials: external process exited with code exit status: 3. Stderr: vault is sealed
+          hint: check with `aws sts get-caller-identity --profile jobs`
+        ");
+    }
 }

@@ -46,7 +46,11 @@ pub async fn token(aws: &Aws) -> Result<EcrToken, AwsError> {
         username: username.to_owned(),
         password: Secret::new(password.to_owned()),
         registry: host(&endpoint).to_owned(),
-        expires_ms: granted.expires_at.and_then(|at| at.to_millis().ok()).and_then(|at| at.try_into().ok()).unwrap_or(0),
+        expires_ms: granted
+            .expires_at
+            .and_then(|at| at.to_millis().ok())
+            .and_then(|at| at.try_into().ok())
+            .unwrap_or(0),
     })
 }
 
@@ -68,8 +72,8 @@ pub async fn repository(aws: &Aws, name: &str, tag: &Tag) -> Result<RepositoryOb
     let Some(described) = described else { return Ok(RepositoryObserved::Missing) };
     let uri = described.repository_uri;
     let uri = uri.ok_or_else(|| AwsError::unreadable(aws, SERVICE, "DescribeRepositories", "it names no URI"))?;
-    // Exclusion filters may free this very tag; to be refused wrongly is worse than a push that is
-    // told so, hence only the plain value counts.
+    // With IMMUTABLE_WITH_EXCLUSION a filter may free this very tag. A plan refused wrongly is worse
+    // than a push that ECR refuses, hence only the plain value counts.
     let immutable = described.image_tag_mutability == Some(ImageTagMutability::Immutable);
     let tagged = match tagged {
         Ok(digest) => digest,

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use aws_sdk_ecs as sdk;
 use aws_sdk_ecs::types::{
-    Deployment, DeploymentCircuitBreaker, DeploymentConfiguration, DesiredStatus, LoadBalancer, StopServiceDeploymentStopType,
-    Task, TaskDefinitionField,
+    Deployment, DeploymentCircuitBreaker, DeploymentConfiguration, DesiredStatus, LoadBalancer,
+    StopServiceDeploymentStopType, Task, TaskDefinitionField,
 };
 use futures_util::future::{join_all, try_join_all};
 use serde_json::Value;
@@ -399,7 +399,8 @@ async fn task_arns(
 /// Container instance ARN → EC2 instance id, for the tasks whose ports are bound on their host: that
 /// is what an `instance` target group knows them by. Without the permission there are just none.
 async fn instances(aws: &Aws, cluster: &Cluster, tasks: &[Task]) -> BTreeMap<String, String> {
-    let on_host = tasks.iter().filter(|task| task.containers().iter().any(|container| !container.network_bindings().is_empty()));
+    let on_host =
+        tasks.iter().filter(|task| task.containers().iter().any(|container| !container.network_bindings().is_empty()));
     let arns: std::collections::BTreeSet<&str> = on_host.filter_map(Task::container_instance_arn).collect();
     let mut known: BTreeMap<String, String> = BTreeMap::new();
     let mut asked: Vec<String> = Vec::new();
@@ -414,20 +415,28 @@ async fn instances(aws: &Aws, cluster: &Cluster, tasks: &[Task]) -> BTreeMap<Str
     }
     // "A list of up to 100 container instance IDs or full ARN entries."
     let answers = join_all(asked.chunks(100).map(|some| async move {
-        let request =
-            aws.ecs.describe_container_instances().cluster(cluster.as_str()).set_container_instances(Some(some.to_vec()));
+        let request = aws
+            .ecs
+            .describe_container_instances()
+            .cluster(cluster.as_str())
+            .set_container_instances(Some(some.to_vec()));
         send!(aws, "DescribeContainerInstances", request)
     }))
     .await;
     let mut cache = lock(&aws.instances);
     for (some, answer) in asked.chunks(100).zip(answers) {
-        let found = answer.map(|answer| answer.container_instances.unwrap_or_default()).unwrap_or_default();
+        let found = match answer {
+            Ok(answer) => answer.container_instances.unwrap_or_default(),
+            Err(error) if error.is_access_denied() => Vec::new(),
+            // The next look asks again.
+            Err(_) => continue,
+        };
         for instance in &found {
             if let (Some(arn), Some(id)) = (instance.container_instance_arn(), instance.ec2_instance_id()) {
                 known.insert(arn.to_owned(), id.to_owned());
             }
         }
-        // Also what could not be read: asking at every look would only be refused at every look.
+        // Also what may not be read: asking at every look would only be refused at every look.
         for arn in some {
             cache.insert(arn.clone(), known.get(arn).cloned().unwrap_or_default());
         }
@@ -465,16 +474,17 @@ fn task_view(task: &Task, ports: &[u32], hosts: &BTreeMap<String, String>) -> Op
 fn addresses(task: &Task, ports: &[u32], hosts: &BTreeMap<String, String>) -> Vec<String> {
     let mut found = Vec::new();
     // awsvpc: the address of the task's own interface with the ports of the target groups.
-    let details = task.attachments().iter().flat_map(|attachment| attachment.details());
-    let attached = details.filter(|detail| detail.name() == Some("privateIPv4Address")).filter_map(|detail| detail.value());
-    let interfaces = task.containers().iter().flat_map(|container| container.network_interfaces());
+    let details = task.attachments().iter().flat_map(sdk::types::Attachment::details);
+    let attached =
+        details.filter(|detail| detail.name() == Some("privateIPv4Address")).filter_map(|detail| detail.value());
+    let interfaces = task.containers().iter().flat_map(sdk::types::Container::network_interfaces);
     for address in attached.chain(interfaces.filter_map(|interface| interface.private_ipv4_address())) {
         found.extend(ports.iter().map(|port| format!("{address}:{port}")));
     }
     // bridge and host: the port on the host, under the instance's id, or under the address it is bound
     // to where that is a single one.
     let host = task.container_instance_arn().and_then(|arn| hosts.get(arn)).filter(|id| !id.is_empty());
-    for binding in task.containers().iter().flat_map(|container| container.network_bindings()) {
+    for binding in task.containers().iter().flat_map(sdk::types::Container::network_bindings) {
         let Some(port) = binding.host_port() else { continue };
         let bound = binding.bind_ip().filter(|address| !matches!(*address, "0.0.0.0" | "::"));
         found.extend(host.map(|id| format!("{id}:{port}")));
@@ -492,4 +502,255 @@ fn count(number: i32) -> u32 {
 
 fn milliseconds(time: Option<&sdk::primitives::DateTime>) -> Option<u64> {
     time.and_then(|time| time.to_millis().ok()).and_then(|time| u64::try_from(time).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{Force, NewService, create_service, update_service, view_deployment, view_service, view_tasks};
+    use crate::{
+        aws::recorded::{Server, answer},
+        config::spec::SandboxService,
+        id::{Cluster, ServiceName, TaskDefArn},
+    };
+
+    const SERVICES: &str = include_str!("../../tests/recorded/aws/describe-services.json");
+    const TASKS: &str = include_str!("../../tests/recorded/aws/describe-tasks.json");
+    const DEPLOYMENT: &str = include_str!("../../tests/recorded/aws/describe-service-deployments.json");
+
+    fn names() -> (Cluster, ServiceName) {
+        (Cluster::new("jobs"), ServiceName::new("api"))
+    }
+
+    /// `UpdateService` and `CreateService` answer with the service alone.
+    fn changed() -> Value {
+        let described: Value = serde_json::from_str(SERVICES).unwrap();
+        json!({"service": described["services"][0]})
+    }
+
+    #[tokio::test]
+    async fn an_update_sends_what_changes_and_nothing_else() {
+        let server = Server::start([("UpdateService", answer(200, changed()))]).await;
+        let (cluster, service) = names();
+        let arn = TaskDefArn::new("arn:aws:ecs:eu-west-1:111111111111:task-definition/api:42");
+        let aws = server.aws().await;
+        let started = update_service(&aws, &cluster, &service, &arn, Force::No).await.unwrap();
+        insta::assert_debug_snapshot!(started, @r#"
+        Started {
+            deployment_id: "ecs-svc/7383640180127437285",
+            service_deployment: Some(
+                "arn:aws:ecs:eu-west-1:111111111111:service-deployment/jobs/api/Zt8vQ0pJ3kXc1LwYb5NdR",
+            ),
+            task_definition: TaskDefArn(
+                "arn:aws:ecs:eu-west-1:111111111111:task-definition/api:42",
+            ),
+            previous: Some(
+                TaskDefArn(
+                    "arn:aws:ecs:eu-west-1:111111111111:task-definition/api:41",
+                ),
+            ),
+            desired: 2,
+        }
+        "#);
+        update_service(&aws, &cluster, &service, &arn, Force::Yes).await.unwrap();
+        let sent: Vec<Value> = server.asked().iter().map(|asked| serde_json::from_str(&asked.body).unwrap()).collect();
+        let plain = json!({"cluster": "jobs", "service": "api", "taskDefinition": arn.as_str()});
+        let mut forced = plain.clone();
+        forced["forceNewDeployment"] = json!(true);
+        assert_eq!(sent, [plain, forced]);
+    }
+
+    #[tokio::test]
+    async fn a_new_service_has_a_balancer_and_a_circuit_breaker() {
+        let server = Server::start([("CreateService", answer(200, changed()))]).await;
+        let (cluster, service) = names();
+        let new = NewService {
+            cluster: &cluster,
+            name: &service,
+            task_definition: &TaskDefArn::new("api:1"),
+            target_group: "arn:tg",
+            container: "app",
+            settings: &SandboxService::default(),
+        };
+        create_service(&server.aws().await, new).await.unwrap();
+        let sent: Value = serde_json::from_str(&server.asked()[0].body).unwrap();
+        let expected = json!({
+            "cluster": "jobs",
+            "serviceName": "api",
+            "taskDefinition": "api:1",
+            "loadBalancers": [{"targetGroupArn": "arn:tg", "containerName": "app", "containerPort": 8080}],
+            "desiredCount": 2,
+            "deploymentConfiguration": {
+                "deploymentCircuitBreaker": {"enable": true, "rollback": true},
+                "maximumPercent": 200,
+                "minimumHealthyPercent": 100,
+            },
+            "healthCheckGracePeriodSeconds": 30,
+        });
+        assert_eq!(sent, expected);
+    }
+
+    #[tokio::test]
+    async fn one_look_at_a_rollout() {
+        let server = Server::start([
+            ("DescribeServices", answer(200, SERVICES)),
+            ("DescribeServiceDeployments", answer(200, DEPLOYMENT)),
+        ])
+        .await;
+        let (aws, (cluster, service)) = (server.aws().await, names());
+        let view = view_service(&aws, &cluster, &service).await.unwrap().unwrap();
+        let deployment = view_deployment(&aws, view.current_service_deployment.as_deref().unwrap()).await.unwrap();
+        insta::assert_debug_snapshot!((&view.deployments[1], &view.events[0], deployment), @r#"
+        (
+            DeploymentView {
+                id: "ecs-svc/4310457120563712091",
+                status: "ACTIVE",
+                task_definition: TaskDefArn(
+                    "arn:aws:ecs:eu-west-1:111111111111:task-definition/api:41",
+                ),
+                desired: 0,
+                pending: 0,
+                running: 2,
+                failed: 0,
+                rollout_state: Some(
+                    "UPPER_CASE_FROM_THE_FUTURE",
+                ),
+                rollout_reason: Some(
+                    "ECS deployment ecs-svc/4310457120563712091 completed.",
+                ),
+            },
+            EventView {
+                id: "7f1f4b6c-8e56-4b0a-9f5a-2f5b1b6f7a10",
+                time_ms: 1790000040250,
+                text: "(service api) has started 1 tasks: (task 0c3b1c5e0d9b4f0f8a7d6e5c4b3a2f1e).",
+            },
+            Some(
+                ServiceDeploymentView {
+                    arn: "arn:aws:ecs:eu-west-1:111111111111:service-deployment/jobs/api/Zt8vQ0pJ3kXc1LwYb5NdR",
+                    status: "ROLLBACK_IN_PROGRESS",
+                    reason: Some(
+                        "Service deployment rolled back because the circuit breaker threshold was exceeded.",
+                    ),
+                    stage: Some(
+                        "STAGE_FROM_THE_FUTURE",
+                    ),
+                    breaker: Some(
+                        BreakerView {
+                            status: "TRIGGERED",
+                            failures: 3,
+                            threshold: 3,
+                        },
+                    ),
+                    rollback_reason: Some(
+                        "Service deployment circuit breaker triggered",
+                    ),
+                },
+            ),
+        )
+        "#);
+    }
+
+    #[tokio::test]
+    async fn a_deployment_nobody_knows_is_none() {
+        let failure = json!({"serviceDeployments": [], "failures": [{"arn": "arn", "reason": "MISSING"}]});
+        let server = Server::start([("DescribeServiceDeployments", answer(200, failure))]).await;
+        assert_eq!(view_deployment(&server.aws().await, "arn").await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn tasks_have_every_address_they_may_be_registered_under() {
+        let instances = json!({"containerInstances": [{
+            "containerInstanceArn": "arn:aws:ecs:eu-west-1:111111111111:container-instance/jobs/5b7f",
+            "ec2InstanceId": "i-0f76f4a2b9c8d7e6f",
+        }]});
+        let server = Server::start([
+            // Two pages of running tasks or of stopped ones, whichever list comes first.
+            ("ListTasks", answer(200, json!({"taskArns": ["arn/1", "arn/2"], "nextToken": "more"}))),
+            ("ListTasks", answer(200, json!({"taskArns": ["arn/2", "arn/3"]}))),
+            ("DescribeTasks", answer(200, TASKS)),
+            ("DescribeContainerInstances", answer(200, instances)),
+        ])
+        .await;
+        let (aws, (cluster, service)) = (server.aws().await, names());
+        let tasks = view_tasks(&aws, &cluster, &service, &[8080]).await.unwrap();
+        let addresses: Vec<_> = tasks.iter().map(|task| (task.id[..4].to_owned(), task.addresses.clone())).collect();
+        insta::assert_debug_snapshot!((addresses, &tasks[1]), @r#"
+        (
+            [
+                (
+                    "0c3b",
+                    [
+                        "10.0.1.27:8080",
+                    ],
+                ),
+                (
+                    "1d4c",
+                    [
+                        "i-0f76f4a2b9c8d7e6f:32768",
+                    ],
+                ),
+                (
+                    "2e5d",
+                    [
+                        "127.0.0.1:49153",
+                    ],
+                ),
+            ],
+            TaskView {
+                id: "1d4c2d6f1e0c5a1a9b8e7f6d5c4b3a2e",
+                task_definition: TaskDefArn(
+                    "arn:aws:ecs:eu-west-1:111111111111:task-definition/api:42",
+                ),
+                started_by: Some(
+                    "ecs-svc/7383640180127437285",
+                ),
+                last_status: "STOPPED",
+                desired_status: "STOPPED",
+                health: None,
+                stop_code: Some(
+                    "STOP_CODE_FROM_THE_FUTURE",
+                ),
+                stopped_reason: Some(
+                    "Essential container in task exited",
+                ),
+                created_ms: Some(
+                    1790000001500,
+                ),
+                started_ms: Some(
+                    1790000010000,
+                ),
+                stopping_ms: Some(
+                    1790000011000,
+                ),
+                stopped_ms: Some(
+                    1790000012250,
+                ),
+                containers: [
+                    ContainerView {
+                        name: "app",
+                        last_status: "STOPPED",
+                        exit_code: Some(
+                            137,
+                        ),
+                        reason: Some(
+                            "OutOfMemoryError: Container killed due to memory usage",
+                        ),
+                        health: None,
+                    },
+                ],
+                addresses: [
+                    "i-0f76f4a2b9c8d7e6f:32768",
+                ],
+            },
+        )
+        "#);
+        let asked = server.asked();
+        let described = asked.iter().find(|asked| asked.operation == "DescribeTasks").unwrap();
+        let described: Value = serde_json::from_str(&described.body).unwrap();
+        assert_eq!(described["tasks"], json!(["arn/1", "arn/2", "arn/3"]));
+        // Instances never change: the next look does not ask again.
+        view_tasks(&aws, &cluster, &service, &[8080]).await.unwrap();
+        assert_eq!(server.counts()["DescribeContainerInstances"], 1);
+    }
 }

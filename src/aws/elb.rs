@@ -148,7 +148,8 @@ async fn listeners(aws: &Aws, load_balancer: &str) -> Result<Vec<sdk::types::Lis
 pub async fn serving_urls(aws: &Aws, target_group: &str) -> Result<Vec<String>, AwsError> {
     let request = aws.elb.describe_target_groups().target_group_arns(target_group);
     let groups = send!(aws, "DescribeTargetGroups", request)?.target_groups.unwrap_or_default();
-    let balancers: Vec<String> = groups.into_iter().flat_map(|group| group.load_balancer_arns.unwrap_or_default()).collect();
+    let balancers: Vec<String> =
+        groups.into_iter().flat_map(|group| group.load_balancer_arns.unwrap_or_default()).collect();
     let mut urls = Vec::new();
     for balancer in balancers {
         urls.extend(listener_urls(aws, &balancer).await?);
@@ -173,4 +174,145 @@ pub async fn listener_urls(aws: &Aws, load_balancer: &str) -> Result<Vec<String>
         })
     };
     Ok(listeners?.iter().filter_map(url).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{create_listener, create_target_group, serving_urls, target_health};
+    use crate::{
+        aws::recorded::{Answer, Server, answer},
+        config::spec::SandboxService,
+    };
+
+    const HEALTH: &str = include_str!("../../tests/recorded/aws/describe-target-health.xml");
+
+    /// An answer of the Query protocol: its two wrappers and what is in them.
+    fn wrapped(operation: &str, inside: &str) -> Answer {
+        let text = format!(
+            "<{operation}Response xmlns=\"http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/\"><{operation}Result>{inside}</{operation}Result></{operation}Response>"
+        );
+        answer(200, text)
+    }
+
+    fn refused(code: &str) -> Answer {
+        let text = format!(
+            "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>no</Message></Error></ErrorResponse>"
+        );
+        answer(400, text)
+    }
+
+    #[tokio::test]
+    async fn target_health_is_told_in_the_words_of_elb() {
+        let server = Server::start([("DescribeTargetHealth", answer(200, HEALTH))]).await;
+        let targets = target_health(&server.aws().await, "arn:tg").await.unwrap();
+        insta::assert_debug_snapshot!(targets, @r#"
+        [
+            TargetView {
+                target_group: "arn:tg",
+                address: "10.0.1.27:8080",
+                state: "unhealthy",
+                reason: Some(
+                    "Target.ResponseCodeMismatch",
+                ),
+                description: Some(
+                    "Health checks failed with these codes: [500]",
+                ),
+            },
+            TargetView {
+                target_group: "arn:tg",
+                address: "i-0f76f4a2b9c8d7e6f:32768",
+                state: "healthy",
+                reason: None,
+                description: None,
+            },
+            TargetView {
+                target_group: "arn:tg",
+                address: "10.0.2.14:8080",
+                state: "state-from-the-future",
+                reason: None,
+                description: None,
+            },
+        ]
+        "#);
+    }
+
+    #[tokio::test]
+    async fn a_target_group_gets_its_health_check_and_its_draining_time() {
+        let group = "<TargetGroups><member><TargetGroupArn>arn:tg</TargetGroupArn></member></TargetGroups>";
+        let server = Server::start([
+            ("CreateTargetGroup", wrapped("CreateTargetGroup", group)),
+            ("ModifyTargetGroupAttributes", wrapped("ModifyTargetGroupAttributes", "")),
+        ])
+        .await;
+        let settings = SandboxService {
+            health_check_interval: Duration::from_secs(3),
+            deregistration_delay: Duration::from_secs(7),
+            ..SandboxService::default()
+        };
+        assert_eq!(create_target_group(&server.aws().await, "api", &settings).await.unwrap(), "arn:tg");
+        let sent: Vec<String> = server.asked().into_iter().map(|asked| asked.body.replace('&', "\n")).collect();
+        insta::assert_snapshot!(sent.join("\n\n"), @r"
+        Action=CreateTargetGroup
+        Version=2015-12-01
+        Name=api
+        Protocol=HTTP
+        Port=8080
+        VpcId=vpc-sandbox
+        HealthCheckPath=%2Fhealth
+        HealthCheckIntervalSeconds=3
+        HealthCheckTimeoutSeconds=2
+        HealthyThresholdCount=2
+        UnhealthyThresholdCount=2
+        TargetType=ip
+
+        Action=ModifyTargetGroupAttributes
+        Version=2015-12-01
+        TargetGroupArn=arn%3Atg
+        Attributes.member.1.Key=deregistration_delay.timeout_seconds
+        Attributes.member.1.Value=7
+        ");
+    }
+
+    #[tokio::test]
+    async fn what_a_cut_short_set_up_left_is_taken_over() {
+        let group = "<TargetGroups><member><TargetGroupArn>arn:tg</TargetGroupArn></member></TargetGroups>";
+        let listener = |port: u16| {
+            format!(
+                "<member><ListenerArn>arn:listener/{port}</ListenerArn><Port>{port}</Port><Protocol>HTTP</Protocol>\
+                 <DefaultActions><member><Type>forward</Type><TargetGroupArn>arn:tg/{port}</TargetGroupArn></member></DefaultActions></member>"
+            )
+        };
+        let listeners = format!("<Listeners>{}{}</Listeners>", listener(80), listener(8081));
+        let server = Server::start([
+            ("CreateTargetGroup", refused("DuplicateTargetGroupName")),
+            ("DescribeTargetGroups", wrapped("DescribeTargetGroups", group)),
+            ("ModifyTargetGroupAttributes", wrapped("ModifyTargetGroupAttributes", "")),
+            ("CreateListener", refused("DuplicateListener")),
+            ("DescribeListeners", wrapped("DescribeListeners", &listeners)),
+        ])
+        .await;
+        let aws = server.aws().await;
+        assert_eq!(create_target_group(&aws, "api", &SandboxService::default()).await.unwrap(), "arn:tg");
+        assert_eq!(create_listener(&aws, "arn:lb", "arn:tg/8081", None).await.unwrap(), "arn:listener/8081");
+        let error = create_listener(&aws, "arn:lb", "arn:tg/other", Some(80)).await.unwrap_err();
+        assert_eq!(error.code(), Some("DuplicateListener"));
+    }
+
+    #[tokio::test]
+    async fn a_target_group_is_served_at_every_listener_in_front_of_it() {
+        let group = "<TargetGroups><member><LoadBalancerArns><member>arn:lb</member></LoadBalancerArns></member></TargetGroups>";
+        let balancer = "<LoadBalancers><member><DNSName>127.0.0.1</DNSName></member></LoadBalancers>";
+        let listeners = "<Listeners><member><Port>8081</Port><Protocol>HTTP</Protocol></member>\
+                         <member><Port>443</Port><Protocol>HTTPS</Protocol></member></Listeners>";
+        let server = Server::start([
+            ("DescribeTargetGroups", wrapped("DescribeTargetGroups", group)),
+            ("DescribeLoadBalancers", wrapped("DescribeLoadBalancers", balancer)),
+            ("DescribeListeners", wrapped("DescribeListeners", listeners)),
+        ])
+        .await;
+        let urls = serving_urls(&server.aws().await, "arn:tg").await.unwrap();
+        assert_eq!(urls, ["http://127.0.0.1:8081/", "https://127.0.0.1/"]);
+    }
 }

@@ -54,7 +54,7 @@ impl Service {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
     NoRegion {
-        profile: String,
+        profile: Option<String>,
     },
     /// `AWS_CA_BUNDLE` names a file that cannot be used.
     CaBundle {
@@ -68,16 +68,16 @@ pub enum Kind {
     /// Credentials were found, but their provider failed: a broken profile, a helper process that
     /// ended with an error, a role that may not be assumed.
     CredentialsFailed {
-        profile: String,
+        profile: Option<String>,
     },
     /// The session is over, or an SSO sign-in was never made.
     Expired {
-        profile: String,
+        profile: Option<String>,
         session: Session,
     },
     /// AWS does not know the access key, or no key was sent.
     UnknownCredentials {
-        profile: String,
+        profile: Option<String>,
     },
     /// The secret key does not belong to the access key.
     BadSignature,
@@ -262,7 +262,7 @@ impl AwsError {
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
     {
         let code = error.code().map(str::to_owned);
-        let message = error.message().map(shown);
+        let message = error.message().filter(|message| !message.is_empty()).map(shown);
         let request_id = error.request_id().map(str::to_owned);
         let status = error.raw_response().map(|response| response.status().as_u16());
         let (kind, cause) = match error {
@@ -271,7 +271,7 @@ impl AwsError {
                 (words.kind(aws, service, operation), None)
             }
             SdkError::ResponseError(error) => (Kind::Unreadable { status: Some(error.raw().status().as_u16()) }, None),
-            other => without_answer(aws, other),
+            other => without_answer(aws, &other),
         };
         let region = Some(aws.region().to_owned());
         Self(Box::new(Failed { call: Some((service, operation)), kind, code, message, request_id, region, cause }))
@@ -279,24 +279,25 @@ impl AwsError {
 }
 
 /// The call never got an answer: no credentials, no connection, no time.
-fn without_answer<E>(aws: &Aws, error: SdkError<E>) -> (Kind, Option<ConnectCause>)
+fn without_answer<E>(aws: &Aws, error: &SdkError<E>) -> (Kind, Option<ConnectCause>)
 where
     E: Error + Send + Sync + 'static,
 {
-    if let Some(credentials) = chain(&error).find_map(|cause| cause.downcast_ref::<CredentialsError>()) {
+    if let Some(credentials) = chain(error).find_map(|cause| cause.downcast_ref::<CredentialsError>()) {
         return without_credentials(aws, credentials);
     }
     let (endpoint, place) = match aws.endpoint() {
         Endpoint::Aws => (format!("AWS in {}", aws.region()), Reached::Aws),
         Endpoint::At { url } => (url.clone(), Reached::Sandbox),
     };
-    let timed_out = match &error {
+    let timed_out = match error {
         SdkError::TimeoutError(_) => true,
         SdkError::DispatchFailure(failure) => failure.is_timeout(),
         _ => false,
     };
     let unreachable = matches!(error, SdkError::DispatchFailure(_));
-    let cause: Option<ConnectCause> = error.into_source().ok();
+    // "io error: client error (Connect): tcp connect error: Connection refused": the last says it.
+    let cause = chain(error).last().map(|deepest| told(&deepest.to_string()));
     match (timed_out, unreachable) {
         (true, _) => (Kind::Timeout { endpoint }, cause),
         (false, true) => (Kind::Unreachable { endpoint, place }, cause),
@@ -307,7 +308,9 @@ where
 fn without_credentials(aws: &Aws, error: &CredentialsError) -> (Kind, Option<ConnectCause>) {
     let texts: Vec<String> = chain(error).map(ToString::to_string).collect();
     let all = texts.join(": ");
-    let profile = aws.profile().to_owned();
+    // Every level above the last only says that loading failed.
+    let cause = || texts.last().map(|deepest| told(deepest));
+    let profile = aws.profile().map(str::to_owned);
     let looked = || match chain(error).find_map(|cause| cause.downcast_ref::<ProviderChainError<CredentialsError>>()) {
         Some(asked) => asked.attempts().iter().map(|attempt| looked_at(attempt.name(), attempt.error())).collect(),
         None => Vec::new(),
@@ -317,14 +320,14 @@ fn without_credentials(aws: &Aws, error: &CredentialsError) -> (Kind, Option<Con
     let sso = ["the SSO token has expired", "failed to load the cached SSO token", "cached SSO token", "sso/cache"];
     let revoked = all.contains("Session token not found or invalid") || all.contains("InvalidGrantException");
     if revoked || sso.iter().any(|text| all.contains(text)) {
-        return (Kind::Expired { profile, session: Session::Sso }, Some(told(&all)));
+        return (Kind::Expired { profile, session: Session::Sso }, cause());
     }
     if all.contains("ExpiredToken") {
-        return (Kind::Expired { profile, session: Session::Temporary }, Some(told(&all)));
+        return (Kind::Expired { profile, session: Session::Temporary }, cause());
     }
     match error {
         CredentialsError::CredentialsNotLoaded(_) => (Kind::NoCredentials { looked: looked() }, None),
-        _ => (Kind::CredentialsFailed { profile }, Some(told(&all))),
+        _ => (Kind::CredentialsFailed { profile }, cause()),
     }
 }
 
@@ -367,7 +370,7 @@ impl Words<'_> {
     fn kind(&self, aws: &Aws, service: Service, operation: &'static str) -> Kind {
         let code = self.code.unwrap_or_default();
         let message = self.message.unwrap_or_default();
-        let profile = || aws.profile().to_owned();
+        let profile = || aws.profile().map(str::to_owned);
         match code {
             // "Signature expired: 20261123T090000Z is now earlier than 20261123T091000Z"
             "InvalidSignatureException" | "SignatureDoesNotMatch"
@@ -376,9 +379,10 @@ impl Words<'_> {
                 Kind::ClockSkew
             }
             "RequestTimeTooSkewed" | "RequestExpired" | "RequestInTheFuture" => Kind::ClockSkew,
-            "InvalidSignatureException" | "SignatureDoesNotMatch" | "IncompleteSignature" | "IncompleteSignatureException" => {
-                Kind::BadSignature
-            }
+            "InvalidSignatureException"
+            | "SignatureDoesNotMatch"
+            | "IncompleteSignature"
+            | "IncompleteSignatureException" => Kind::BadSignature,
             "ExpiredTokenException" | "ExpiredToken" => {
                 Kind::Expired { profile: profile(), session: Session::Temporary }
             }
@@ -391,9 +395,11 @@ impl Words<'_> {
             "AccessDeniedException" | "AccessDenied" | "UnauthorizedOperation" | "AuthorizationError" => {
                 denied(service, operation, message)
             }
-            "ThrottlingException" | "Throttling" | "ThrottledException" | "RequestLimitExceeded" | "TooManyRequestsException" => {
-                Kind::Throttled
-            }
+            "ThrottlingException"
+            | "Throttling"
+            | "ThrottledException"
+            | "RequestLimitExceeded"
+            | "TooManyRequestsException" => Kind::Throttled,
             "LimitExceededException" | "ServiceQuotaExceededException" => Kind::Quota,
             // ELB has one code per quota: TooManyTargetGroups, TooManyListeners, …
             code if code.starts_with("TooMany") => Kind::Quota,
@@ -406,9 +412,11 @@ impl Words<'_> {
             "ClientException" if message.starts_with("Unable to describe task definition") => Kind::NotFound,
             "ClientException" | "ValidationError" | "ValidationException" => Kind::Invalid,
             code if code.starts_with("Invalid") || code.ends_with("UnsupportedFeatureException") => Kind::Invalid,
-            "ServerException" | "InternalFailure" | "InternalError" | "ServiceUnavailable" | "ServiceUnavailableException" => {
-                Kind::Server
-            }
+            "ServerException"
+            | "InternalFailure"
+            | "InternalError"
+            | "ServiceUnavailable"
+            | "ServiceUnavailableException" => Kind::Server,
             _ => match self.status {
                 Some(500..) => Kind::Server,
                 Some(_) | None => Kind::Unknown,
@@ -454,6 +462,10 @@ fn shown(text: &str) -> String {
 /// two ARNs) has 420.
 const LONGEST: usize = 700;
 
+fn of_profile(profile: Option<&str>) -> String {
+    profile.map_or_else(|| "the default profile".to_owned(), |profile| format!("profile `{profile}`"))
+}
+
 impl fmt::Display for AwsError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Failed { call, kind, code, message, request_id, region: _, cause: _ } = &*self.0;
@@ -465,13 +477,21 @@ impl fmt::Display for AwsError {
             Kind::CaBundle { path } => return write!(formatter, "AWS_CA_BUNDLE `{}` cannot be used", path.display()),
             Kind::NoCredentials { .. } => return formatter.write_str("no AWS credentials were found"),
             Kind::CredentialsFailed { profile } => {
-                return write!(formatter, "the credentials of profile `{profile}` could not be loaded");
+                return write!(formatter, "the credentials of {} could not be loaded", of_profile(profile.as_deref()));
             }
             Kind::Expired { profile, session: Session::Sso } if code.is_none() => {
-                return write!(formatter, "the SSO session of profile `{profile}` has expired or was never started");
+                return write!(
+                    formatter,
+                    "the SSO session of {} has expired or was never started",
+                    of_profile(profile.as_deref())
+                );
             }
             Kind::Expired { profile, session: Session::Temporary } if code.is_none() => {
-                return write!(formatter, "the temporary credentials of profile `{profile}` have expired");
+                return write!(
+                    formatter,
+                    "the temporary credentials of {} have expired",
+                    of_profile(profile.as_deref())
+                );
             }
             Kind::Unreachable { endpoint, .. } => return write!(formatter, "cannot reach {endpoint}"),
             Kind::Timeout { endpoint } => return write!(formatter, "no answer in time from {endpoint}"),

@@ -64,7 +64,8 @@ mod tests {
 
     #[test]
     fn the_stream_of_a_container_follows_from_the_awslogs_options() {
-        let options = json!({"awslogs-group": "/ecs/web", "awslogs-region": "eu-west-1", "awslogs-stream-prefix": "web"});
+        let options =
+            json!({"awslogs-group": "/ecs/web", "awslogs-region": "eu-west-1", "awslogs-stream-prefix": "web"});
         let definition = |driver: &str, options: &serde_json::Value| {
             json!({"containerDefinitions": [
                 {"name": "sidecar"},

@@ -28,8 +28,7 @@ impl Caller {
 /// `GetCallerIdentity`, which needs no permission.
 pub async fn caller(aws: &Aws) -> Result<Caller, AwsError> {
     let answer = send!(aws, "GetCallerIdentity", aws.sts.get_caller_identity())?;
-    let account = answer
-        .account
-        .ok_or_else(|| AwsError::unreadable(aws, SERVICE, "GetCallerIdentity", "it names no account"))?;
+    let account =
+        answer.account.ok_or_else(|| AwsError::unreadable(aws, SERVICE, "GetCallerIdentity", "it names no account"))?;
     Ok(Caller { account, arn: answer.arn.unwrap_or_default() })
 }
