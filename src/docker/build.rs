@@ -1,0 +1,178 @@
+//! The builder interface and the choice between builders.
+//!
+//! Every builder tells its work in `BuildKit`'s terms: vertices that start, end, are cached or fail.
+//! Dropping the future of [`build()`] breaks the connection, and with it the engine ends the build.
+
+use std::{collections::BTreeMap, fmt, sync::atomic::Ordering, time::Duration};
+
+use bytes::Bytes;
+use futures_util::Stream;
+use tokio::{sync::mpsc::Sender, time::MissedTickBehavior};
+
+use super::{
+    context::{BuildContext, ContextStream, Reader},
+    engine::Engine,
+    error::DockerError,
+    registry::RegistryAuth,
+    tell,
+};
+use crate::{
+    config::spec::Builder,
+    event::Progress,
+    image::Digest,
+    plan::{observed::BuildKit, step::BuildAction},
+};
+
+mod classic;
+mod engine;
+mod failure;
+
+/// How often the bytes of the context are told.
+const TICK: Duration = Duration::from_millis(100);
+
+/// What came out of a build.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Built {
+    /// The engine's id of the image: of its configuration, or of its manifest with the containerd store.
+    pub image_id: Digest,
+    pub builder: BuilderUsed,
+}
+
+/// The builder that did it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BuilderUsed {
+    /// The engine's own `BuildKit`.
+    Engine,
+    /// The builder of before `BuildKit`.
+    Classic,
+}
+
+impl fmt::Display for BuilderUsed {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Engine => "the engine's BuildKit",
+            Self::Classic => "the engine's classic builder",
+        })
+    }
+}
+
+/// Which builder to take: `auto` is the engine's `BuildKit`, and the classic builder only where there is none.
+pub fn choose(wanted: Builder, has: BuildKit) -> Result<BuilderUsed, DockerError> {
+    match (wanted, has) {
+        (Builder::Auto | Builder::Engine, BuildKit::Present) => Ok(BuilderUsed::Engine),
+        (Builder::Auto, BuildKit::Absent) | (Builder::Classic, BuildKit::Present | BuildKit::Absent) => {
+            Ok(BuilderUsed::Classic)
+        }
+        (Builder::Engine, BuildKit::Absent) => Err(DockerError::NoBuildKit),
+    }
+}
+
+/// Builds and tags one image.
+pub async fn build(
+    engine: &Engine,
+    action: &BuildAction,
+    registry_auth: &RegistryAuth,
+    updates: &Sender<Progress>,
+) -> Result<Built, DockerError> {
+    let builder = choose(action.builder, engine.buildkit())?;
+    let reader = match builder {
+        BuilderUsed::Engine => Reader::BuildKit,
+        BuilderUsed::Classic => Reader::Classic,
+    };
+    let (folder, dockerfile) = (action.context.clone(), action.dockerfile.clone());
+    let context = tokio::task::spawn_blocking(move || BuildContext::open(&folder, &dockerfile, reader))
+        .await
+        .map_err(|source| DockerError::Broken { operation: "read the context", source: Box::new(source) })?
+        .map_err(DockerError::Context)?;
+    let request = BuildRequest { engine, action, registry_auth, dockerfile: context.dockerfile.clone() };
+    let ContextStream { pieces, progress, mut outcome } = context.stream();
+
+    let mut ticker = tokio::time::interval(TICK);
+    ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut told = 0;
+    let mut result = {
+        let work = run(builder, &request, pieces, updates);
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                result = &mut work => break result,
+                _ = ticker.tick() => {
+                    let sent = progress.load(Ordering::Relaxed);
+                    if sent > told {
+                        told = sent;
+                        tell(updates, Progress::Context { sent }).await;
+                    }
+                }
+            }
+        }
+    };
+    match outcome.try_recv() {
+        Ok(Ok(sent)) => {
+            tell(updates, Progress::Context { sent: progress.load(Ordering::Relaxed) }).await;
+            if let Some(message) = sent.warning() {
+                tell(updates, Progress::BuildWarning { message }).await;
+            }
+        }
+        // The engine answered before it had read everything; its answer is the reason, not the broken pipe.
+        Ok(Err(_)) if matches!(result, Err(DockerError::Build(_) | DockerError::Refused { .. })) => {}
+        Ok(Err(error)) => result = Err(DockerError::Context(error)),
+        Err(_) => {}
+    }
+    result.map(|image_id| Built { image_id, builder })
+}
+
+async fn run(
+    builder: BuilderUsed,
+    request: &BuildRequest<'_>,
+    pieces: impl Stream<Item = std::io::Result<Bytes>> + Send + 'static,
+    updates: &Sender<Progress>,
+) -> Result<Digest, DockerError> {
+    match builder {
+        BuilderUsed::Engine => engine::build(request, pieces, updates).await,
+        BuilderUsed::Classic => classic::build(request, pieces, updates).await,
+    }
+}
+
+/// What every builder needs besides the context.
+struct BuildRequest<'a> {
+    engine: &'a Engine,
+    action: &'a BuildAction,
+    registry_auth: &'a RegistryAuth,
+    /// The name in the tar.
+    dockerfile: String,
+}
+
+impl BuildRequest<'_> {
+    /// The query of `POST /build`; `more` is what only one builder takes. bollard's own options know
+    /// one tag only.
+    fn query(&self, more: &[(&str, &str)]) -> String {
+        let BuildAction { image: _, context: _, dockerfile: _, builder: _, target, args, platform, tags } = self.action;
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        query.append_pair("dockerfile", &self.dockerfile);
+        for tag in tags {
+            query.append_pair("t", &tag.to_string());
+        }
+        // What the user set wins over the proxies of docker's configuration.
+        let mut arguments: BTreeMap<&str, &str> = BTreeMap::new();
+        for (name, value) in self.engine.endpoint().proxy_arguments.iter().chain(args) {
+            arguments.insert(name, value);
+        }
+        if !arguments.is_empty() {
+            let arguments: serde_json::Map<_, _> =
+                arguments.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+            query.append_pair("buildargs", &serde_json::Value::Object(arguments).to_string());
+        }
+        for (name, value) in [("target", target), ("platform", platform)] {
+            if let Some(value) = value {
+                query.append_pair(name, value);
+            }
+        }
+        for (name, value) in more {
+            query.append_pair(name, value);
+        }
+        query.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests;

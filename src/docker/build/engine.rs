@@ -1,0 +1,353 @@
+//! The engine's own `BuildKit` through bollard: the context in the request, registry credentials over
+//! a session beside it, the status graph in the answer.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    time::Duration,
+};
+
+use bollard::{
+    BollardRequest, Docker,
+    moby::buildkit::v1::{StatusResponse, Vertex as Node},
+    models::BuildInfoAux,
+    query_parameters::{BuildImageOptionsBuilder, BuilderVersion},
+};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use tokio::sync::mpsc::Sender;
+
+use super::{BuildRequest, failure};
+use crate::{
+    docker::{error::DockerError, tell},
+    event::{Progress, Vertex, VertexState},
+    image::Digest,
+};
+
+/// The image id comes while the last statuses are still on their way; they take milliseconds.
+const STRAGGLERS: Duration = Duration::from_secs(5);
+/// Lines of a step's output kept for its failure.
+const KEPT_LINES: usize = 20;
+/// A line without an end (a progress bar) is cut here.
+const LONGEST_LINE: usize = 16 * 1024;
+
+pub(super) async fn build(
+    request: &BuildRequest<'_>,
+    pieces: impl Stream<Item = std::io::Result<Bytes>> + Send + 'static,
+    updates: &Sender<Progress>,
+) -> Result<Digest, DockerError> {
+    // The engine refuses a second build with the id of one that goes on.
+    let session = session_id()?;
+    let docker =
+        with_query(request.engine.unhurried(), request.query(&[("version", "2"), ("session", &session), ("rm", "1")]));
+    let options =
+        BuildImageOptionsBuilder::default().version(BuilderVersion::BuilderBuildKit).session(&session).build();
+    let credentials = Some(request.registry_auth.for_session());
+    let mut answers = docker.build_image(options, credentials, Some(bollard::body_try_stream(pieces)));
+
+    let mut graph = Graph::default();
+    let mut image_id = None;
+    loop {
+        let next = if image_id.is_some() {
+            tokio::time::timeout(STRAGGLERS, answers.next()).await.unwrap_or_default()
+        } else {
+            answers.next().await
+        };
+        match next {
+            None => break,
+            Some(Ok(answer)) => match answer.aux {
+                Some(BuildInfoAux::BuildKit(status)) => graph.apply(status, updates).await,
+                Some(BuildInfoAux::Default(id)) => image_id = id.id.and_then(|id| id.parse::<Digest>().ok()),
+                None => {}
+            },
+            // bollard's decoder trips over a line end that comes alone; by then the image is there.
+            Some(Err(_)) if image_id.is_some() => break,
+            Some(Err(bollard::errors::Error::DockerStreamError { error })) => {
+                graph.flush(updates).await;
+                return Err(DockerError::Build(Box::new(graph.failure(error))));
+            }
+            Some(Err(bollard::errors::Error::DockerResponseServerError { status_code, message })) => {
+                let refused = DockerError::Refused { operation: "build", status: status_code, message };
+                return Err(failure::refused(refused));
+            }
+            Some(Err(source)) => return Err(DockerError::Api { operation: "build", source }),
+        }
+    }
+    graph.flush(updates).await;
+    image_id.ok_or(DockerError::NoResult { operation: "build" })
+}
+
+fn session_id() -> Result<String, DockerError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|source| DockerError::Broken {
+        operation: "draw a session id",
+        source: Box::new(std::io::Error::other(source.to_string())),
+    })?;
+    Ok(hex::encode(bytes))
+}
+
+/// bollard writes the query of `/build` from options that know one tag; ours replaces it.
+fn with_query(docker: Docker, query: String) -> Docker {
+    docker.with_request_modifier(move |request: BollardRequest| {
+        if request.uri().path() != "/build" {
+            return request;
+        }
+        let (mut parts, body) = request.into_parts();
+        let mut uri = parts.uri.clone().into_parts();
+        uri.path_and_query = format!("/build?{query}").parse().ok();
+        if let Ok(uri) = http::Uri::from_parts(uri) {
+            parts.uri = uri;
+        }
+        BollardRequest::from_parts(parts, body)
+    })
+}
+
+/// What has been told of the build graph so far.
+#[derive(Debug, Default)]
+pub(super) struct Graph {
+    nodes: HashMap<String, Seen>,
+    /// The first vertex that failed by itself; the others are cancelled because of it.
+    failed: Option<String>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    name: String,
+    state: Option<VertexState>,
+    /// A line whose end has not come yet.
+    unfinished: String,
+    log: VecDeque<String>,
+}
+
+impl Graph {
+    /// Tells what is new in one piece of the status graph.
+    async fn apply(&mut self, status: StatusResponse, updates: &Sender<Progress>) {
+        let StatusResponse { vertexes, statuses, logs, warnings } = status;
+        for node in vertexes {
+            // Its last words before its end.
+            if node.completed.is_some() {
+                self.end_line(&node.digest, updates).await;
+            }
+            if let Some(vertex) = self.vertex(node) {
+                tell(updates, Progress::Vertex(vertex)).await;
+            }
+        }
+        for status in statuses {
+            let name = if status.name.is_empty() { status.id } else { status.name };
+            let progress = Progress::VertexStatus {
+                vertex: status.vertex,
+                name,
+                current: status.current.try_into().unwrap_or_default(),
+                total: status.total.try_into().unwrap_or_default(),
+            };
+            tell(updates, progress).await;
+        }
+        for log in logs {
+            for line in self.lines(&log.vertex, &log.msg) {
+                tell(updates, Progress::BuildLog { vertex: log.vertex.clone(), line }).await;
+            }
+        }
+        for warning in warnings {
+            let message = String::from_utf8_lossy(&warning.short).into_owned();
+            tell(updates, Progress::BuildWarning { message }).await;
+        }
+    }
+
+    /// A vertex comes again with every change of anything in it; only a new state is news.
+    fn vertex(&mut self, node: Node) -> Option<Vertex> {
+        let duration_ms = duration_ms(&node);
+        let Node { digest, name, cached, started, completed, error, inputs: _, progress_group: _ } = node;
+        let state = match (started, completed) {
+            _ if !error.is_empty() => VertexState::Failed,
+            (_, Some(_)) if cached => VertexState::Cached,
+            (_, Some(_)) => VertexState::Done,
+            (Some(_), None) => VertexState::Started,
+            // Announced only.
+            (None, None) => return None,
+        };
+        if state == VertexState::Failed && self.failed.is_none() && !error.contains("context canceled") {
+            self.failed = Some(digest.clone());
+        }
+        let seen = self.nodes.entry(digest.clone()).or_default();
+        seen.name.clone_from(&name);
+        if seen.state == Some(state) {
+            return None;
+        }
+        seen.state = Some(state);
+        let error = (!error.is_empty()).then_some(error);
+        Some(Vertex { id: digest, name, state, duration_ms, error })
+    }
+
+    /// Cuts what a step printed into lines; of a line redrawn with carriage returns the last state counts.
+    fn lines(&mut self, vertex: &str, bytes: &[u8]) -> Vec<String> {
+        let seen = self.nodes.entry(vertex.to_owned()).or_default();
+        seen.unfinished.push_str(&String::from_utf8_lossy(bytes));
+        let mut lines = Vec::new();
+        while let Some(end) = seen.unfinished.find('\n') {
+            let line: String = seen.unfinished.drain(..=end).collect();
+            lines.push(last_drawn(&line));
+        }
+        if seen.unfinished.len() > LONGEST_LINE {
+            lines.push(last_drawn(&std::mem::take(&mut seen.unfinished)));
+        }
+        for line in &lines {
+            keep(&mut seen.log, line);
+        }
+        lines
+    }
+
+    async fn end_line(&mut self, vertex: &str, updates: &Sender<Progress>) {
+        let Some(seen) = self.nodes.get_mut(vertex).filter(|seen| !seen.unfinished.is_empty()) else { return };
+        let line = last_drawn(&std::mem::take(&mut seen.unfinished));
+        keep(&mut seen.log, &line);
+        tell(updates, Progress::BuildLog { vertex: vertex.to_owned(), line }).await;
+    }
+
+    async fn flush(&mut self, updates: &Sender<Progress>) {
+        let unfinished: Vec<_> =
+            self.nodes.iter().filter(|(_, seen)| !seen.unfinished.is_empty()).map(|(id, _)| id.clone()).collect();
+        for vertex in unfinished {
+            self.end_line(&vertex, updates).await;
+        }
+    }
+
+    fn failure(&self, message: String) -> crate::docker::error::BuildFailure {
+        let failed = self.failed.as_ref().and_then(|digest| self.nodes.get(digest));
+        let step = failed.map(|seen| seen.name.clone());
+        let log = failed.map(|seen| seen.log.iter().cloned().collect()).unwrap_or_default();
+        failure::classified(step, log, message)
+    }
+}
+
+fn keep(log: &mut VecDeque<String>, line: &str) {
+    if log.len() == KEPT_LINES {
+        log.pop_front();
+    }
+    log.push_back(line.to_owned());
+}
+
+fn last_drawn(line: &str) -> String {
+    let line = line.trim_end_matches(['\n', '\r']);
+    line.rsplit('\r').next().unwrap_or(line).to_owned()
+}
+
+fn duration_ms(node: &Node) -> Option<u64> {
+    let (started, completed) = (node.started.as_ref()?, node.completed.as_ref()?);
+    let nanos = |seconds: i64, nanos: i32| i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
+    let spent = nanos(completed.seconds, completed.nanos) - nanos(started.seconds, started.nanos);
+    u64::try_from(spent / 1_000_000).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use bollard::moby::buildkit::v1::{VertexLog, VertexWarning};
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::docker::error::BuildCause;
+
+    /// `(digest, started in ms, completed in ms, error)`.
+    fn node(digest: &str, started: Option<i64>, completed: Option<i64>, error: &str) -> Node {
+        let mut node = Node { digest: digest.to_owned(), name: format!("[1/2] {digest}"), ..Node::default() };
+        let stamp = |ms: i64| (ms / 1000, i32::try_from(ms % 1000).unwrap() * 1_000_000);
+        if let Some((seconds, nanos)) = started.map(stamp) {
+            let started = node.started.get_or_insert_default();
+            (started.seconds, started.nanos) = (seconds, nanos);
+        }
+        if let Some((seconds, nanos)) = completed.map(stamp) {
+            let completed = node.completed.get_or_insert_default();
+            (completed.seconds, completed.nanos) = (seconds, nanos);
+        }
+        error.clone_into(&mut node.error);
+        node
+    }
+
+    fn log(vertex: &str, text: &str) -> VertexLog {
+        VertexLog { vertex: vertex.to_owned(), stream: 1, msg: text.into(), ..VertexLog::default() }
+    }
+
+    async fn told(graph: &mut Graph, status: StatusResponse) -> Vec<Progress> {
+        let (sender, mut receiver) = mpsc::channel(64);
+        graph.apply(status, &sender).await;
+        drop(sender);
+        let mut all = Vec::new();
+        while let Some(progress) = receiver.recv().await {
+            all.push(progress);
+        }
+        all
+    }
+
+    fn states(progress: &[Progress]) -> Vec<(String, VertexState, Option<u64>)> {
+        progress
+            .iter()
+            .filter_map(|progress| match progress {
+                Progress::Vertex(vertex) => Some((vertex.id.clone(), vertex.state, vertex.duration_ms)),
+                _ => None,
+            })
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn a_vertex_is_told_once_per_state() {
+        let mut graph = Graph::default();
+        let status = |vertexes| StatusResponse { vertexes, ..StatusResponse::default() };
+        let announced = told(&mut graph, status(vec![node("a", None, None, "")])).await;
+        assert_eq!(announced, []);
+        let begun =
+            told(&mut graph, status(vec![node("a", Some(900), None, ""), node("a", Some(900), None, "")])).await;
+        assert_eq!(states(&begun), [("a".to_owned(), VertexState::Started, None)]);
+        let mut cached = node("b", Some(1000), Some(1000), "");
+        cached.cached = true;
+        let ended = told(&mut graph, status(vec![node("a", Some(900), Some(2150), ""), cached])).await;
+        assert_eq!(
+            states(&ended),
+            [("a".to_owned(), VertexState::Done, Some(1250)), ("b".to_owned(), VertexState::Cached, Some(0))]
+        );
+    }
+
+    #[tokio::test]
+    async fn output_comes_in_lines_whatever_the_pieces_were() {
+        let mut graph = Graph::default();
+        let status = |logs| StatusResponse { logs, ..StatusResponse::default() };
+        let told_first = told(&mut graph, status(vec![log("a", "one\ntw"), log("a", "o\n10%\r20%\r\nrest")])).await;
+        let lines: Vec<_> = told_first
+            .iter()
+            .map(|progress| match progress {
+                Progress::BuildLog { line, .. } => line.as_str(),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(lines, ["one", "two", "20%"]);
+        let ended = StatusResponse { vertexes: vec![node("a", Some(0), Some(1), "")], ..StatusResponse::default() };
+        let last = told(&mut graph, ended).await;
+        assert_eq!(last[0], Progress::BuildLog { vertex: "a".to_owned(), line: "rest".to_owned() });
+    }
+
+    #[tokio::test]
+    async fn the_step_that_failed_is_told_from_those_it_took_along() {
+        let mut graph = Graph::default();
+        let lines: Vec<_> = (0..40).map(|line| format!("line {line}\n")).collect();
+        let status = StatusResponse {
+            logs: vec![log("bad", &lines.concat())],
+            vertexes: vec![
+                node("other", Some(0), Some(1), "context canceled: context canceled"),
+                node("bad", Some(0), Some(1), "executor failed running [/bin/sh -c make]: exit code: 2"),
+            ],
+            ..StatusResponse::default()
+        };
+        told(&mut graph, status).await;
+        let failure = graph.failure("executor failed running [/bin/sh -c make]: exit code: 2".to_owned());
+        assert_eq!(failure.step.as_deref(), Some("[1/2] bad"));
+        assert_eq!(failure.cause, BuildCause::CommandFailed { exit_code: 2 });
+        assert_eq!((failure.log.len(), failure.log.last().map(String::as_str)), (KEPT_LINES, Some("line 39")));
+    }
+
+    #[tokio::test]
+    async fn warnings_are_told() {
+        let warning = VertexWarning { short: b"LegacyKeyValueFormat".to_vec(), ..VertexWarning::default() };
+        let status = StatusResponse { warnings: vec![warning], ..StatusResponse::default() };
+        assert_eq!(
+            told(&mut Graph::default(), status).await,
+            [Progress::BuildWarning { message: "LegacyKeyValueFormat".to_owned() }]
+        );
+    }
+}

@@ -1,0 +1,232 @@
+use std::fs;
+
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::{
+    docker::{
+        error::BuildCause,
+        testing::{Source, Then, engine, program, prune, reference, remove, told, unique},
+    },
+    event::{Vertex, VertexState},
+};
+
+/// Long enough for a busy machine, short enough to notice.
+const LIMIT: Duration = Duration::from_mins(2);
+
+fn vertices(progress: &[Progress]) -> Vec<&Vertex> {
+    progress
+        .iter()
+        .filter_map(|progress| match progress {
+            Progress::Vertex(vertex) => Some(vertex),
+            _ => None,
+        })
+        .collect()
+}
+
+fn logs(progress: &[Progress]) -> Vec<&str> {
+    progress
+        .iter()
+        .filter_map(|progress| match progress {
+            Progress::BuildLog { line, .. } => Some(line.as_str()),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn auto_is_buildkit_where_there_is_one() {
+    use BuildKit::{Absent, Present};
+    assert_eq!(choose(Builder::Auto, Present).unwrap(), BuilderUsed::Engine);
+    assert_eq!(choose(Builder::Auto, Absent).unwrap(), BuilderUsed::Classic);
+    assert_eq!(choose(Builder::Classic, Present).unwrap(), BuilderUsed::Classic);
+    assert!(matches!(choose(Builder::Engine, Absent), Err(DockerError::NoBuildKit)));
+}
+
+/// Both builders, the same promises: steps, output, every tag, an id, and the cache the second time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_tells_its_steps_and_tags_its_image() {
+    let engine = engine().await;
+    for (builder, used) in [(Builder::Auto, BuilderUsed::Engine), (Builder::Classic, BuilderUsed::Classic)] {
+        let says = unique("hello");
+        let source = Source::new(
+            "FROM scratch\nARG GREETING\nCOPY hello /hello\nRUN [\"/hello\"]\nLABEL greeting=$GREETING\n",
+            &[("hello", program(&format!("{says}\nand the rest"), Then::Exit(0)))],
+        );
+        let tags =
+            [reference("127.0.0.1:1", "jobs/api", &unique("a")), reference("127.0.0.1:1", "jobs/api", &unique("b"))];
+        let mut action = source.action(builder, &tags);
+        action.args.insert("GREETING".to_owned(), "grüß & co = \"x\"".to_owned());
+        let work =
+            async |updates: &mpsc::Sender<Progress>| build(&engine, &action, &RegistryAuth::default(), updates).await;
+        let (built, progress) = told(work).await;
+        let built = built.unwrap();
+        assert_eq!(built.builder, used);
+        let run = vertices(&progress).into_iter().filter(|vertex| vertex.name.contains("RUN")).collect::<Vec<_>>();
+        assert_eq!(
+            run.iter().map(|vertex| vertex.state).collect::<Vec<_>>(),
+            [VertexState::Started, VertexState::Done]
+        );
+        let lines = logs(&progress);
+        assert!(lines.contains(&says.as_str()) && lines.contains(&"and the rest"), "{lines:?}");
+        assert!(progress.iter().any(|progress| matches!(progress, Progress::Context { sent } if *sent > 0)));
+        for tag in &tags {
+            let image = engine.docker().inspect_image(&tag.to_string()).await.unwrap();
+            assert_eq!(image.id.as_deref(), Some(built.image_id.as_str()));
+            let labels = image.config.unwrap().labels.unwrap();
+            assert_eq!(labels["greeting"], "grüß & co = \"x\"");
+        }
+        let (again, progress) = told(work).await;
+        if used == BuilderUsed::Classic {
+            assert_eq!(again.unwrap().image_id, built.image_id);
+        }
+        let cached = vertices(&progress)
+            .into_iter()
+            .any(|vertex| vertex.name.contains("RUN") && vertex.state == VertexState::Cached);
+        assert!(cached, "{:?}", vertices(&progress));
+        for tag in &tags {
+            remove(&engine, tag).await;
+        }
+    }
+}
+
+/// A Dockerfile, what must be made of its failure, what the failing step is called.
+type Row<'a> = (&'a str, fn(&BuildCause) -> bool, &'a str);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_names_step_output_and_cause() {
+    let engine = engine().await;
+    let image = reference("127.0.0.1:1", "jobs/api", &unique("fails"));
+    let broken = [("broken", program("one\nbroken: no such thing\n", Then::Exit(3)))];
+    let label = unique("test");
+    let runs = format!("FROM scratch\nCOPY broken /broken\nLABEL {label}=1\nRUN [\"/broken\"]\n");
+    let rows: [Row<'_>; 5] = [
+        (&runs, |cause| *cause == BuildCause::CommandFailed { exit_code: 3 }, "RUN"),
+        (
+            "FROM scratch\nCOPY nofile /x\n",
+            |cause| matches!(cause, BuildCause::SourceMissing { path } if path.contains("nofile")),
+            "COPY",
+        ),
+        ("FROM scratch\nFOO bar\n", |cause| *cause == BuildCause::Dockerfile { line: Some(2) }, ""),
+        (
+            "FROM 127.0.0.1:1/no/base:1\nCOPY broken /x\n",
+            |cause| matches!(cause, BuildCause::BaseImage { image } if image.contains("no/base:1")),
+            "no/base:1",
+        ),
+        ("", |cause| matches!(cause, BuildCause::Dockerfile { .. }), ""),
+    ];
+    for builder in [Builder::Engine, Builder::Classic] {
+        for (dockerfile, meant, step) in &rows {
+            let source = Source::new(dockerfile, &broken);
+            let action = source.action(builder, std::slice::from_ref(&image));
+            let (result, _) =
+                told(async |updates| build(&engine, &action, &RegistryAuth::default(), updates).await).await;
+            let failure = match result {
+                Err(DockerError::Build(failure)) => *failure,
+                other => panic!("{builder:?} {dockerfile:?}: {other:?}"),
+            };
+            assert!(meant(&failure.cause), "{builder:?} {dockerfile:?}: {failure:?}");
+            assert!(failure.step.clone().unwrap_or_default().contains(step), "{builder:?} {dockerfile:?}: {failure:?}");
+            if *step == "RUN" {
+                assert_eq!(failure.log, ["one", "broken: no such thing"]);
+            }
+        }
+    }
+    prune(&engine, &label).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_is_not_there_is_named() {
+    let engine = engine().await;
+    let source = Source::new("FROM scratch AS one\nCOPY Dockerfile /\n", &[]);
+    for builder in [Builder::Engine, Builder::Classic] {
+        let mut action = source.action(builder, &[]);
+        action.target = Some("two".to_owned());
+        let (result, _) = told(async |updates| build(&engine, &action, &RegistryAuth::default(), updates).await).await;
+        match result {
+            Err(DockerError::Build(failure)) => {
+                assert_eq!(failure.cause, BuildCause::TargetMissing { target: "two".to_owned() }, "{failure:?}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// A Dockerfile beside the context, and an ignore file that keeps a secret at home.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_what_is_not_ignored_reaches_the_engine() {
+    let engine = engine().await;
+    for builder in [Builder::Engine, Builder::Classic] {
+        let source = Source::new("", &[("app", program("x", Then::Exit(0)))]);
+        fs::write(source.path().join("secret"), unique("s")).unwrap();
+        fs::write(source.path().join(".dockerignore"), "secret\n").unwrap();
+        let outside = Source::new("FROM scratch\nCOPY app secret /\n", &[]);
+        let mut action = source.action(builder, &[]);
+        action.dockerfile = outside.path().join("Dockerfile");
+        let (result, _) = told(async |updates| build(&engine, &action, &RegistryAuth::default(), updates).await).await;
+        match result {
+            Err(DockerError::Build(failure)) => {
+                assert!(
+                    matches!(&failure.cause, BuildCause::SourceMissing { path } if path.contains("secret")),
+                    "{failure:?}"
+                );
+            }
+            other => panic!("{builder:?}: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_context_that_cannot_be_read_is_the_reason() {
+    let engine = engine().await;
+    let source = Source::new("FROM scratch\n", &[]);
+    let mut action = source.action(Builder::Auto, &[]);
+    action.context = source.path().join("nowhere");
+    let (result, _) = told(async |updates| build(&engine, &action, &RegistryAuth::default(), updates).await).await;
+    assert!(matches!(result, Err(DockerError::Context(_))), "{result:?}");
+}
+
+/// Whether any process of this machine runs the program; the engine's are ours to see.
+fn runs(name: &str) -> bool {
+    fs::read_dir("/proc").unwrap().flatten().any(|entry| {
+        fs::read(entry.path().join("cmdline"))
+            .is_ok_and(|command| String::from_utf8_lossy(&command).starts_with(&format!("/{name}")))
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dropping_a_build_stops_it_on_the_engine() {
+    let engine = engine().await;
+    for builder in [Builder::Engine, Builder::Classic] {
+        let name = unique("hangs");
+        let source = Source::new(
+            &format!("FROM scratch\nCOPY {name} /{name}\nLABEL {name}=1\nRUN [\"/{name}\"]\n"),
+            &[(&name, program("up\n", Then::Hang))],
+        );
+        let action = source.action(builder, &[]);
+        let (sender, mut receiver) = mpsc::channel(256);
+        let worker = {
+            let engine = engine.clone();
+            tokio::spawn(async move { build(&engine, &action, &RegistryAuth::default(), &sender).await })
+        };
+        let up = async {
+            while let Some(progress) = receiver.recv().await {
+                if matches!(&progress, Progress::BuildLog { line, .. } if line == "up") {
+                    return;
+                }
+            }
+            panic!("the build ended by itself");
+        };
+        tokio::time::timeout(LIMIT, up).await.unwrap();
+        assert!(runs(&name));
+        worker.abort();
+        let gone = async {
+            let mut again = tokio::time::interval(Duration::from_millis(50));
+            while runs(&name) {
+                again.tick().await;
+            }
+        };
+        tokio::time::timeout(LIMIT, gone).await.unwrap_or_else(|_| panic!("{builder:?}: the step still runs"));
+        prune(&engine, &name).await;
+    }
+}

@@ -1,0 +1,169 @@
+//! What can go wrong with the engine, in types that failures and their hints are made from.
+
+use std::{fmt, io};
+
+use super::{context::ContextError, endpoint::DialError, endpoint::EndpointError, lines::JsonLinesError};
+
+/// Anything that kept the engine from doing what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum DockerError {
+    /// Flags, environment and configuration name no engine.
+    #[error("unable to resolve docker endpoint")]
+    Endpoint(#[source] EndpointError),
+    /// There is no socket: the engine is not installed, or has never run.
+    #[error("there is no Docker engine at {host}")]
+    NotInstalled { host: String, source: io::Error },
+    /// The socket or port is there and nobody answers.
+    #[error("cannot connect to the Docker daemon at {host}: it is not running")]
+    NotRunning { host: String, source: io::Error },
+    /// Not in the `docker` group, usually.
+    #[error("permission denied while trying to connect to the Docker daemon at {host}")]
+    PermissionDenied { host: String, source: io::Error },
+    /// Certificates, keys or the handshake.
+    #[error("no trusted connection to the Docker daemon at {host}")]
+    Tls { host: String, source: DialError },
+    /// Name resolution, routing, ssh: everything else on the way there.
+    #[error("the Docker daemon at {host} cannot be reached")]
+    Unreachable { host: String, source: DialError },
+    /// Connected, but no answer.
+    #[error("the Docker daemon at {host} has not answered within {seconds} seconds")]
+    NotAnswering { host: String, seconds: u64 },
+    /// Something that is not a Docker engine answers there.
+    #[error("what answers at {host} is not a Docker engine: HTTP {status} to a ping")]
+    NotAnEngine { host: String, status: u16 },
+    #[error("the Docker engine at {host} speaks API {api}, and at least {least} is needed")]
+    EngineTooOld { host: String, api: String, least: String },
+    #[error("`DOCKER_API_VERSION` is `{value}`, which is not a version like `1.41`")]
+    ApiVersion { value: String },
+    /// The connection broke while a request was under way.
+    #[error("the connection to the Docker daemon broke while it was to {operation}")]
+    Broken { operation: &'static str, source: Box<dyn std::error::Error + Send + Sync> },
+    /// A header from `config.json` or `DOCKER_CUSTOM_HEADERS`, or a name in a path, that HTTP cannot carry.
+    #[error("a request to the Docker daemon cannot be made")]
+    Request { source: http::Error },
+    /// The engine said no to a whole request.
+    #[error("the Docker daemon refused to {operation} (HTTP {status}): {message}")]
+    Refused { operation: &'static str, status: u16, message: String },
+    #[error("the Docker daemon's answer cannot be read")]
+    Answer(#[source] JsonLinesError),
+    /// bollard's own errors on calls that go through it.
+    #[error("the Docker daemon could not {operation}")]
+    Api { operation: &'static str, source: bollard::errors::Error },
+    /// The build context, on this side.
+    #[error("the build context cannot be sent")]
+    Context(#[source] ContextError),
+    #[error("this engine has no BuildKit, and `builder = \"engine\"` asks for it")]
+    NoBuildKit,
+    #[error("{0}")]
+    Build(Box<BuildFailure>),
+    #[error("{0}")]
+    Push(Box<PushFailure>),
+    /// The engine ended its answer without naming what it made.
+    #[error("the Docker daemon ended the {operation} without a result")]
+    NoResult { operation: &'static str },
+}
+
+/// A build that failed on the engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuildFailure {
+    /// The step as the builder names it: `[2/3] RUN make`.
+    pub step: Option<String>,
+    /// The last lines that step printed.
+    pub log: Vec<String>,
+    /// The engine's own words.
+    pub message: String,
+    pub cause: BuildCause,
+}
+
+/// What kind of failure it was, as far as the engine's words tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BuildCause {
+    /// The Dockerfile itself is wrong.
+    Dockerfile { line: Option<u32> },
+    /// There is no such Dockerfile in what was sent.
+    DockerfileMissing,
+    /// `target` names no stage.
+    TargetMissing { target: String },
+    /// A `COPY` or `ADD` source is not in the context, or excluded by `.dockerignore`.
+    SourceMissing { path: String },
+    /// A `RUN` ended with another code than 0.
+    CommandFailed { exit_code: i64 },
+    /// A base image cannot be pulled.
+    BaseImage { image: String },
+    /// The engine's disk is full.
+    NoSpace,
+    /// Words nobody has met yet; the message has them.
+    Unclassified,
+}
+
+impl fmt::Display for BuildFailure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.step {
+            Some(step) => write!(formatter, "build step `{step}` failed: {}", self.message),
+            None => write!(formatter, "the build failed: {}", self.message),
+        }
+    }
+}
+
+/// A push that the registry or the engine refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PushFailure {
+    pub reference: String,
+    /// The engine's own words, which mostly are the registry's.
+    pub message: String,
+    pub cause: PushCause,
+}
+
+/// What kind of refusal it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PushCause {
+    /// No credentials reached the registry.
+    NoBasicAuth,
+    /// The registry does not take these credentials (any more): get a new token and push again.
+    TokenExpired,
+    RepositoryMissing {
+        repository: Option<String>,
+    },
+    /// IAM says no; `action` is what to allow.
+    Denied {
+        action: Option<String>,
+    },
+    /// The tag exists and the repository does not let it move.
+    TagImmutable {
+        tag: String,
+    },
+    /// The engine has no such image.
+    TagMissing,
+    /// The engine cannot reach the registry.
+    Unreachable,
+    /// Words nobody has met yet; the message has them.
+    Unclassified,
+}
+
+impl fmt::Display for PushFailure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "pushing {} failed: {}", self.reference, self.message)
+    }
+}
+
+impl DockerError {
+    /// Sorts what happened while dialing `host` into what people can do about it.
+    pub(crate) fn dialing(host: &str, error: DialError) -> Self {
+        let host = host.to_owned();
+        match error {
+            DialError::Connect { source } => match source.kind() {
+                io::ErrorKind::NotFound if host.starts_with("unix://") => Self::NotInstalled { host, source },
+                io::ErrorKind::ConnectionRefused => Self::NotRunning { host, source },
+                io::ErrorKind::PermissionDenied => Self::PermissionDenied { host, source },
+                _ => Self::Unreachable { host, source: DialError::Connect { source } },
+            },
+            error @ (DialError::Handshake { .. }
+            | DialError::Material { .. }
+            | DialError::EncryptedKey
+            | DialError::ServerName { .. }) => Self::Tls { host, source: error },
+            error @ (DialError::TimedOut | DialError::Spawn { .. } | DialError::Tunnel { .. }) => {
+                Self::Unreachable { host, source: error }
+            }
+        }
+    }
+}
