@@ -1,1 +1,110 @@
 //! The name of every environment variable the program reads; `cli` alone reads them, once.
+
+/// Makes the constants and [`ALL`], from which the reference page is generated, out of one list.
+macro_rules! variables {
+    ($($(#[doc = $doc:literal])+ $constant:ident = $name:literal;)+) => {
+        $($(#[doc = $doc])+ pub const $constant: &str = $name;)+
+
+        /// Every variable with its description, in the order of the documentation.
+        pub const ALL: &[(&str, &str)] = &[$(($name, concat!($($doc),+))),+];
+    };
+}
+
+variables! {
+    /// The environment of `ship.toml` to use, as `--environment`.
+    ECS_SHIP_ENVIRONMENT = "ECS_SHIP_ENVIRONMENT";
+    /// The file to read instead of the nearest `ship.toml`, as `--file`.
+    ECS_SHIP_FILE = "ECS_SHIP_FILE";
+    /// How progress is shown, as `--progress`; it wins over `BUILDKIT_PROGRESS`.
+    ECS_SHIP_PROGRESS = "ECS_SHIP_PROGRESS";
+    /// Non-empty: act without asking, as `--yes`.
+    ECS_SHIP_YES = "ECS_SHIP_YES";
+    /// The AWS region, as `--region`; it wins over the AWS variables below.
+    ECS_SHIP_REGION = "ECS_SHIP_REGION";
+    /// The AWS profile, as `--profile`; it wins over `AWS_PROFILE`.
+    ECS_SHIP_PROFILE = "ECS_SHIP_PROFILE";
+    /// The folder of the sandbox's state and logs, instead of the platform's own.
+    ECS_SHIP_STATE_DIR = "ECS_SHIP_STATE_DIR";
+    /// Set by our `docker` shim for itself: the shims already passed on the way to the real `docker`.
+    ECS_SHIP_SHIMS_PASSED = "ECS_SHIP_SHIMS_PASSED";
+    /// The AWS region, as the SDK reads it.
+    AWS_REGION = "AWS_REGION";
+    /// The AWS region where `AWS_REGION` is not set.
+    AWS_DEFAULT_REGION = "AWS_DEFAULT_REGION";
+    /// The profile of `~/.aws/config`, as the SDK reads it.
+    AWS_PROFILE = "AWS_PROFILE";
+    /// Another endpoint for every AWS service, as the SDK reads it.
+    AWS_ENDPOINT_URL = "AWS_ENDPOINT_URL";
+    /// The engine's address; it wins over `DOCKER_CONTEXT`.
+    DOCKER_HOST = "DOCKER_HOST";
+    /// The docker context to take the engine from.
+    DOCKER_CONTEXT = "DOCKER_CONTEXT";
+    /// Docker's configuration folder, instead of `~/.docker`.
+    DOCKER_CONFIG = "DOCKER_CONFIG";
+    /// The folder of `ca.pem`, `cert.pem` and `key.pem` for the engine.
+    DOCKER_CERT_PATH = "DOCKER_CERT_PATH";
+    /// Non-empty: talk TLS to the engine.
+    DOCKER_TLS = "DOCKER_TLS";
+    /// Non-empty: talk TLS to the engine and verify it.
+    DOCKER_TLS_VERIFY = "DOCKER_TLS_VERIFY";
+    /// The engine API version to speak, without negotiation.
+    DOCKER_API_VERSION = "DOCKER_API_VERSION";
+    /// Headers for every request to the engine, instead of those in docker's configuration file.
+    DOCKER_CUSTOM_HEADERS = "DOCKER_CUSTOM_HEADERS";
+    /// Registry logins as JSON; they win over docker's configuration file.
+    DOCKER_AUTH_CONFIG = "DOCKER_AUTH_CONFIG";
+    /// Set by the Docker CLI for a plugin: how docker itself was called.
+    DOCKER_CLI_PLUGIN_ORIGINAL_CLI_COMMAND = "DOCKER_CLI_PLUGIN_ORIGINAL_CLI_COMMAND";
+    /// Set by the Docker CLI for a plugin: a socket that closes when the command is to end.
+    DOCKER_CLI_PLUGIN_SOCKET = "DOCKER_CLI_PLUGIN_SOCKET";
+    /// `false`: no tips about what to do next.
+    DOCKER_CLI_HINTS = "DOCKER_CLI_HINTS";
+    /// Non-empty: shell completion without descriptions.
+    DOCKER_CLI_DISABLE_COMPLETION_DESCRIPTION = "DOCKER_CLI_DISABLE_COMPLETION_DESCRIPTION";
+    /// `false`: shell completion without descriptions.
+    DOCKER_COMPLETION_DESCRIPTIONS = "DOCKER_COMPLETION_DESCRIPTIONS";
+    /// `false`: shell completion without descriptions, for every program built on cobra.
+    COBRA_COMPLETION_DESCRIPTIONS = "COBRA_COMPLETION_DESCRIPTIONS";
+    /// How progress is shown, shared with `docker build`; used when nothing of ours says it.
+    BUILDKIT_PROGRESS = "BUILDKIT_PROGRESS";
+    /// Non-empty: no colour.
+    NO_COLOR = "NO_COLOR";
+    /// `dumb`: a terminal that cannot be redrawn.
+    TERM = "TERM";
+    /// Set by CI systems: no question is asked and nothing is redrawn.
+    CI = "CI";
+    /// The locale; the output keeps to ASCII where it is not UTF-8.
+    LC_ALL = "LC_ALL";
+    /// The locale of characters where `LC_ALL` is not set.
+    LC_CTYPE = "LC_CTYPE";
+    /// The locale where neither of the above is set.
+    LANG = "LANG";
+    /// Where programs are looked for.
+    PATH = "PATH";
+    /// The login shell, for the hint that `install` prints.
+    SHELL = "SHELL";
+    /// The folder of user state, instead of `~/.local/state`.
+    XDG_STATE_HOME = "XDG_STATE_HOME";
+    /// The folder of user data, instead of `~/.local/share`.
+    XDG_DATA_HOME = "XDG_DATA_HOME";
+    /// The folder of user configuration, instead of `~/.config`.
+    XDG_CONFIG_HOME = "XDG_CONFIG_HOME";
+    /// The folder of an application's own data on Windows.
+    LOCALAPPDATA = "LOCALAPPDATA";
+    /// The folder of installed programs on Windows.
+    PROGRAMFILES = "ProgramFiles";
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::ALL;
+
+    #[test]
+    fn every_variable_is_listed_once_and_described() {
+        let names: BTreeSet<_> = ALL.iter().map(|(name, _)| name).collect();
+        assert_eq!(names.len(), ALL.len());
+        assert!(ALL.iter().all(|(_, description)| description.trim().ends_with('.')));
+    }
+}

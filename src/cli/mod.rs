@@ -1,1 +1,22 @@
-//! The command line: what was typed, and one file per verb.
+//! The command line: what was typed ([`args`]), what the process was found in ([`surroundings`]), and
+//! one file per verb. [`main`] finds out which face was asked for and hands over.
+
+pub mod args;
+pub mod completion;
+pub mod credential_helper;
+pub mod deploy;
+mod dispatch;
+pub mod door;
+pub mod help;
+pub mod install;
+pub mod output;
+pub mod plan;
+pub mod reference;
+pub mod sandbox;
+pub mod status;
+pub mod surroundings;
+pub mod usage;
+pub mod version;
+
+pub use dispatch::main;
+pub use door::Door;

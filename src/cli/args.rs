@@ -1,0 +1,283 @@
+//! What can be typed. The doc comments are the manual: the help and the reference page are made of
+//! them, in Docker's style by [`super::help`].
+
+use std::{ffi::OsString, path::PathBuf};
+
+use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum, ValueHint};
+
+use crate::plugin::complete;
+
+/// Ship a repo to Amazon ECS
+///
+/// Builds the image, pushes it to Amazon ECR, registers a new revision of the task definition, updates
+/// the service and watches until the old tasks have drained. What to ship is said in ship.toml.
+#[derive(Debug, Parser)]
+#[command(disable_help_subcommand = true)]
+pub struct Line {
+    /// Without a verb the help is shown.
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    Deploy(Deploy),
+    Plan(Plan),
+    Status(Status),
+    Sandbox(Sandbox),
+    Install(Install),
+    Uninstall(Uninstall),
+    Version(Version),
+    Completion(Completion),
+}
+
+/// Which part of which file, and which AWS.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Selection {
+    /// Services of ship.toml to work on; all of them when none is named
+    #[arg(id = complete::SERVICES, value_name = "SERVICE")]
+    pub services: Vec<String>,
+    /// Environment of ship.toml to use
+    #[arg(id = complete::ENVIRONMENT, short, long = "environment", value_name = "string")]
+    pub environment: Option<String>,
+    /// File to read (default: the nearest ship.toml, from here upwards)
+    #[arg(id = complete::FILE, short, long = "file", value_name = "string", value_hint = ValueHint::FilePath)]
+    pub file: Option<PathBuf>,
+    /// AWS region
+    #[arg(long, value_name = "string")]
+    pub region: Option<String>,
+    /// AWS profile
+    #[arg(long, value_name = "string")]
+    pub profile: Option<String>,
+}
+
+/// How a run is shown.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Display {
+    /// Set type of progress output
+    #[arg(long, value_enum, value_name = "string")]
+    pub progress: Option<Progress>,
+    /// Write every event of the run to this file, one JSON object a line
+    #[arg(long, value_name = "string", value_hint = ValueHint::FilePath)]
+    pub record: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Progress {
+    /// A terminal where there is one, else plain
+    Auto,
+    /// Redrawn in place
+    Tty,
+    /// A line per change, made for logs
+    Plain,
+    /// One event a line on stdout
+    Json,
+    /// Nothing but the result
+    Quiet,
+}
+
+/// Build, push and roll out
+///
+/// Builds and pushes the images, registers new revisions and rolls the services out, then watches until
+/// the old tasks have drained. Nothing is built that the plan does not need, and a service that already
+/// runs what would be shipped is left alone.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "  # Ship every service to staging
+  docker ecs-ship deploy --environment staging
+
+  # One service, without asking, into a log
+  docker ecs-ship deploy --yes --progress plain api")]
+pub struct Deploy {
+    #[command(flatten)]
+    pub selection: Selection,
+    #[command(flatten)]
+    pub display: Display,
+    /// Act without asking
+    #[arg(short, long)]
+    pub yes: bool,
+}
+
+/// Show what deploy would do, and change nothing
+#[derive(Debug, Clone, Args)]
+pub struct Plan {
+    #[command(flatten)]
+    pub selection: Selection,
+    #[command(flatten)]
+    pub display: Display,
+}
+
+/// Show what is running
+#[derive(Debug, Clone, Args)]
+pub struct Status {
+    #[command(flatten)]
+    pub selection: Selection,
+    #[command(flatten)]
+    pub display: Display,
+}
+
+/// Rehearse without an AWS account
+///
+/// The sandbox stands in for ECR, ECS, load balancing, logs and STS on this machine. Tasks are real
+/// containers of the local engine behind a real load balancer.
+#[derive(Debug, Clone, Args)]
+pub struct Sandbox {
+    /// Without a verb the help is shown.
+    #[command(subcommand)]
+    pub verb: Option<SandboxVerb>,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum SandboxVerb {
+    Up(SandboxUp),
+    /// Stop the sandbox and remove the containers it started
+    Down,
+    /// Show whether the sandbox runs and how to point other tools at it
+    Status,
+}
+
+/// Start the sandbox
+///
+/// Starts it in the background and returns when it answers. It keeps its state over a restart.
+#[derive(Debug, Clone, Args)]
+pub struct SandboxUp {
+    /// Stay in the foreground until Ctrl-C
+    #[arg(long)]
+    pub foreground: bool,
+    /// How many times faster than real its clocks run
+    #[arg(long, value_name = "float", value_parser = speed, default_value = "1")]
+    pub speed: f64,
+    /// Port on 127.0.0.1 to listen on (default: 4517)
+    #[arg(long, value_name = "int")]
+    pub port: Option<u16>,
+    /// Run no containers: tasks exist on paper only
+    #[arg(long)]
+    pub paper: bool,
+}
+
+/// Make "docker ecs-ship" work on this machine
+///
+/// Lays out the Docker plugin, the docker shim that answers "docker ecs-ship", the standalone command,
+/// the credential helper and shell completions, and prints the line that puts them on PATH. Running it
+/// again changes nothing; "uninstall" removes exactly what it made.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "  # Install for this user and use it in this shell at once
+  eval \"$(docker-ecs-ship install)\"")]
+pub struct Install {
+    /// Install for all users of this machine
+    #[arg(long)]
+    pub system: bool,
+    /// Folder for the commands (default: ~/.local/bin)
+    #[arg(long, value_name = "string", value_hint = ValueHint::DirPath)]
+    pub bin: Option<PathBuf>,
+    /// Folder for the docker shim (default: ~/.local/share/docker-ecs-ship/shim)
+    #[arg(long, value_name = "string", value_hint = ValueHint::DirPath)]
+    pub shim: Option<PathBuf>,
+    /// Replace files that something else has put there
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// Remove what install has made
+#[derive(Debug, Clone, Args)]
+pub struct Uninstall {
+    /// Remove what was installed for all users
+    #[arg(long)]
+    pub system: bool,
+    /// Remove files even when they were changed since
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// Show the version
+#[derive(Debug, Clone, Args)]
+pub struct Version {
+    /// Format the output
+    #[arg(short, long, value_enum, value_name = "string", default_value = "pretty")]
+    pub format: VersionFormat,
+    /// Show only the number
+    #[arg(long)]
+    pub short: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum VersionFormat {
+    Pretty,
+    Json,
+}
+
+/// Print the completion script for a shell
+///
+/// The script completes the standalone docker-ecs-ship. As a Docker plugin nothing is needed: docker's
+/// own completion asks us.
+#[derive(Debug, Clone, Args)]
+#[command(hide = true)]
+pub struct Completion {
+    /// Shell to complete in
+    #[arg(value_enum, value_name = "SHELL")]
+    pub shell: Shell,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    Bash,
+    Zsh,
+    Fish,
+    #[value(name = "powershell")]
+    PowerShell,
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        // Past a thousand a health check interval of 5 s is shorter than a request takes.
+        Ok(speed) if (0.01..=1000.0).contains(&speed) => Ok(speed),
+        Ok(_) | Err(_) => Err("must be a number from 0.01 to 1000".to_owned()),
+    }
+}
+
+/// The command tree, complete with what clap adds, for the way the user spells us.
+#[must_use]
+pub fn command(name: &str) -> clap::Command {
+    let help = clap::Arg::new("help").short('h').long("help").action(ArgAction::Help).help("Print usage").global(true);
+    let mut command = Line::command().name(name.to_owned()).bin_name(name).disable_help_flag(true).arg(help);
+    command.build();
+    command
+}
+
+/// Reads the words after our name.
+pub fn parse(command: clap::Command, words: &[OsString]) -> Result<Line, clap::Error> {
+    // clap takes the first word for the program's own name.
+    let matches = command.no_binary_name(true).try_get_matches_from(words)?;
+    Line::from_arg_matches(&matches)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_tree_is_sound() {
+        command("docker ecs-ship").debug_assert();
+    }
+
+    #[test]
+    fn every_verb_and_flag_says_what_it_is_in_one_line_without_a_full_stop() {
+        fn check(command: &clap::Command) {
+            let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+            assert!(!about.is_empty() && !about.ends_with('.') && !about.contains('\n'), "{}", command.get_name());
+            for arg in command.get_arguments() {
+                let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+                assert!(!help.is_empty() && !help.ends_with('.'), "{} {}", command.get_name(), arg.get_id());
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&command("docker ecs-ship"));
+    }
+
+    #[test]
+    fn a_speed_is_a_sensible_number() {
+        assert_eq!(speed("20"), Ok(20.0));
+        for text in ["0", "-1", "fast", "NaN", "inf", "1e9"] {
+            assert!(speed(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! From the process to a verb: face, docker's part of the arguments, our words, the verb, the exit code.
+//!
+//! The order matters for speed. The shim and the answer to docker's question who we are come first and
+//! set nothing up; clap's tree is built for a command line or a TAB; the asynchronous runtime is started
+//! only by the verbs that talk to the outside.
+
+use std::{
+    any::Any,
+    ffi::{OsStr, OsString},
+    future::Future,
+    io::Write as _,
+    panic::{self, AssertUnwindSafe},
+    process::ExitCode,
+};
+
+use clap::error::ErrorKind;
+
+use super::{
+    args::{self, SandboxVerb, Verb},
+    completion, credential_helper, deploy,
+    door::Door,
+    help, install,
+    output::Output,
+    plan, sandbox, status,
+    surroundings::Surroundings,
+    usage::UsageError,
+    version,
+};
+use crate::{
+    env,
+    exit::Exit,
+    failure::{Failure, render},
+    plugin::{
+        call::{self, Call, Caller, Errand, Request},
+        face::Face,
+        globals::{Globals, GlobalsError},
+        metadata,
+        shim::{Next, ShimError},
+    },
+};
+
+/// Runs the program. A panic anywhere ends it as a bug.
+#[must_use]
+pub fn main() -> ExitCode {
+    let surroundings = Surroundings::read();
+    panic::set_hook(Box::new(|panic| {
+        let location = panic.location().map(ToString::to_string);
+        let text = render::bug(&message(panic.payload()), location.as_deref());
+        // Nothing is left to tell it to when stderr fails.
+        let _ = Output::Stderr.write_all(text.as_bytes());
+    }));
+    let code = panic::catch_unwind(AssertUnwindSafe(|| enter(surroundings))).unwrap_or(Exit::Bug.code());
+    ExitCode::from(code)
+}
+
+fn message(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default()
+}
+
+/// Answers by face.
+fn enter(mut surroundings: Surroundings) -> u8 {
+    let mut arguments = std::mem::take(&mut surroundings.arguments).into_iter();
+    let own_name = arguments.next().unwrap_or_default();
+    let words: Vec<OsString> = arguments.collect();
+    match Face::of(&own_name) {
+        Face::Shim => match call::of_shim(&words) {
+            Errand::PassOn => told(next_docker(&surroundings).and_then(|next| Ok(next.become_it(&words)?))),
+            Errand::OfferOurName => told(offer_our_name(&surroundings, &words)),
+            Errand::Ours(request) => answer(Ok(*request), surroundings, help::NAME),
+        },
+        Face::Plugin { name } => {
+            let command_of_docker = surroundings.variables.get_os(env::DOCKER_CLI_PLUGIN_ORIGINAL_CLI_COMMAND);
+            let caller = if command_of_docker.is_some() { Caller::Docker } else { Caller::Hand };
+            answer(call::of_plugin(&name, caller, &words), surroundings, &format!("docker {name}"))
+        }
+        Face::Standalone => answer(call::of_standalone(&words), surroundings, crate::plugin::face::STANDALONE),
+        Face::CredentialHelper => credential_helper::main(&words, surroundings),
+    }
+}
+
+fn next_docker(surroundings: &Surroundings) -> Result<Next, Failure> {
+    let own = std::env::current_exe().map_err(ShimError::Own)?;
+    let value = |name| surroundings.variables.get_os(name).unwrap_or(OsStr::new(""));
+    Ok(Next::find(&own, value(env::PATH), value(env::ECS_SHIP_SHIMS_PASSED))?)
+}
+
+fn offer_our_name(surroundings: &Surroundings, words: &[OsString]) -> Result<u8, Failure> {
+    let answer = next_docker(surroundings)?.complete_with_our_name(words)?;
+    Output::Stdout.write_all(answer.as_bytes()).map_err(Failure::Output)?;
+    Ok(Exit::Done.code())
+}
+
+/// Ends a face that has no flags of ours: what went wrong is told to people.
+fn told(result: Result<u8, Failure>) -> u8 {
+    result.unwrap_or_else(|failure| tell(&failure, render::plain))
+}
+
+/// Draws a failure on stderr and answers its exit code.
+pub(super) fn tell(failure: &Failure, draw: fn(&Failure) -> String) -> u8 {
+    // Nothing is left to tell it to when stderr fails.
+    let _ = Output::Stderr.write_all(draw(failure).as_bytes());
+    failure.exit().code()
+}
+
+/// Answers a request of the standalone program, the plugin or the shim.
+fn answer(request: Result<Request, GlobalsError>, surroundings: Surroundings, name: &str) -> u8 {
+    match request {
+        Ok(Request::Metadata) => {
+            let written = Output::Stdout.write_all(metadata::answer().as_bytes()).map_err(Failure::Output);
+            told(written.map(|()| Exit::Done.code()))
+        }
+        Ok(Request::Complete(words)) => {
+            let door = Door { surroundings, globals: Globals::default(), name: name.to_owned() };
+            told(completion::answer(&words, &door).map(Exit::code))
+        }
+        Ok(Request::Run(call)) => run(call, surroundings),
+        Err(error) => tell(&UsageError::from_globals(error, &args::command(name)).into(), render::plain),
+    }
+}
+
+/// Reads our words and runs the verb.
+fn run(call: Call, surroundings: Surroundings) -> u8 {
+    let Call { name, globals, words } = call;
+    let door = Door { surroundings, globals, name };
+    let command = args::command(&door.name);
+    match args::parse(command.clone(), &words) {
+        Ok(line) => {
+            let draw = if shows_json(&line, &door) { render::json } else { render::plain };
+            match line.verb {
+                None => told(show_help(&command, &[], &door).map(Exit::code)),
+                Some(verb) => match act(verb, &command, &door) {
+                    Ok(exit) => exit.code(),
+                    Err(failure) => tell(&failure, draw),
+                },
+            }
+        }
+        Err(error) if error.kind() == ErrorKind::DisplayHelp => {
+            told(show_help(&command, &words, &door).map(Exit::code))
+        }
+        Err(error) => tell(&UsageError::from_clap(&error, &command, &words).into(), render::plain),
+    }
+}
+
+/// Whether a failure is to be JSON as well: where the run itself was asked to be.
+fn shows_json(line: &args::Line, door: &Door) -> bool {
+    let display = match &line.verb {
+        Some(Verb::Deploy(deploy)) => &deploy.display,
+        Some(Verb::Plan(plan)) => &plan.display,
+        Some(Verb::Status(status)) => &status.display,
+        Some(Verb::Sandbox(_) | Verb::Install(_) | Verb::Uninstall(_) | Verb::Version(_) | Verb::Completion(_))
+        | None => return false,
+    };
+    door.progress(display.progress).is_ok_and(|progress| progress == args::Progress::Json)
+}
+
+fn act(verb: Verb, command: &clap::Command, door: &Door) -> Result<Exit, Failure> {
+    match verb {
+        Verb::Deploy(args) => block_on(deploy::run(&args, door)),
+        Verb::Plan(args) => block_on(plan::run(&args, door)),
+        Verb::Status(args) => block_on(status::run(&args, door)),
+        Verb::Sandbox(args) => match args.verb {
+            None => show_help(command, &["sandbox".into()], door),
+            Some(SandboxVerb::Up(args)) => block_on(sandbox::up(&args, door)),
+            Some(SandboxVerb::Down) => block_on(sandbox::down(door)),
+            Some(SandboxVerb::Status) => block_on(sandbox::status(door)),
+        },
+        Verb::Install(args) => install::install(&args, door),
+        Verb::Uninstall(args) => install::uninstall(&args, door),
+        Verb::Version(args) => version::run(&args, door),
+        Verb::Completion(args) => completion::run(&args, door),
+    }
+}
+
+/// Starts the asynchronous runtime for one verb.
+pub(super) fn block_on<T>(verb: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::Runtime)?;
+    runtime.block_on(verb)
+}
+
+fn show_help(root: &clap::Command, words: &[OsString], door: &Door) -> Result<Exit, Failure> {
+    let mut command = root;
+    let mut path = door.name.clone();
+    for word in words.iter().filter_map(|word| word.to_str()) {
+        if let Some(next) = command.find_subcommand(word) {
+            command = next;
+            path = format!("{path} {word}");
+        }
+    }
+    let width = match door.surroundings.terminal_size {
+        Some(size) => usize::from(size.columns),
+        None => help::WIDTH,
+    };
+    // Behind docker they belong to docker; and they stand before a verb, never after one.
+    let docker_flags = if std::ptr::eq(command, root) && !door.name.starts_with("docker ") {
+        help::DockerFlags::Shown
+    } else {
+        help::DockerFlags::Hidden
+    };
+    door.print(&help::page(command, &path, help::Manner { name: &door.name, width, docker_flags }))?;
+    door.stdout().flush().map_err(Failure::Output)?;
+    Ok(Exit::Done)
+}

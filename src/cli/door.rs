@@ -1,0 +1,117 @@
+//! What every verb is handed: the surroundings, docker's flags, the way to the two streams.
+
+use std::{io::Write as _, path::PathBuf};
+
+use clap::ValueEnum as _;
+
+use super::{args::Progress, output::Output, surroundings::Surroundings};
+use crate::{
+    env,
+    failure::{Failure, VariableError},
+    plugin::globals::Globals,
+};
+
+/// Where a verb comes in.
+#[derive(Debug, Clone)]
+pub struct Door {
+    pub surroundings: Surroundings,
+    /// Docker's own flags, as they stood before our name.
+    pub globals: Globals,
+    /// How the user spells us: `docker ecs-ship`, for hints that can be typed.
+    pub name: String,
+}
+
+impl Door {
+    /// Data goes here.
+    #[must_use]
+    pub const fn stdout(&self) -> Output {
+        Output::Stdout
+    }
+
+    /// Talk goes here.
+    #[must_use]
+    pub const fn stderr(&self) -> Output {
+        Output::Stderr
+    }
+
+    /// Writes data.
+    pub fn print(&self, text: &str) -> Result<(), Failure> {
+        self.stdout().write_all(text.as_bytes()).map_err(Failure::Output)
+    }
+
+    /// Writes talk.
+    pub fn tell(&self, text: &str) -> Result<(), Failure> {
+        self.stderr().write_all(text.as_bytes()).map_err(Failure::Output)
+    }
+
+    /// Docker's configuration folder, by flag, environment or custom.
+    #[must_use]
+    pub fn docker_config(&self) -> Option<PathBuf> {
+        self.globals.config.clone().or_else(|| self.surroundings.docker_config())
+    }
+
+    /// How to show progress: the flag, else our variable, else the one shared with `docker build`.
+    pub fn progress(&self, typed: Option<Progress>) -> Result<Progress, Failure> {
+        let variables = &self.surroundings.variables;
+        if let Some(typed) = typed {
+            return Ok(typed);
+        }
+        if let Some(value) = variables.get(env::ECS_SHIP_PROGRESS) {
+            let all = Progress::value_variants().iter().filter_map(clap::ValueEnum::to_possible_value);
+            return Progress::from_str(value, false).map_err(|_| {
+                Failure::Variable(VariableError {
+                    name: env::ECS_SHIP_PROGRESS,
+                    value: value.to_owned(),
+                    expected: all.map(|value| value.get_name().to_owned()).collect::<Vec<_>>().join(", "),
+                })
+            });
+        }
+        Ok(match variables.get(env::BUILDKIT_PROGRESS) {
+            Some("tty") => Progress::Tty,
+            Some("plain") => Progress::Plain,
+            Some("quiet" | "none") => Progress::Quiet,
+            Some("rawjson") => Progress::Json,
+            // What docker build would refuse there is not ours to refuse.
+            Some(_) | None => Progress::Auto,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn door(variables: &[(&str, &str)]) -> Door {
+        let variables = variables.iter().copied().collect();
+        let surroundings = Surroundings::for_test(Path::new("/home/a"), variables);
+        Door { surroundings, globals: Globals::default(), name: "docker ecs-ship".to_owned() }
+    }
+
+    #[test]
+    fn progress_is_taken_from_the_flag_then_ours_then_buildkits() {
+        let buildkit = ("BUILDKIT_PROGRESS", "plain");
+        let ours = ("ECS_SHIP_PROGRESS", "quiet");
+        for (typed, variables, expected) in [
+            (Some(Progress::Json), vec![buildkit, ours], Progress::Json),
+            (None, vec![buildkit, ours], Progress::Quiet),
+            (None, vec![buildkit], Progress::Plain),
+            (None, vec![("BUILDKIT_PROGRESS", "fancy")], Progress::Auto),
+            (None, vec![("BUILDKIT_PROGRESS", "rawjson")], Progress::Json),
+            (None, vec![], Progress::Auto),
+        ] {
+            assert_eq!(door(&variables).progress(typed).expect("it is understood"), expected, "{variables:?}");
+        }
+        let error = door(&[("ECS_SHIP_PROGRESS", "fancy")]).progress(None).expect_err("it is not understood");
+        assert!(error.to_string().contains("auto, tty, plain, json, quiet"), "{error}");
+    }
+
+    #[test]
+    fn dockers_folder_is_the_flags_then_the_variables_then_at_home() {
+        let mut door = door(&[]);
+        assert_eq!(door.docker_config(), Some("/home/a/.docker".into()));
+        door.globals.config = Some("/c".into());
+        assert_eq!(door.docker_config(), Some("/c".into()));
+    }
+}

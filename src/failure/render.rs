@@ -1,0 +1,268 @@
+//! Draws a failure, for people or as JSON; the only place that does, and the only one that walks the
+//! chain of causes.
+
+use std::{error::Error, fmt::Write as _};
+
+use serde_json::json;
+
+use super::Failure;
+use crate::event::Live;
+
+/// For people.
+///
+/// A mistake on the command line looks as docker's own do; everything else is one sentence, its causes,
+/// what is live, and what to do.
+#[must_use]
+pub fn plain(failure: &Failure) -> String {
+    if let Failure::Usage(error) = failure {
+        let meant = error.nearest().map(|nearest| format!("\n\nDid you mean {nearest}?")).unwrap_or_default();
+        return format!(
+            "{error}{meant}\n\nUsage:  {usage}\n\nRun '{command} --help' for more information\n",
+            usage = error.usage,
+            command = error.command,
+        );
+    }
+    let mut text = String::new();
+    labelled(&mut text, "error: ", &failure.to_string());
+    for cause in causes(failure) {
+        labelled(&mut text, "  cause: ", &cause);
+    }
+    for service in failure.live() {
+        let words = format!("{} {} — {}", service.service, live_word(service.live), service.words);
+        labelled(&mut text, "  live:  ", &words);
+    }
+    for hint in failure.hints() {
+        labelled(&mut text, "  hint:  ", &hint);
+    }
+    text
+}
+
+/// One line of JSON.
+#[must_use]
+pub fn json(failure: &Failure) -> String {
+    let value = json!({
+        "error": {
+            "code": failure.code(),
+            "exit": failure.exit().code(),
+            "message": failure.to_string(),
+            "causes": causes(failure),
+            "live": failure.live(),
+            "hints": failure.hints(),
+        }
+    });
+    format!("{value}\n")
+}
+
+/// What a panic says: it is ours, not the user's.
+#[must_use]
+pub fn bug(message: &str, location: Option<&str>) -> String {
+    let mut text = String::new();
+    labelled(&mut text, "error: ", &format!("this is a bug in docker-ecs-ship {}", env!("CARGO_PKG_VERSION")));
+    labelled(&mut text, "  cause: ", message);
+    if let Some(location) = location {
+        labelled(&mut text, "  at:    ", location);
+    }
+    labelled(&mut text, "  live:  ", "unknown — docker-ecs-ship status shows what is running");
+    labelled(&mut text, "  hint:  ", "please report it with these lines and what you did; RUST_BACKTRACE=1 shows more");
+    text
+}
+
+/// The texts below the failure itself, each once.
+///
+/// Our own errors never repeat their source; those of libraries do, so a text that is already part of
+/// the one above it is left out.
+fn causes(failure: &Failure) -> Vec<String> {
+    let mut above = failure.to_string();
+    let mut causes = Vec::new();
+    let mut next = failure.source();
+    while let Some(error) = next {
+        let text = error.to_string();
+        if !text.is_empty() && !above.contains(&text) {
+            causes.push(text.clone());
+            above = text;
+        }
+        next = error.source();
+    }
+    causes
+}
+
+/// Further lines of a text stand under its first.
+fn labelled(page: &mut String, label: &str, text: &str) {
+    let indent = " ".repeat(label.len());
+    for (number, line) in text.lines().enumerate() {
+        writeln!(page, "{}{line}", if number == 0 { label } else { &indent }).expect("writing to a string cannot fail");
+    }
+}
+
+const fn live_word(live: Live) -> &'static str {
+    match live {
+        Live::Unchanged => "unchanged",
+        Live::New => "new",
+        Live::Mixed => "mixed",
+        Live::Unknown => "unknown",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_failure_reads_well() {
+        let drawn: Vec<String> = Failure::examples().iter().map(plain).collect();
+        insta::assert_snapshot!(drawn.join("\n"), @r#"
+        unknown flag: --enviroment
+
+        Did you mean --environment?
+
+        Usage:  docker ecs-ship deploy [OPTIONS] [SERVICE...]
+
+        Run 'docker ecs-ship deploy --help' for more information
+
+        unknown shorthand flag: 'Z' in -yZ
+
+        Usage:  docker ecs-ship deploy [OPTIONS] [SERVICE...]
+
+        Run 'docker ecs-ship deploy --help' for more information
+
+        unknown command: docker ecs-ship deploy x
+
+        Usage:  docker ecs-ship deploy [OPTIONS] [SERVICE...]
+
+        Run 'docker ecs-ship deploy --help' for more information
+
+        'docker ecs-ship deploy' accepts no more arguments, but got "x"
+
+        Usage:  docker ecs-ship deploy [OPTIONS] [SERVICE...]
+
+        Run 'docker ecs-ship deploy --help' for more information
+
+        flag needs an argument: --file
+
+        Usage:  docker ecs-ship deploy [OPTIONS] [SERVICE...]
+
+        Run 'docker ecs-ship deploy --help' for more information
+
+        invalid argument "x" for "--port": invalid digit found in string
+
+        Usage:  docker ecs-ship deploy [OPTIONS] [SERVICE...]
+
+        Run 'docker ecs-ship deploy --help' for more information
+
+        'docker ecs-ship deploy' requires SHELL
+
+        Usage:  docker ecs-ship deploy [OPTIONS] [SERVICE...]
+
+        Run 'docker ecs-ship deploy --help' for more information
+
+        conflicting options: cannot specify both --a and --b
+
+        Usage:  docker ecs-ship deploy [OPTIONS] [SERVICE...]
+
+        Run 'docker ecs-ship deploy --help' for more information
+
+        --yes was given more than once
+
+        Usage:  docker ecs-ship deploy [OPTIONS] [SERVICE...]
+
+        Run 'docker ecs-ship deploy --help' for more information
+
+        conflicting options: cannot specify both --host and --context
+
+        Usage:  docker ecs-ship deploy [OPTIONS] [SERVICE...]
+
+        Run 'docker ecs-ship deploy --help' for more information
+
+        something new
+
+        Usage:  docker ecs-ship deploy [OPTIONS] [SERVICE...]
+
+        Run 'docker ecs-ship deploy --help' for more information
+
+        error: the environment variable ECS_SHIP_PROGRESS is "fancy", which is not one of auto, tty, plain, json, quiet
+          hint:  set ECS_SHIP_PROGRESS to one of them, or unset it
+
+        error: there is no home folder to install into
+          hint:  set HOME, or install for all users with --system
+
+        error: cannot find out where this program is
+          cause: permission denied
+          hint:  run the program by its full path
+
+        error: files of something else are in the way:
+               /a/docker
+               /b/docker-ecsship
+          hint:  remove them, or run install again with --force to replace them
+
+        error: /root/.docker/cli-plugins is a folder of docker plugins
+          hint:  docker calls any program there whose name it does not accept an invalid plugin; choose another folder with --bin
+
+        error: nothing is installed: there is no /a/install.json
+          hint:  an installation for all users is removed with --system; one by a package manager, by that
+
+        error: cannot understand the list of what was installed, /a/install.json
+          cause: expected value at line 1 column 1
+          hint:  remove /a/install.json and run install again
+
+        error: cannot write /a
+          cause: permission denied
+          hint:  see whether you may write /a; --system needs root
+
+        error: there is no other `docker` on PATH behind /a/docker
+          hint:  install the Docker CLI, or use docker-ecs-ship without it
+
+        error: cannot start /a/docker
+          cause: permission denied
+          hint:  see whether /a/docker is a program for this machine
+
+        error: cannot find out where this program is
+          cause: permission denied
+          hint:  run docker-ecs-ship install again
+
+        error: cannot read /a/ship.toml
+          cause: permission denied
+          hint:  see whether /a/ship.toml exists and who may use it
+
+        error: cannot write the output
+          cause: permission denied
+          hint:  see whether there is room where stdout and stderr go
+
+        error: cannot start the asynchronous runtime
+          cause: permission denied
+          hint:  the system refused a thread or a file descriptor; see `ulimit -a`
+
+        error: `deploy` is not linked into this build
+          hint:  build docker-ecs-ship from a released version
+        "#);
+    }
+
+    #[test]
+    fn every_failure_is_one_line_of_json_that_says_the_same() {
+        for failure in Failure::examples() {
+            let line = json(&failure);
+            assert_eq!(line.lines().count(), 1);
+            let value: serde_json::Value = serde_json::from_str(&line).expect("it is JSON");
+            assert_eq!(value["error"]["code"], failure.code());
+            assert_eq!(value["error"]["exit"], failure.exit().code());
+            assert_eq!(value["error"]["message"], failure.to_string());
+        }
+    }
+
+    #[test]
+    fn a_chain_never_repeats_itself() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("dialing failed: {0}")]
+        struct Repeats(#[source] std::io::Error);
+
+        let inner = std::io::Error::other("connection refused");
+        let failure = Failure::Output(std::io::Error::other(Repeats(inner)));
+        assert_eq!(causes(&failure), ["dialing failed: connection refused"]);
+    }
+
+    #[test]
+    fn a_panic_is_called_a_bug() {
+        let text = bug("index out of bounds", Some("src/x.rs:1:2"));
+        assert!(text.starts_with("error: this is a bug in docker-ecs-ship "), "{text}");
+        assert!(text.contains("index out of bounds") && text.contains("src/x.rs:1:2"), "{text}");
+    }
+}
