@@ -1,5 +1,16 @@
 //! `ship.toml`: as written ([`file`]), as meant ([`spec`]), and the way from one to the other
-//! ([`resolve`]), which is the only place where precedence is decided. Mistakes are collected, all of
+//! ([`resolve`](mod@resolve)), which is the only place where precedence is decided. Mistakes are collected, all of
 //! them, as [`error::ConfigError`].
 
+pub mod duration;
+pub mod error;
+pub mod file;
+pub mod resolve;
+pub mod secrets;
 pub mod spec;
+pub mod variables;
+
+pub use file::{Names, names};
+
+#[cfg(test)]
+mod corpus;

@@ -1,0 +1,116 @@
+//! Every file of `tests/config` with the report it gets: the manual of our error messages.
+//!
+//! A file may begin with lines that set the scene: `#@ --environment NAME`, `#@ --region NAME`,
+//! `#@ service NAME`, `#@ set NAME=VALUE`, `#@ git none|dirty|detached`.
+
+use std::{collections::BTreeMap, fs, path::PathBuf};
+
+use super::{
+    error::{ConfigErrors, Look, render_warnings},
+    file,
+    resolve::{Facts, Typed, resolve},
+    spec::{GitFacts, NoGit, WorkTree},
+};
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/config")
+}
+
+fn files(extension: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder()).expect("the folder");
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    files.retain(|path| path.extension().is_some_and(|found| found == extension));
+    files.sort();
+    files
+}
+
+fn scene(text: &str) -> (Typed, Facts) {
+    let mut typed = Typed::default();
+    let mut git = GitFacts {
+        commit: "0123456789abcdef0123456789abcdef01234567".to_owned(),
+        short: "0123456789ab".to_owned(),
+        branch: Some("main".to_owned()),
+        tag: None,
+        work_tree: WorkTree::Clean,
+    };
+    let mut no_git = None;
+    let mut variables = BTreeMap::new();
+    for line in text.lines().map_while(|line| line.strip_prefix("#@ ")) {
+        match line.split_once(' ').expect("a word and a value") {
+            ("--environment", name) => typed.environment = Some(name.to_owned()),
+            ("--region", name) => typed.region = Some(name.to_owned()),
+            ("service", name) => typed.services.push(name.to_owned()),
+            ("set", pair) => {
+                let (name, value) = pair.split_once('=').expect("a name and a value");
+                variables.insert(name.to_owned(), value.to_owned());
+            }
+            ("git", "none") => no_git = Some(NoGit::NotARepository),
+            ("git", "dirty") => git.work_tree = WorkTree::Dirty,
+            ("git", "detached") => git.branch = None,
+            (word, value) => panic!("`#@ {word} {value}` is not a scene"),
+        }
+    }
+    let git = no_git.map_or(Ok(git), Err);
+    (typed, Facts { root: "/repo".into(), variables, git, now_ms: 1_795_462_839_000 })
+}
+
+/// What a user would see.
+fn report(name: &str, bytes: &[u8], look: Look) -> String {
+    let text = match file::text(bytes) {
+        Ok(text) => text,
+        Err(error) => {
+            let errors = ConfigErrors { name: name.to_owned(), text: String::new(), errors: vec![error] };
+            return format!("error: {errors}\n{}", errors.render(look));
+        }
+    };
+    let (typed, facts) = scene(text);
+    match resolve(&file::parse(text), &typed, &facts) {
+        Ok(resolved) => format!("understood\n{}", render_warnings(&resolved.warnings, name, text, look)),
+        Err(errors) => {
+            let errors = ConfigErrors { name: name.to_owned(), text: text.to_owned(), errors };
+            format!("error: {errors}\n{}", errors.render(look))
+        }
+    }
+}
+
+#[test]
+fn every_bad_file_gets_a_report_that_helps() {
+    let look = Look { colour: false, unicode: true, width: 100 };
+    let mut names = Vec::new();
+    for path in files("toml") {
+        let name = path.file_stem().expect("a name").to_str().expect("plain letters").to_owned();
+        let report = report("ship.toml", &fs::read(&path).expect("the file"), look);
+        assert_ne!(report, "understood\n", "{name} is not bad at all");
+        let report: String = report.lines().map(|line| format!("{}\n", line.trim_end())).collect();
+        insta::with_settings!({
+            snapshot_path => folder(),
+            prepend_module_to_snapshot => false,
+            omit_expression => true,
+        }, { insta::assert_snapshot!(name.clone(), report) });
+        names.push(name);
+    }
+    assert!(names.len() >= 40, "the corpus has only {} files", names.len());
+    for path in files("snap") {
+        let stem = path.file_stem().expect("a name").to_str().expect("plain letters");
+        assert!(names.iter().any(|name| name == stem), "{stem}.snap belongs to no file");
+    }
+}
+
+#[test]
+fn a_report_can_do_without_unicode_and_with_colour() {
+    let text = "format = 1\n[images.api]\nrepositry = \"jobs/api\"\n";
+    let ascii = report("ship.toml", text.as_bytes(), Look { colour: false, unicode: false, width: 80 });
+    assert!(ascii.is_ascii(), "{ascii}");
+    let coloured = report("ship.toml", text.as_bytes(), Look { colour: true, unicode: true, width: 80 });
+    assert!(coloured.contains("\u{1b}["), "{coloured}");
+}
+
+#[test]
+fn no_report_shows_a_secret() {
+    let text = "format = 1\n[images.api]\nrepo = \"jobs/api\"\nargs = { NPM_TOKEN = \"npm_1234\", API_TOKEN = 12345 }\n\
+                [services.api.sandbox.environment]\nDB_PASSWORD = \"hunter2 ${\"\n";
+    let report = report("ship.toml", text.as_bytes(), Look { colour: false, unicode: true, width: 100 });
+    for secret in ["npm_1234", "12345", "hunter2"] {
+        assert!(!report.contains(secret), "{report}");
+    }
+}

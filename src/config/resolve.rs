@@ -1,0 +1,1080 @@
+//! From what was written and typed to what is meant: the only place where precedence is decided.
+//!
+//! A flag goes before an `ECS_SHIP_*` variable, that before the environment's table, that before the
+//! table of the service or image, that before the default. The variables of the AWS tools
+//! (`AWS_REGION`, `AWS_PROFILE`) come after the file: they are set for other purposes too, and must
+//! not send a deploy somewhere else than the file says. The test `precedence` is the table of it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::{
+    duration,
+    error::{BadRepository, ConfigError, ConfigWarning, Doubt, Mistake, Place, Unset, nearest},
+    file::{
+        EnvironmentTable, File, Form, ImageTable, Parsed, SandboxTable, ServiceTable, Table, TimeoutsTable, Written,
+    },
+    secrets::looks_secret,
+    spec::{
+        self, Builder, Environment, GitFacts, Image, MissingRepository, NoGit, Rollout, SandboxService, Service, Spec,
+        TaskDefinitionSource, WorkTree,
+    },
+    variables::{self, Broken, Piece, Variable},
+};
+use crate::id::{Cluster, Key, ServiceName};
+
+/// What was typed: flags and arguments, `None` where they were left out.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Typed {
+    /// `--environment`.
+    pub environment: Option<String>,
+    /// `--region`.
+    pub region: Option<String>,
+    /// `--profile`.
+    pub profile: Option<String>,
+    /// Keys of `[services.…]` tables; empty means all.
+    pub services: Vec<String>,
+}
+
+/// What the surroundings say, read once by the caller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// The folder of `ship.toml`.
+    pub root: PathBuf,
+    /// The environment of the process.
+    pub variables: BTreeMap<String, String>,
+    pub git: Result<GitFacts, NoGit>,
+    /// Milliseconds since the Unix epoch.
+    pub now_ms: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolved {
+    pub spec: Spec,
+    pub warnings: Vec<ConfigWarning>,
+}
+
+/// Turns a file, the command line and the surroundings into a [`Spec`], or into every mistake there is.
+///
+/// Tables of services that are not selected and of other environments are judged too, but for what
+/// only matters where they are used: keys that are missing, variables that are not set.
+pub fn resolve(parsed: &Parsed, typed: &Typed, facts: &Facts) -> Result<Resolved, Vec<ConfigError>> {
+    if parsed.form == Form::Broken {
+        return Err(in_order(parsed.errors.clone()));
+    }
+    let file = &parsed.file;
+    let mut errors = parsed.errors.clone();
+    let mut warnings = unused_images(file);
+
+    let chosen = choose_environment(file, typed, facts).map_err(|error| errors.push(error));
+    errors.extend(overrides_of_unknown(file));
+    let selected = match select_services(file, typed) {
+        Ok(selected) => selected,
+        Err(unknown) => {
+            errors.extend(unknown);
+            BTreeSet::new()
+        }
+    };
+
+    let mut resolver = Resolver::new(parsed, facts, chosen.unwrap_or_default());
+    let environment = resolver.environment(typed);
+    let mut images = BTreeMap::new();
+    let mut services = BTreeMap::new();
+    let mut used = BTreeSet::new();
+    for key in file.services.keys() {
+        let wanted = chosen.is_ok() && selected.contains(key);
+        resolver.scope = if wanted { Scope::Here } else { Scope::Elsewhere };
+        if let Some(service) = resolver.service(key)
+            && wanted
+        {
+            used.insert(service.image.as_str().to_owned());
+            services.insert(Key::new(key), service);
+        }
+    }
+    for key in file.images.keys() {
+        let wanted = used.contains(key);
+        resolver.scope = if wanted { Scope::Here } else { Scope::Elsewhere };
+        if let Some(image) = resolver.image(key)
+            && wanted
+        {
+            images.insert(Key::new(key), image);
+        }
+    }
+    errors.append(&mut resolver.errors);
+    warnings.append(&mut resolver.warnings);
+
+    for name in file.environments.keys().filter(|name| chosen != Ok(Some(name.as_str()))) {
+        let mut elsewhere = Resolver::new(parsed, facts, Some(name));
+        elsewhere.scope = Scope::Elsewhere;
+        elsewhere.environment(&Typed::default());
+        for key in file.services.keys() {
+            elsewhere.service(key);
+        }
+        for key in file.images.keys() {
+            elsewhere.image(key);
+        }
+        errors.append(&mut elsewhere.errors);
+        warnings.append(&mut elsewhere.warnings);
+    }
+
+    match environment {
+        Some(environment) if errors.is_empty() => {
+            warnings.sort_by_key(|warning| warning.place.order());
+            warnings.dedup();
+            let spec = Spec { root: tidy(&facts.root), environment, images, services };
+            Ok(Resolved { spec, warnings })
+        }
+        _ => {
+            errors.retain(|error| !is_explained(error, &parsed.errors));
+            Err(in_order(errors))
+        }
+    }
+}
+
+/// Whether a key is only missing because it is misspelt or has the wrong type, which is told already.
+fn is_explained(error: &ConfigError, others: &[ConfigError]) -> bool {
+    let (missing, home) = match &error.mistake {
+        Mistake::Missing { key, table, .. } => (*key, table.clone()),
+        Mistake::NoImage { service, .. } => ("image", format!("services.{service}")),
+        _ => return false,
+    };
+    others.iter().any(|other| match &other.mistake {
+        Mistake::UnknownKey { nearest: Some(nearest), table, .. } => nearest == missing && *table == home,
+        Mistake::WrongType { key, table, .. } => key == missing && *table == home,
+        _ => false,
+    })
+}
+
+/// In the order of the file; the same mistake, met through several environments, once.
+fn in_order(mut errors: Vec<ConfigError>) -> Vec<ConfigError> {
+    let mut seen: Vec<ConfigError> = Vec::new();
+    errors.sort_by_key(|error| error.place.order());
+    for error in errors {
+        if !seen.contains(&error) {
+            seen.push(error);
+        }
+    }
+    seen
+}
+
+/// `None` where the file has no environments and none was asked for.
+fn choose_environment<'a>(file: &'a File, typed: &Typed, facts: &Facts) -> Result<Option<&'a str>, ConfigError> {
+    let known = || file.environments.keys().cloned().collect::<Vec<_>>();
+    let asked = typed
+        .environment
+        .as_ref()
+        .map(|name| (name.as_str(), Place::Flag("--environment")))
+        .or_else(|| facts.set("ECS_SHIP_ENVIRONMENT").map(|name| (name, Place::Variable("ECS_SHIP_ENVIRONMENT"))))
+        .or_else(|| {
+            let written = file.default_environment.as_ref()?;
+            Some((written.value.as_str(), Place::File(written.span.clone())))
+        });
+    match asked {
+        Some((name, place)) => match file.environments.get_key_value(name) {
+            Some((key, _)) => Ok(Some(key)),
+            None => Err(ConfigError {
+                mistake: Mistake::UnknownEnvironment {
+                    name: name.to_owned(),
+                    nearest: nearest(name, file.environments.keys().map(String::as_str)).map(ToOwned::to_owned),
+                    known: known(),
+                },
+                place,
+            }),
+        },
+        None if file.environments.len() > 1 => {
+            Err(ConfigError { mistake: Mistake::ChooseEnvironment { known: known() }, place: Place::Nowhere })
+        }
+        None => Ok(file.environments.keys().next().map(String::as_str)),
+    }
+}
+
+fn select_services(file: &File, typed: &Typed) -> Result<BTreeSet<String>, Vec<ConfigError>> {
+    if file.services.is_empty() {
+        return Err(vec![ConfigError { mistake: Mistake::NoServices, place: Place::Nowhere }]);
+    }
+    if typed.services.is_empty() {
+        return Ok(file.services.keys().cloned().collect());
+    }
+    let unknown: Vec<ConfigError> = typed
+        .services
+        .iter()
+        .filter(|name| !file.services.contains_key(*name))
+        .map(|name| ConfigError {
+            mistake: Mistake::UnknownService {
+                name: name.clone(),
+                nearest: nearest(name, file.services.keys().map(String::as_str)).map(ToOwned::to_owned),
+                known: file.services.keys().cloned().collect(),
+            },
+            place: Place::Nowhere,
+        })
+        .collect();
+    if unknown.is_empty() { Ok(typed.services.iter().cloned().collect()) } else { Err(unknown) }
+}
+
+fn overrides_of_unknown(file: &File) -> Vec<ConfigError> {
+    fn check<T, U>(
+        kind: &'static str,
+        written: &BTreeMap<String, T>,
+        header: impl Fn(&T) -> Range<usize>,
+        known: &BTreeMap<String, U>,
+        errors: &mut Vec<ConfigError>,
+    ) {
+        for (key, table) in written.iter().filter(|(key, _)| !known.contains_key(*key)) {
+            let mistake = Mistake::OverrideOfUnknown {
+                kind,
+                key: key.clone(),
+                nearest: nearest(key, known.keys().map(String::as_str)).map(ToOwned::to_owned),
+                known: known.keys().cloned().collect(),
+            };
+            errors.push(ConfigError { mistake, place: Place::File(header(table)) });
+        }
+    }
+    let mut errors = Vec::new();
+    for environment in file.environments.values() {
+        check("service", &environment.services, |table| table.header.clone(), &file.services, &mut errors);
+        check("image", &environment.images, |table| table.header.clone(), &file.images, &mut errors);
+    }
+    errors
+}
+
+fn unused_images(file: &File) -> Vec<ConfigWarning> {
+    let mut used: BTreeSet<&str> = BTreeSet::new();
+    let overrides = file.environments.values().flat_map(|environment| &environment.services);
+    for (key, service) in file.services.iter().chain(overrides) {
+        used.insert(service.image.as_ref().map_or(key.as_str(), |image| image.value.as_str()));
+    }
+    // `image = "${env.IMAGE}"` may mean any of them.
+    if used.iter().any(|name| name.contains("${")) {
+        return Vec::new();
+    }
+    file.images
+        .iter()
+        .filter(|(key, _)| !used.contains(key.as_str()))
+        .map(|(key, table)| ConfigWarning {
+            doubt: Doubt::UnusedImage { image: key.clone() },
+            place: Place::File(table.header.clone()),
+        })
+        .collect()
+}
+
+impl Facts {
+    /// A variable that is set and not empty.
+    fn set(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// What names this build: the commit, with the time where the sources are not that commit; the
+    /// time alone where there is no commit.
+    fn build(&self) -> String {
+        let milliseconds = i64::try_from(self.now_ms).unwrap_or(i64::MAX);
+        let now = jiff::Timestamp::from_millisecond(milliseconds).unwrap_or(jiff::Timestamp::MAX);
+        let now = now.strftime("%Y%m%dT%H%M%SZ");
+        match &self.git {
+            Ok(GitFacts { short, work_tree: WorkTree::Clean, .. }) => short.clone(),
+            Ok(GitFacts { short, work_tree: WorkTree::Dirty, .. }) => format!("{short}-dirty-{now}"),
+            Err(_) => format!("ship-{now}"),
+        }
+    }
+}
+
+/// Whether what is looked at will be used in this run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    Here,
+    Elsewhere,
+}
+
+/// The table a text stands in: what `${key}` means there.
+struct Own {
+    /// `services.api`.
+    table: String,
+    written: Vec<(&'static str, Written<String>)>,
+    /// Keys that are not written and have a default worth naming.
+    defaults: Vec<(&'static str, String)>,
+    keys: Vec<&'static str>,
+}
+
+impl Own {
+    fn of<T: Table>(table: String, written: &T) -> Self {
+        Self {
+            table,
+            written: written.texts(),
+            defaults: Vec::new(),
+            keys: T::KEYS.iter().map(|key| key.name).collect(),
+        }
+    }
+
+    /// A table in this one: its own keys first, then those around it.
+    fn inner<T: Table>(&self, name: &str, written: &T) -> Self {
+        let mut inner = Self::of(format!("{}.{name}", self.table), written);
+        inner.written.extend(self.written.iter().cloned());
+        inner.defaults.extend(self.defaults.iter().cloned());
+        inner.keys.extend(&self.keys);
+        inner
+    }
+}
+
+/// Variables that every table knows.
+const VARIABLES: [&str; 7] = ["git.commit", "git.branch", "git.tag", "build", "environment", "account", "region"];
+
+struct Resolver<'a> {
+    text: &'a str,
+    file: &'a File,
+    facts: &'a Facts,
+    name: Option<&'a str>,
+    table: EnvironmentTable,
+    region: Option<String>,
+    account: Option<String>,
+    scope: Scope,
+    errors: Vec<ConfigError>,
+    warnings: Vec<ConfigWarning>,
+}
+
+impl<'a> Resolver<'a> {
+    fn new(parsed: &'a Parsed, facts: &'a Facts, name: Option<&'a str>) -> Self {
+        let table = name.and_then(|name| parsed.file.environments.get(name)).cloned().unwrap_or_default();
+        Self {
+            text: &parsed.text,
+            file: &parsed.file,
+            facts,
+            name,
+            table,
+            region: None,
+            account: None,
+            scope: Scope::Here,
+            errors: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    fn mistake(&mut self, mistake: Mistake, place: Place) {
+        let circumstance = matches!(mistake, Mistake::Missing { .. } | Mistake::NoImage { .. } | Mistake::Unset { .. });
+        if self.scope == Scope::Here || !circumstance {
+            self.errors.push(ConfigError { mistake, place });
+        }
+    }
+
+    fn doubt(&mut self, doubt: Doubt, span: Range<usize>) {
+        self.warnings.push(ConfigWarning { doubt, place: Place::File(span) });
+    }
+
+    fn environment(&mut self, typed: &Typed) -> Option<Environment> {
+        let table = self.table.clone();
+        let own = Own::of(format!("environments.{}", self.name.unwrap_or_default()), &table);
+        let place = match &table.sandbox {
+            Some(Written { value: true, .. }) => spec::Place::Sandbox,
+            Some(Written { value: false, .. }) | None => spec::Place::Aws,
+        };
+        let before = self.errors.len();
+
+        // Region and profile of the AWS tools say nothing about the sandbox, and with them its services
+        // would lie in another region for each terminal.
+        let fallbacks = |names: &'static [&'static str]| match (&place, self.scope) {
+            (spec::Place::Aws, Scope::Here) => names,
+            (spec::Place::Sandbox, _) | (spec::Place::Aws, Scope::Elsewhere) => &[],
+        };
+        let region_fallbacks = fallbacks(&["AWS_REGION", "AWS_DEFAULT_REGION"]);
+        let profile_fallbacks = fallbacks(&["AWS_PROFILE"]);
+
+        let account = self.first(None, None, table.account.as_ref(), &[], &own);
+        if let Some((account, at)) = &account
+            && (account.len() != 12 || !account.bytes().all(|byte| byte.is_ascii_digit()))
+        {
+            self.mistake(Mistake::BadAccount { written: account.clone() }, at.clone());
+        }
+        self.account = account.map(|(account, _)| account);
+
+        let region = self.first(
+            typed.region.as_deref().map(|region| (region, "--region")),
+            Some("ECS_SHIP_REGION"),
+            table.region.as_ref(),
+            region_fallbacks,
+            &own,
+        );
+        if let Some((region, at)) = &region
+            && !is_region(region)
+        {
+            let meant = guess_region(region);
+            let write = match at {
+                Place::File(_) | Place::Nowhere => format!("region = \"{meant}\""),
+                Place::Flag(name) => format!("{name} {meant}"),
+                Place::Variable(name) => format!("{name}={meant}"),
+            };
+            self.mistake(Mistake::BadRegion { written: region.clone(), write }, at.clone());
+        }
+        self.region = region.map(|(region, _)| region);
+
+        let profile = self
+            .first(
+                typed.profile.as_deref().map(|profile| (profile, "--profile")),
+                Some("ECS_SHIP_PROFILE"),
+                table.profile.as_ref(),
+                profile_fallbacks,
+                &own,
+            )
+            .map(|(profile, _)| profile);
+
+        (self.errors.len() == before).then(|| Environment {
+            name: self.name.map(ToOwned::to_owned),
+            place,
+            region: self.region.clone(),
+            profile,
+            account: self.account.clone(),
+        })
+    }
+
+    /// The first of flag, our variable, the file and the variables of others that says something.
+    fn first(
+        &mut self,
+        flag: Option<(&str, &'static str)>,
+        ours: Option<&'static str>,
+        written: Option<&Written<String>>,
+        others: &[&'static str],
+        own: &Own,
+    ) -> Option<(String, Place)> {
+        if let Some((value, name)) = flag {
+            return Some((value.to_owned(), Place::Flag(name)));
+        }
+        let variable = |name: &'static str| {
+            // Only this run's environment is steered by variables; the others are judged as written.
+            (self.scope == Scope::Here).then_some(())?;
+            self.facts.set(name).map(|value| (value.to_owned(), Place::Variable(name)))
+        };
+        if let Some(found) = ours.and_then(variable) {
+            return Some(found);
+        }
+        match written {
+            Some(written) => Some((self.expand(written, own)?, Place::File(written.span.clone()))),
+            None => others.iter().find_map(|name| variable(name)),
+        }
+    }
+
+    fn service(&mut self, key: &str) -> Option<Service> {
+        let base = self.file.services.get(key)?;
+        let written = self.table.services.get(key).map_or_else(|| base.clone(), |table| Table::over(table, base));
+        let mut own = Own::of(format!("services.{key}"), &written);
+        own.defaults = vec![("service", key.to_owned()), ("image", key.to_owned())];
+        let before = self.errors.len();
+
+        let image = self.image_of(key, &written, &own);
+        let container = written.container.as_ref().and_then(|written| {
+            let container = self.expand(written, &own)?;
+            if is_ecs_name(&container) {
+                return Some(container);
+            }
+            self.mistake(Mistake::BadContainer { written: container }, Place::File(written.span.clone()));
+            None
+        });
+        let cluster = self.cluster(key, &written, &own);
+        let service = match &written.service {
+            Some(written) => self.expand(written, &own).and_then(|name| {
+                if is_ecs_name(&name) {
+                    return Some(name);
+                }
+                let mistake = Mistake::BadEcsName { kind: "service", written: name };
+                self.mistake(mistake, Place::File(written.span.clone()));
+                None
+            }),
+            None => Some(key.to_owned()),
+        };
+        let task_definition = match &written.task_definition {
+            Some(written) => self.task_definition(written, &own),
+            None => Some(TaskDefinitionSource::Live),
+        };
+        let rollout = self.rollout(&written.rollout.timeouts, &own.inner("rollout", &written.rollout));
+        let sandbox = Table::over(&written.sandbox, &self.file.sandbox);
+        let sandbox = self.sandbox(&sandbox, &own.inner("sandbox", &sandbox));
+
+        if self.errors.len() > before {
+            return None;
+        }
+        Some(Service {
+            image: Key::new(image?),
+            container,
+            cluster: Cluster::new(cluster?),
+            service: ServiceName::new(service?),
+            task_definition: task_definition?,
+            rollout,
+            sandbox,
+        })
+    }
+
+    fn image_of(&mut self, key: &str, table: &ServiceTable, own: &Own) -> Option<String> {
+        let known = || self.file.images.keys().cloned().collect::<Vec<_>>();
+        let Some(written) = &table.image else {
+            if self.file.images.contains_key(key) {
+                return Some(key.to_owned());
+            }
+            let mistake = Mistake::NoImage { service: key.to_owned(), known: known() };
+            self.mistake(mistake, Place::File(table.header.clone()));
+            return None;
+        };
+        let image = self.expand(written, own)?;
+        if self.file.images.contains_key(&image) {
+            return Some(image);
+        }
+        let mistake = Mistake::UnknownImage {
+            nearest: nearest(&image, self.file.images.keys().map(String::as_str)).map(ToOwned::to_owned),
+            image,
+            known: self.file.images.keys().cloned().collect(),
+        };
+        self.mistake(mistake, Place::File(written.span.clone()));
+        None
+    }
+
+    fn cluster(&mut self, key: &str, table: &ServiceTable, own: &Own) -> Option<String> {
+        let Some(written) = &table.cluster else {
+            // ECS itself would take the cluster `default`; nobody should ship there by forgetting a line.
+            let mistake = Mistake::Missing { key: "cluster", table: format!("services.{key}"), example: "\"jobs\"" };
+            self.mistake(mistake, Place::File(table.header.clone()));
+            return None;
+        };
+        let cluster = self.expand(written, own)?;
+        if is_ecs_name(&cluster) || (cluster.starts_with("arn:") && cluster.contains(":cluster/")) {
+            return Some(cluster);
+        }
+        let mistake = Mistake::BadEcsName { kind: "cluster", written: cluster };
+        self.mistake(mistake, Place::File(written.span.clone()));
+        None
+    }
+
+    fn task_definition(&mut self, written: &Written<String>, own: &Own) -> Option<TaskDefinitionSource> {
+        let text = self.expand(written, own)?;
+        if text == "live" {
+            return Some(TaskDefinitionSource::Live);
+        }
+        let is_json = Path::new(&text).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
+        if is_json || (text.contains('/') && !text.starts_with("arn:")) {
+            return Some(TaskDefinitionSource::File(tidy(&self.facts.root.join(text))));
+        }
+        self.mistake(Mistake::BadTaskDefinition { written: text }, Place::File(written.span.clone()));
+        None
+    }
+
+    fn rollout(&mut self, table: &TimeoutsTable, own: &Own) -> Rollout {
+        let own = own.inner("timeouts", table);
+        let default = Rollout::default();
+        // A day is no rule of ECS: a watch that long is a mistake in the unit.
+        let limits = (1, 86_400, "a rollout that is watched");
+        let no_progress = self.duration("no_progress", table.no_progress.as_ref(), &own, limits);
+        let total = self.duration("total", table.total.as_ref(), &own, limits);
+        let total_or_default = total.unwrap_or(default.total);
+        // Who only shortens the total means the whole rollout: the default must not stand in the way.
+        let no_progress_or_default = no_progress.unwrap_or_else(|| default.no_progress.min(total_or_default));
+        if no_progress_or_default > total_or_default
+            && let Some(written) = &table.no_progress
+        {
+            let mistake = Mistake::CrossedTimeouts {
+                no_progress: duration::print(no_progress_or_default),
+                total: duration::print(total_or_default),
+            };
+            self.mistake(mistake, Place::File(written.span.clone()));
+        }
+        Rollout { no_progress: no_progress_or_default, total: total_or_default }
+    }
+
+    fn sandbox(&mut self, table: &SandboxTable, own: &Own) -> SandboxService {
+        let SandboxTable {
+            header: _,
+            desired_count,
+            container_port,
+            listener_port,
+            health_check_path,
+            health_check_interval,
+            deregistration_delay,
+            stop_timeout,
+            cpu,
+            memory,
+            environment,
+        } = table;
+        let default = SandboxService::default();
+        let health_check_path = health_check_path.as_ref().and_then(|written| {
+            let path = self.expand(written, own)?;
+            if path.starts_with('/') && !path.contains(char::is_whitespace) {
+                return Some(path);
+            }
+            self.mistake(Mistake::BadHealthCheckPath { written: path }, Place::File(written.span.clone()));
+            None
+        });
+        SandboxService {
+            // "Tasks per service: 5,000" (ECS service quotas).
+            desired_count: self
+                .number("desired_count", desired_count.as_ref(), (0, 5000, "ECS"))
+                .unwrap_or(default.desired_count),
+            container_port: self
+                .number("container_port", container_port.as_ref(), (1, 65_535, "TCP"))
+                .unwrap_or(default.container_port),
+            listener_port: self.number("listener_port", listener_port.as_ref(), (1, 65_535, "ELB")),
+            health_check_path: health_check_path.unwrap_or(default.health_check_path),
+            // "HealthCheckIntervalSeconds: … The range is 5-300" (ELBv2 CreateTargetGroup).
+            health_check_interval: self
+                .duration("health_check_interval", health_check_interval.as_ref(), own, (5, 300, "ELB"))
+                .unwrap_or(default.health_check_interval),
+            // "deregistration_delay.timeout_seconds … The range is 0-3600 seconds" (TargetGroupAttribute).
+            deregistration_delay: self
+                .duration("deregistration_delay", deregistration_delay.as_ref(), own, (0, 3600, "ELB"))
+                .unwrap_or(default.deregistration_delay),
+            // "The max stop timeout value is 120 seconds" (ContainerDefinition, on Fargate).
+            stop_timeout: self
+                .duration("stop_timeout", stop_timeout.as_ref(), own, (0, 120, "ECS"))
+                .unwrap_or(default.stop_timeout),
+            cpu: self.amount("cpu", cpu.as_ref(), own).unwrap_or(default.cpu),
+            memory: self.amount("memory", memory.as_ref(), own).unwrap_or(default.memory),
+            environment: self.texts(environment, own),
+        }
+    }
+
+    fn image(&mut self, key: &str) -> Option<Image> {
+        let base = self.file.images.get(key)?;
+        let written = self.table.images.get(key).map_or_else(|| base.clone(), |table| Table::over(table, base));
+        let mut own = Own::of(format!("images.{key}"), &written);
+        own.defaults = vec![("context", ".".to_owned())];
+        let before = self.errors.len();
+
+        let repository = match &written.repository {
+            Some(written) => self.repository(written, &own),
+            None => {
+                let mistake =
+                    Mistake::Missing { key: "repository", table: format!("images.{key}"), example: "\"jobs/api\"" };
+                self.mistake(mistake, Place::File(written.header.clone()));
+                None
+            }
+        };
+        let missing_repository = match written.create_repository {
+            Some(Written { value: true, .. }) => MissingRepository::Create,
+            Some(Written { value: false, .. }) | None => MissingRepository::Refuse,
+        };
+        let context = self.not_empty("context", written.context.as_ref(), &own, "\".\"");
+        let context = tidy(&self.facts.root.join(context.as_deref().unwrap_or(".")));
+        let dockerfile = self
+            .not_empty("dockerfile", written.dockerfile.as_ref(), &own, "\"Dockerfile\"")
+            .map_or_else(|| context.join("Dockerfile"), |path| tidy(&self.facts.root.join(path)));
+        let target = self.not_empty("target", written.target.as_ref(), &own, "\"runtime\"");
+        let args = self.texts(&written.args, &own);
+        let platform = written.platform.as_ref().and_then(|written| self.platform(written, &own));
+        let builder = match &written.builder {
+            Some(written) => self.builder(written, &own),
+            None => Some(Builder::Auto),
+        };
+        let tag = self.tag(&written, &own);
+
+        if self.errors.len() > before {
+            return None;
+        }
+        Some(Image {
+            repository: repository?,
+            missing_repository,
+            context,
+            dockerfile,
+            target,
+            args,
+            platform,
+            tag: tag?,
+            builder: builder?,
+        })
+    }
+
+    fn repository(&mut self, written: &Written<String>, own: &Own) -> Option<String> {
+        let repository = self.expand(written, own)?;
+        let Some(why) = repository_mistake(&repository) else {
+            return Some(repository);
+        };
+        self.mistake(Mistake::BadRepository { written: repository, why }, Place::File(written.span.clone()));
+        None
+    }
+
+    fn platform(&mut self, written: &Written<String>, own: &Own) -> Option<String> {
+        let platform = self.expand(written, own)?;
+        let parts: Vec<&str> = platform.split('/').collect();
+        let good = match parts.as_slice() {
+            ["linux" | "windows", "amd64" | "arm64"] => true,
+            // A variant such as `linux/arm64/v8`.
+            ["linux", "arm64" | "arm" | "amd64", variant] => variant.starts_with('v'),
+            _ => false,
+        };
+        if good {
+            return Some(platform);
+        }
+        let lower = platform.to_ascii_lowercase();
+        let write = if lower.contains("arm") || lower.contains("aarch") { "linux/arm64" } else { "linux/amd64" };
+        let mistake = Mistake::BadPlatform { written: platform, write: write.to_owned() };
+        self.mistake(mistake, Place::File(written.span.clone()));
+        None
+    }
+
+    fn builder(&mut self, written: &Written<String>, own: &Own) -> Option<Builder> {
+        let builder = self.expand(written, own)?;
+        match builder.as_str() {
+            "auto" => Some(Builder::Auto),
+            "engine" => Some(Builder::Engine),
+            "classic" => Some(Builder::Classic),
+            _ => {
+                let nearest = nearest(&builder, ["auto", "engine", "classic"])
+                    .and_then(|name| ["auto", "engine", "classic"].into_iter().find(|builder| *builder == name));
+                let mistake = Mistake::BadBuilder { written: builder, nearest };
+                self.mistake(mistake, Place::File(written.span.clone()));
+                None
+            }
+        }
+    }
+
+    fn tag(&mut self, table: &ImageTable, own: &Own) -> Option<crate::image::Tag> {
+        let Some(tags) = &table.tags else {
+            let tag = self.facts.build().parse();
+            return Some(tag.expect("hexadecimal digits, letters and a time make a tag"));
+        };
+        let mut read = Vec::new();
+        for written in &tags.value {
+            let Some(tag) = self.expand(written, own) else { continue };
+            match tag.parse::<crate::image::Tag>() {
+                Ok(tag) => read.push((tag, written)),
+                Err(problem) => self.mistake(Mistake::BadTag { problem }, Place::File(written.span.clone())),
+            }
+        }
+        if tags.value.is_empty() {
+            let mistake = Mistake::Empty { key: "tags".to_owned(), example: "[\"${build}\"]".to_owned() };
+            self.mistake(mistake, Place::File(tags.span.clone()));
+        }
+        let (tag, written) = read.into_iter().next()?;
+        if self.scope == Scope::Here {
+            if let Some(further) = tags.value.get(1) {
+                self.doubt(Doubt::FurtherTags { count: tags.value.len() }, further.span.clone());
+            }
+            match uniqueness(&written.value, &self.facts.git) {
+                Uniqueness::Unique => {}
+                Uniqueness::Fixed => self.doubt(Doubt::FixedTag { tag: tag.to_string() }, written.span.clone()),
+                Uniqueness::OfAnotherTree => {
+                    self.doubt(Doubt::DirtyTag { tag: tag.to_string() }, written.span.clone());
+                }
+            }
+        }
+        Some(tag)
+    }
+
+    fn texts(&mut self, entries: &BTreeMap<String, Written<String>>, own: &Own) -> BTreeMap<String, String> {
+        let mut texts = BTreeMap::new();
+        for (name, written) in entries {
+            if looks_secret(name, &written.value) {
+                self.doubt(Doubt::LooksSecret { key: name.clone() }, written.span.clone());
+            }
+            if let Some(text) = self.expand(written, own) {
+                texts.insert(name.clone(), text);
+            }
+        }
+        texts
+    }
+
+    fn not_empty(&mut self, key: &str, written: Option<&Written<String>>, own: &Own, example: &str) -> Option<String> {
+        let written = written?;
+        let text = self.expand(written, own)?;
+        if text.trim().is_empty() {
+            let mistake = Mistake::Empty { key: key.to_owned(), example: example.to_owned() };
+            self.mistake(mistake, Place::File(written.span.clone()));
+            return None;
+        }
+        Some(text)
+    }
+
+    fn duration(
+        &mut self,
+        key: &'static str,
+        written: Option<&Written<String>>,
+        own: &Own,
+        (least, most, source_of_limits): (u64, u64, &'static str),
+    ) -> Option<Duration> {
+        let written = written?;
+        let text = self.expand(written, own)?;
+        let place = Place::File(written.span.clone());
+        let Some(read) = duration::parse(&text) else {
+            let write = duration::guess(&text).unwrap_or_else(|| "5m".to_owned());
+            self.mistake(Mistake::BadDuration { written: text, write }, place);
+            return None;
+        };
+        let (least, most) = (Duration::from_secs(least), Duration::from_secs(most));
+        if read < least || read > most {
+            let mistake = Mistake::OutOfRange {
+                key,
+                written: text,
+                least: duration::print(least),
+                most: duration::print(most),
+                source_of_limits,
+            };
+            self.mistake(mistake, place);
+            return None;
+        }
+        Some(read)
+    }
+
+    fn number<T: TryFrom<i64>>(
+        &mut self,
+        key: &'static str,
+        written: Option<&Written<i64>>,
+        (least, most, source_of_limits): (i64, i64, &'static str),
+    ) -> Option<T> {
+        let written = written?;
+        if let Ok(number) = T::try_from(written.value)
+            && (least..=most).contains(&written.value)
+        {
+            return Some(number);
+        }
+        let mistake = Mistake::OutOfRange {
+            key,
+            written: written.value.to_string(),
+            least: least.to_string(),
+            most: most.to_string(),
+            source_of_limits,
+        };
+        self.mistake(mistake, Place::File(written.span.clone()));
+        None
+    }
+
+    /// CPU units or MiB, which ECS takes as a text.
+    fn amount(&mut self, key: &'static str, written: Option<&Written<String>>, own: &Own) -> Option<String> {
+        let written = written?;
+        let text = self.expand(written, own)?;
+        if text.parse::<u32>().is_ok_and(|amount| amount > 0) {
+            return Some(text);
+        }
+        self.mistake(Mistake::BadAmount { key, written: text }, Place::File(written.span.clone()));
+        None
+    }
+
+    /// Fills in the variables of a text; tells what is wrong with them, at their own place.
+    fn expand(&mut self, written: &Written<String>, own: &Own) -> Option<String> {
+        match self.filled(written, own, &mut Vec::new()) {
+            Ok(text) => Some(text),
+            Err(mistakes) => {
+                for (mistake, span) in mistakes {
+                    self.mistake(mistake, Place::File(span));
+                }
+                None
+            }
+        }
+    }
+
+    fn filled(
+        &self,
+        written: &Written<String>,
+        own: &Own,
+        chain: &mut Vec<String>,
+    ) -> Result<String, Vec<(Mistake, Range<usize>)>> {
+        let pieces = match variables::pieces(&written.value) {
+            Ok(pieces) => pieces,
+            Err(broken) => return Err(vec![self.broken(written, &broken)]),
+        };
+        let mut filled = String::new();
+        let mut mistakes = Vec::new();
+        for piece in pieces {
+            match piece {
+                Piece::Literal(text) => filled.push_str(&text),
+                Piece::Variable(variable) => match self.value(&variable, own, chain) {
+                    Ok(value) => filled.push_str(&value),
+                    Err(Valueless::Mistake(mistake)) => {
+                        mistakes.push((mistake, self.span_in(written, &variable.range)));
+                    }
+                    Err(Valueless::Deeper(deeper)) => mistakes.extend(deeper),
+                },
+            }
+        }
+        if mistakes.is_empty() { Ok(filled) } else { Err(mistakes) }
+    }
+
+    fn value(&self, variable: &Variable, own: &Own, chain: &mut Vec<String>) -> Result<String, Valueless> {
+        match (self.raw_value(&variable.name, own, chain), &variable.default) {
+            (Ok(value), Some(default)) if value.is_empty() => Ok(default.clone()),
+            (Err(Valueless::Mistake(Mistake::Unset { .. })), Some(default)) => Ok(default.clone()),
+            (value, _) => value,
+        }
+    }
+
+    fn raw_value(&self, name: &str, own: &Own, chain: &mut Vec<String>) -> Result<String, Valueless> {
+        let unset = |why: Unset| Valueless::Mistake(Mistake::Unset { variable: name.to_owned(), why });
+        let git = || self.facts.git.as_ref().map_err(|reason| unset(Unset::NoGit(reason.clone())));
+        // While the environment's own table is read, `region` and `account` are keys like others.
+        let in_environment = own.table.starts_with("environments.");
+        match name {
+            "git.commit" => Ok(git()?.commit.clone()),
+            "git.branch" => git()?.branch.clone().ok_or_else(|| unset(Unset::DetachedHead)),
+            "git.tag" => git()?.tag.clone().ok_or_else(|| unset(Unset::NoTag)),
+            "build" => Ok(self.facts.build()),
+            "environment" => self.name.map(ToOwned::to_owned).ok_or_else(|| unset(Unset::NoEnvironment)),
+            "account" | "region" if !in_environment => {
+                let value = if name == "region" { &self.region } else { &self.account };
+                value.clone().ok_or_else(|| {
+                    unset(if self.name.is_some() { Unset::NotInEnvironment } else { Unset::NoEnvironment })
+                })
+            }
+            _ => match name.strip_prefix("env.") {
+                Some(variable) => self.facts.variables.get(variable).cloned().ok_or_else(|| unset(Unset::Environment)),
+                None => self.own_value(name, own, chain),
+            },
+        }
+    }
+
+    fn own_value(&self, name: &str, own: &Own, chain: &mut Vec<String>) -> Result<String, Valueless> {
+        if chain.iter().any(|earlier| earlier == name) {
+            let mut chain = chain.clone();
+            chain.push(name.to_owned());
+            return Err(Valueless::Mistake(Mistake::Circle { variable: name.to_owned(), chain }));
+        }
+        if let Some((_, written)) = own.written.iter().find(|(key, _)| *key == name) {
+            chain.push(name.to_owned());
+            let filled = self.filled(written, own, chain).map_err(Valueless::Deeper);
+            chain.pop();
+            return filled;
+        }
+        if let Some((_, default)) = own.defaults.iter().find(|(key, _)| *key == name) {
+            return Ok(default.clone());
+        }
+        if own.keys.contains(&name) {
+            let why = Unset::NotInTable { table: own.table.clone() };
+            return Err(Valueless::Mistake(Mistake::Unset { variable: name.to_owned(), why }));
+        }
+        let shouted =
+            name.chars().all(|letter| letter.is_ascii_uppercase() || letter.is_ascii_digit() || letter == '_');
+        let nearest = if shouted {
+            Some(format!("env.{name}"))
+        } else {
+            nearest(name, VARIABLES.into_iter().chain(own.keys.iter().copied())).map(ToOwned::to_owned)
+        };
+        Err(Valueless::Mistake(Mistake::UnknownVariable { variable: name.to_owned(), nearest }))
+    }
+
+    fn broken(&self, written: &Written<String>, broken: &Broken) -> (Mistake, Range<usize>) {
+        let (range, write) = match broken {
+            Broken::LoneDollar { range } => {
+                let word = written.value.get(range.start + 1..range.end).unwrap_or_default();
+                let write = if word.is_empty() {
+                    "write `$$` for a dollar".to_owned()
+                } else {
+                    format!("write `${{env.{word}}}` for a variable of the environment, `$$` for a dollar")
+                };
+                (range, write)
+            }
+            Broken::Unclosed { range } => (range, "a `}` is missing".to_owned()),
+            Broken::Nameless { range } => (range, "write a name between `{` and `}`, or `$$` for a dollar".to_owned()),
+        };
+        let text = written.value.get(range.clone()).unwrap_or_default().to_owned();
+        (Mistake::BrokenVariable { text, write }, self.span_in(written, range))
+    }
+
+    /// The place of a part of a text. A text with escapes is longer in the file than its value; then
+    /// the part is looked for, and the whole text taken where it cannot be found.
+    fn span_in(&self, written: &Written<String>, range: &Range<usize>) -> Range<usize> {
+        let part = written.value.get(range.clone()).unwrap_or_default();
+        let source = self.text.get(written.span.clone()).unwrap_or_default();
+        // The quote in front.
+        let exact = range.start + 1;
+        let found = if source.get(exact..).is_some_and(|rest| rest.starts_with(part)) {
+            Some(exact)
+        } else {
+            source.find(part)
+        };
+        match found {
+            Some(at) if !part.is_empty() => written.span.start + at..written.span.start + at + part.len(),
+            Some(_) | None => written.span.clone(),
+        }
+    }
+}
+
+/// Why a variable could not be filled in.
+enum Valueless {
+    Mistake(Mistake),
+    /// The key it names has mistakes of its own, at their own places.
+    Deeper(Vec<(Mistake, Range<usize>)>),
+}
+
+enum Uniqueness {
+    Unique,
+    Fixed,
+    /// It names a commit, and what is built is not that commit.
+    OfAnotherTree,
+}
+
+/// Whether a tag tells this build from others. A variable of the environment is believed to: CI build
+/// numbers are given that way.
+fn uniqueness(tag: &str, git: &Result<GitFacts, NoGit>) -> Uniqueness {
+    let names: Vec<String> = variables::pieces(tag)
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(|piece| match piece {
+            Piece::Variable(variable) => Some(variable.name),
+            Piece::Literal(_) => None,
+        })
+        .collect();
+    let dirty = matches!(git, Ok(GitFacts { work_tree: WorkTree::Dirty, .. }));
+    if names.iter().any(|name| name == "build" || name.starts_with("env.")) {
+        Uniqueness::Unique
+    } else if names.iter().any(|name| name == "git.commit" || name == "git.tag") {
+        if dirty { Uniqueness::OfAnotherTree } else { Uniqueness::Unique }
+    } else {
+        Uniqueness::Fixed
+    }
+}
+
+fn is_ecs_name(name: &str) -> bool {
+    (1..=255).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}
+
+/// `eu-west-1`, `us-gov-west-1`, `eusc-de-east-1`: words and a number.
+fn is_region(region: &str) -> bool {
+    let parts: Vec<&str> = region.split('-').collect();
+    match parts.as_slice() {
+        [words @ .., number] if words.len() >= 2 => {
+            words.iter().all(|word| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase()))
+                && !number.is_empty()
+                && number.bytes().all(|byte| byte.is_ascii_digit())
+        }
+        _ => false,
+    }
+}
+
+fn guess_region(written: &str) -> String {
+    let lower = written.trim().to_ascii_lowercase().replace('_', "-");
+    // `eu-west-1a` is an availability zone of eu-west-1.
+    let zone = lower.trim_end_matches(|letter: char| letter.is_ascii_lowercase());
+    [lower.as_str(), zone].into_iter().find(|guess| is_region(guess)).unwrap_or("eu-west-1").to_owned()
+}
+
+fn repository_mistake(repository: &str) -> Option<BadRepository> {
+    // ECR's own pattern: (?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*
+    let good = |repository: &str| {
+        repository.split('/').all(|part| {
+            let word = |word: &str| {
+                !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+            };
+            part.split(['.', '_', '-']).all(word)
+        })
+    };
+    let (name, tail) = repository.split_at(repository.find('@').unwrap_or(repository.len()));
+    let (name, tag) = match name.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => (name, tag),
+        _ => (name, ""),
+    };
+    // ECR would take a host as the first part of a name, but nobody means that.
+    if let Some((host, path)) = name.split_once('/')
+        && host.contains(['.', ':'])
+        && good(path)
+        && (host.contains(':') || host.contains(".dkr") || host.ends_with(".io") || host.ends_with(".com"))
+    {
+        return Some(BadRepository::Registry { repository: path.to_owned() });
+    }
+    if good(repository) {
+        return (!(2..=256).contains(&repository.len())).then_some(BadRepository::Length);
+    }
+    if (!tag.is_empty() || !tail.is_empty()) && good(name) {
+        return Some(BadRepository::Tag { repository: name.to_owned() });
+    }
+    let lower = repository.to_ascii_lowercase();
+    Some(if good(&lower) { BadRepository::UpperCase { repository: lower } } else { BadRepository::Letters })
+}
+
+/// Without `.` in the middle, which `join` leaves behind.
+fn tidy(path: &Path) -> PathBuf {
+    path.components().collect()
+}
