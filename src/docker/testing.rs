@@ -2,7 +2,7 @@
 //! answers like ECR. All of it real bytes on real sockets.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     convert::Infallible,
     fs,
     path::PathBuf,
@@ -10,9 +10,11 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicU32, Ordering},
     },
+    time::Duration,
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bollard::query_parameters::{ListImagesOptionsBuilder, RemoveImageOptions, RemoveImageOptionsBuilder};
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
@@ -166,20 +168,32 @@ pub(super) fn reference(registry: &str, repository: &str, tag: &str) -> Referenc
 pub(super) async fn remove(engine: &Engine, image: &Reference) {
     engine
         .docker()
-        .remove_image(
-            &image.to_string(),
-            Some(bollard::query_parameters::RemoveImageOptionsBuilder::default().force(true).build()),
-            None,
-        )
+        .remove_image(&image.to_string(), Some(RemoveImageOptionsBuilder::default().force(true).build()), None)
         .await
         .unwrap();
 }
 
-/// Removes what untagged images the classic builder left behind under a label.
+/// Removes the untagged images the classic builder left behind under a label. A step that was given up
+/// holds on to its image until the engine has taken its container away. Not by `prune`: that takes the
+/// leases of other tests' builds away from a containerd store.
 pub(super) async fn prune(engine: &Engine, label: &str) {
-    let filters = std::collections::HashMap::from([("dangling", vec!["true"]), ("label", vec![label])]);
-    let options = bollard::query_parameters::PruneImagesOptionsBuilder::default().filters(&filters).build();
-    engine.docker().prune_images(Some(options)).await.unwrap();
+    let filters = HashMap::from([("label", vec![label])]);
+    let gone = async {
+        let mut again = tokio::time::interval(Duration::from_millis(50));
+        loop {
+            again.tick().await;
+            let options = ListImagesOptionsBuilder::default().all(true).filters(&filters).build();
+            let left = engine.docker().list_images(Some(options)).await.unwrap();
+            if left.is_empty() {
+                return;
+            }
+            for image in left {
+                // Refused while it is in use; then the next round has it.
+                drop(engine.docker().remove_image(&image.id, None::<RemoveImageOptions>, None).await);
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), gone).await.unwrap();
 }
 
 /// Runs something that tells its progress and returns both.

