@@ -230,3 +230,57 @@ async fn dropping_a_build_stops_it_on_the_engine() {
         prune(&engine, &name).await;
     }
 }
+
+/// The engine refuses by status while the context is still on its way, and hangs up.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_early_refusal_is_heard_over_a_long_upload() {
+    let engine = engine().await;
+    let source = Source::new("FROM scratch\nCOPY big /\n", &[]);
+    fs::File::create(source.path().join("big")).unwrap().set_len(64 * 1024 * 1024).unwrap();
+    for builder in [Builder::Engine, Builder::Classic] {
+        let mut action = source.action(builder, &[]);
+        action.platform = Some("not/a/platform/at/all".to_owned());
+        let (result, _) = told(async |updates| build(&engine, &action, &RegistryAuth::default(), updates).await).await;
+        match result {
+            Err(DockerError::Refused { status: 400, message, .. }) => {
+                assert!(message.contains("platform"), "{message}")
+            }
+            other => panic!("{builder:?}: {other:?}"),
+        }
+    }
+}
+
+/// A build that is given up during the upload stops reading the context.
+#[tokio::test(flavor = "multi_thread")]
+async fn dropping_a_build_ends_the_upload() {
+    let engine = engine().await;
+    let source = Source::new("FROM scratch\nCOPY big /\n", &[]);
+    // Sparse: no disk is used here, and the engine never gets to the end of it.
+    fs::File::create(source.path().join("big")).unwrap().set_len(64 * 1024 * 1024 * 1024).unwrap();
+    let open = || {
+        fs::read_dir("/proc/self/fd")
+            .unwrap()
+            .flatten()
+            .any(|entry| fs::read_link(entry.path()).is_ok_and(|target| target == source.path().join("big")))
+    };
+    for builder in [Builder::Engine, Builder::Classic] {
+        let action = source.action(builder, &[]);
+        let (sender, mut receiver) = mpsc::channel(256);
+        let worker = {
+            let engine = engine.clone();
+            tokio::spawn(async move { build(&engine, &action, &RegistryAuth::default(), &sender).await })
+        };
+        let sent =
+            async { while !matches!(receiver.recv().await, Some(Progress::Context { sent }) if sent > 1024 * 1024) {} };
+        tokio::time::timeout(LIMIT, sent).await.unwrap();
+        assert!(open());
+        worker.abort();
+        let closed = async {
+            let mut again = tokio::time::interval(Duration::from_millis(20));
+            while open() {
+                again.tick().await;
+            }
+        };
+        tokio::time::timeout(LIMIT, closed).await.unwrap_or_else(|_| panic!("{builder:?}: the context is still read"));
+    }
+}
