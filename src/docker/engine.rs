@@ -141,7 +141,7 @@ impl Engine {
 
     /// Asks what the engine is.
     pub async fn describe(&self) -> Result<EngineDescription, DockerError> {
-        let api = |source| DockerError::Api { operation: "describe itself", source };
+        let api = |error| DockerError::api("describe itself", error);
         let version = self.docker.version().await.map_err(api)?;
         let info = self.docker.info().await.map_err(api)?;
         let containerd = info.driver_status.unwrap_or_default().iter().any(|pair| {
@@ -183,7 +183,7 @@ pub(crate) type BollardBody = http_body_util::Either<
 >;
 
 /// `Builder-Version: 2` since engine 23; engine 20.10 has `BuildKit` and sends no such header. `1` is
-/// an engine that was told to prefer the classic builder, or Windows. Podman names itself.
+/// an engine that was told to prefer the classic builder, Windows, or podman 5, which names itself, too.
 fn buildkit(headers: &HeaderMap) -> BuildKit {
     let classic = headers.get("builder-version").is_some_and(|value| value == "1");
     let windows = headers.get("ostype").is_some_and(|value| value == "windows");

@@ -147,6 +147,19 @@ impl fmt::Display for PushFailure {
 }
 
 impl DockerError {
+    /// bollard's error for a call; one of ours that went through its transport comes out as it was.
+    pub(crate) fn api(operation: &'static str, error: bollard::errors::Error) -> Self {
+        match error {
+            bollard::errors::Error::DockerResponseServerError { status_code, message } => {
+                Self::Refused { operation, status: status_code, message }
+            }
+            bollard::errors::Error::IOError { err } => err
+                .downcast::<Self>()
+                .unwrap_or_else(|err| Self::Api { operation, source: bollard::errors::Error::IOError { err } }),
+            source => Self::Api { operation, source },
+        }
+    }
+
     /// Sorts what happened while dialing `host` into what people can do about it.
     pub(crate) fn dialing(host: &str, error: DialError) -> Self {
         let host = host.to_owned();

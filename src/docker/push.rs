@@ -211,12 +211,17 @@ fn cause(message: &str) -> PushCause {
     }
     if has(&["no basic auth credentials"]) {
         PushCause::NoBasicAuth
-    } else if has(&["authorization token has expired", "authentication required", "unauthorized:", "401 Unauthorized"])
-    {
+    } else if has(&[
+        "authorization token has expired",
+        "authentication required",
+        "unauthorized:",
+        "401 Unauthorized",
+        "StatusCode: 401",
+    ]) {
         PushCause::TokenExpired
     } else if has(&["name unknown:", "404 Not Found"]) {
         PushCause::RepositoryMissing { repository: None }
-    } else if has(&["denied:", "403 Forbidden"]) {
+    } else if has(&["denied:", "403 Forbidden", "StatusCode: 403"]) {
         PushCause::Denied { action: None }
     } else if has(&["tag does not exist", "does not exist locally", "No such image", "image not known"]) {
         PushCause::TagMissing

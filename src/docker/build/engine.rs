@@ -65,11 +65,7 @@ pub(super) async fn build(
                 graph.flush(updates).await;
                 return Err(DockerError::Build(Box::new(graph.failure(error))));
             }
-            Some(Err(bollard::errors::Error::DockerResponseServerError { status_code, message })) => {
-                let refused = DockerError::Refused { operation: "build", status: status_code, message };
-                return Err(failure::refused(refused));
-            }
-            Some(Err(source)) => return Err(DockerError::Api { operation: "build", source }),
+            Some(Err(error)) => return Err(failure::refused(DockerError::api("build", error))),
         }
     }
     graph.flush(updates).await;

@@ -25,11 +25,11 @@ static RULES: LazyLock<Vec<(Regex, ToCause)>> = LazyLock::new(|| {
             |_| BuildCause::DockerfileMissing,
         ),
         rule(
-            r#"target stage "?([^" ]+?)"? could not be found|failed to reach build target (\S+) in Dockerfile"#,
+            r#"target stage "?([^" ]+?)"? could not be found|the target "([^"]+)" was not found in the provided Dockerfile|failed to reach build target (\S+) in Dockerfile"#,
             |found| BuildCause::TargetMissing { target: first(found) },
         ),
         rule(
-            r#"failed to (?:compute cache key|calculate checksum of ref [^"]*|walk [^"]*): (?:.*: )?"([^"]+)"(?: not found|: not found)|"([^"]+)": not found|(?:COPY|ADD) failed: .*(?:stat|for|lstat) (\S+?):? (?:file does not exist|no such file or directory)|(?:COPY|ADD) failed: no source files were specified()"#,
+            r#"failed to (?:compute cache key|calculate checksum of ref [^"]*|walk [^"]*): (?:.*: )?"([^"]+)"(?: not found|: not found)|"([^"]+)": not found|(?:COPY|ADD) failed: .*(?:stat|for|lstat) (\S+?):? (?:file does not exist|no such file or directory)|copier: stat: "([^"]+)": no such file|(?:COPY|ADD) failed: no source files were specified()"#,
             |found| BuildCause::SourceMissing { path: first(found) },
         ),
         rule(r"(?:exit code: |returned a non-zero code: |exit status )(\d+)", |found| BuildCause::CommandFailed {
@@ -81,7 +81,7 @@ pub(super) fn refused(error: DockerError) -> DockerError {
 mod tests {
     use super::*;
 
-    /// The words are what engine 20.10, 26.1 and 28.5 answered.
+    /// The words are what engine 20.10, 26.1 and 28.5 answer.
     #[test]
     fn engines_words_have_their_meaning() {
         let missing = |path: &str| BuildCause::SourceMissing { path: path.to_owned() };
@@ -154,6 +154,22 @@ mod tests {
                 "",
                 "pull access denied for nobody/nothing, repository does not exist or may require 'docker login'",
                 BuildCause::BaseImage { image: "nobody/nothing".to_owned() },
+            ),
+            // Podman 5.8.
+            (
+                "[2/2] COPY nofile /x",
+                r#"building at STEP "COPY nofile /x": checking on sources under "/var/tmp/libpod_builder1/build": copier: stat: "/nofile": no such file or directory"#,
+                missing("/nofile"),
+            ),
+            (
+                "",
+                r#"the target "two" was not found in the provided Dockerfile"#,
+                BuildCause::TargetMissing { target: "two".to_owned() },
+            ),
+            (
+                "",
+                r#"building at STEP "RUN /broken": while running runtime: exit status 3"#,
+                BuildCause::CommandFailed { exit_code: 3 },
             ),
             ("", "something new under the sun", BuildCause::Unclassified),
         ] {

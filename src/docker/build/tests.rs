@@ -34,6 +34,14 @@ fn logs(progress: &[Progress]) -> Vec<&str> {
         .collect()
 }
 
+/// The builders this engine has; podman has one only.
+fn builders(engine: &Engine) -> Vec<Builder> {
+    match engine.buildkit() {
+        BuildKit::Present => vec![Builder::Engine, Builder::Classic],
+        BuildKit::Absent => vec![Builder::Classic],
+    }
+}
+
 #[test]
 fn auto_is_buildkit_where_there_is_one() {
     use BuildKit::{Absent, Present};
@@ -47,7 +55,8 @@ fn auto_is_buildkit_where_there_is_one() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_build_tells_its_steps_and_tags_its_image() {
     let engine = engine().await;
-    for (builder, used) in [(Builder::Auto, BuilderUsed::Engine), (Builder::Classic, BuilderUsed::Classic)] {
+    for builder in builders(&engine) {
+        let used = choose(builder, engine.buildkit()).unwrap();
         let says = unique("hello");
         let source = Source::new(
             "FROM scratch\nARG GREETING\nCOPY hello /hello\nRUN [\"/hello\"]\nLABEL greeting=$GREETING\n",
@@ -115,7 +124,7 @@ async fn a_failure_names_step_output_and_cause() {
         ),
         ("", |cause| matches!(cause, BuildCause::Dockerfile { .. }), ""),
     ];
-    for builder in [Builder::Engine, Builder::Classic] {
+    for builder in builders(&engine) {
         for (dockerfile, meant, step) in &rows {
             let source = Source::new(dockerfile, &broken);
             let action = source.action(builder, std::slice::from_ref(&image));
@@ -139,7 +148,7 @@ async fn a_failure_names_step_output_and_cause() {
 async fn a_target_that_is_not_there_is_named() {
     let engine = engine().await;
     let source = Source::new("FROM scratch AS one\nCOPY Dockerfile /\n", &[]);
-    for builder in [Builder::Engine, Builder::Classic] {
+    for builder in builders(&engine) {
         let mut action = source.action(builder, &[]);
         action.target = Some("two".to_owned());
         let (result, _) = told(async |updates| build(&engine, &action, &RegistryAuth::default(), updates).await).await;
@@ -156,7 +165,7 @@ async fn a_target_that_is_not_there_is_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_what_is_not_ignored_reaches_the_engine() {
     let engine = engine().await;
-    for builder in [Builder::Engine, Builder::Classic] {
+    for builder in builders(&engine) {
         let source = Source::new("", &[("app", program("x", Then::Exit(0)))]);
         fs::write(source.path().join("secret"), unique("s")).unwrap();
         fs::write(source.path().join(".dockerignore"), "secret\n").unwrap();
@@ -197,7 +206,7 @@ fn runs(name: &str) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn dropping_a_build_stops_it_on_the_engine() {
     let engine = engine().await;
-    for builder in [Builder::Engine, Builder::Classic] {
+    for builder in builders(&engine) {
         let name = unique("hangs");
         let source = Source::new(
             &format!("FROM scratch\nCOPY {name} /{name}\nLABEL {name}=1\nRUN [\"/{name}\"]\n"),
@@ -237,13 +246,13 @@ async fn an_early_refusal_is_heard_over_a_long_upload() {
     let engine = engine().await;
     let source = Source::new("FROM scratch\nCOPY big /\n", &[]);
     fs::File::create(source.path().join("big")).unwrap().set_len(64 * 1024 * 1024).unwrap();
-    for builder in [Builder::Engine, Builder::Classic] {
+    for builder in builders(&engine) {
         let mut action = source.action(builder, &[]);
         action.platform = Some("not/a/platform/at/all".to_owned());
         let (result, _) = told(async |updates| build(&engine, &action, &RegistryAuth::default(), updates).await).await;
         match result {
             Err(DockerError::Refused { status: 400, message, .. }) => {
-                assert!(message.contains("platform"), "{message}")
+                assert!(message.contains("platform"), "{message}");
             }
             other => panic!("{builder:?}: {other:?}"),
         }
@@ -263,7 +272,7 @@ async fn dropping_a_build_ends_the_upload() {
             .flatten()
             .any(|entry| fs::read_link(entry.path()).is_ok_and(|target| target == source.path().join("big")))
     };
-    for builder in [Builder::Engine, Builder::Classic] {
+    for builder in builders(&engine) {
         let action = source.action(builder, &[]);
         let (sender, mut receiver) = mpsc::channel(256);
         let worker = {

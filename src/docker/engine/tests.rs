@@ -255,6 +255,27 @@ async fn a_tunnel_ends_with_its_connection() {
     gone.await.unwrap();
 }
 
+#[tokio::test]
+async fn an_engine_that_goes_away_is_told_as_such_by_every_call() {
+    let (folder, path, _) = on_socket("1.41");
+    let engine = Engine::at(endpoint(Address::Unix { path })).await.unwrap();
+    drop(folder);
+    assert!(matches!(engine.describe().await.unwrap_err(), DockerError::NotInstalled { .. }));
+}
+
+/// docker's own pipe to the engine, as a plugin is told to use it by `DOCKER_CLI_PLUGIN_USE_DIAL_STDIO`.
+#[tokio::test(flavor = "multi_thread")]
+async fn docker_system_dial_stdio_carries_an_engine() {
+    let host = crate::docker::testing::engine().await.endpoint().host.clone();
+    let inputs = EndpointInputs {
+        dial_stdio: Some(["docker", "--host", &host].map(str::to_owned).into()),
+        ..EndpointInputs::default()
+    };
+    let missing = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
+    let engine = Engine::connect(&inputs, &missing).await.unwrap();
+    assert!(engine.describe().await.unwrap().observed.platform.starts_with("linux/"));
+}
+
 #[test]
 fn what_a_ping_tells_about_buildkit() {
     for (headers, buildkit_there) in [

@@ -90,6 +90,8 @@ fn engines_words_have_their_meaning() {
             PushCause::NoBasicAuth,
         ),
         ("unauthorized: authentication required", PushCause::TokenExpired),
+        // Podman 5.8.
+        ("checking whether a blob sha256:9db1 exists in 127.0.0.1:1/jobs/api: StatusCode: 403, \"\"", denied(None)),
         // Engine 28.5 with the containerd store.
         (
             "unknown: unexpected status from HEAD request to http://r/v2/x/blobs/sha256:4e5f: 401 Unauthorized",
