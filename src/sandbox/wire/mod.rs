@@ -1,0 +1,5 @@
+//! The sandbox's HTTP face.
+
+pub mod auth;
+pub mod query;
+pub mod registry;

@@ -1,0 +1,325 @@
+//! ECR: repositories, their images and layers, and the passwords of the registry.
+//!
+//! The world knows which blobs a repository has and holds the manifests, which are small; the bytes of the blobs are the
+//! business of `wire::registry::Store`. Lifecycle policies are kept and given back but never expire an image (AWS does
+//! that "within 24 hours"), repository policies deny nobody, and nothing is scanned.
+
+use std::collections::BTreeMap;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+
+use super::{Fault, Millis, Place, World};
+
+mod images;
+pub mod manifest;
+mod policies;
+mod repositories;
+mod token;
+
+pub use images::{Image, ImageToPut, PutRefusal, Stored};
+pub use repositories::{Repository, is_repository_name};
+pub use token::Standing;
+
+/// The registry of one account in one region.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ecr {
+    repositories: BTreeMap<String, Repository>,
+    mint: token::Mint,
+    #[serde(default)]
+    blob_mounting: BlobMounting,
+    /// Counts changes, so that the world is written to disk only when there is something new.
+    #[serde(default)]
+    revision: u64,
+}
+
+/// The account setting `BLOB_MOUNTING`: whether a push may take a layer from another repository of the registry.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum BlobMounting {
+    #[default]
+    Disabled,
+    Enabled,
+}
+
+/// Answers one call of the `AmazonEC2ContainerRegistry_V20150921` service.
+pub fn call(world: &mut World, operation: &str, input: &Value, now: Millis) -> Result<Value, Fault> {
+    world.ecr.answer(&world.place, operation, input, now)
+}
+
+impl Ecr {
+    /// Changes whenever the registry does.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    fn changed(&mut self) {
+        self.revision += 1;
+    }
+
+    /// A password for the user `AWS` of the registry, good for twelve hours.
+    pub fn issue_token(&mut self, now: Millis) -> String {
+        self.issue_token_for(now, token::LIFETIME)
+    }
+
+    /// A password that lives shorter or longer than AWS's.
+    pub fn issue_token_for(&mut self, now: Millis, lifetime: Millis) -> String {
+        self.changed();
+        self.mint.issue(now, lifetime)
+    }
+
+    /// From now on every password issued so far counts as expired: what a long push meets in the middle.
+    pub fn expire_tokens(&mut self, now: Millis) {
+        self.mint.expire_all(now);
+        self.changed();
+    }
+
+    pub fn token_standing(&self, password: &str, now: Millis) -> Standing {
+        self.mint.standing(password, now)
+    }
+
+    pub fn has_repository(&self, name: &str) -> bool {
+        self.repositories.contains_key(name)
+    }
+
+    pub fn repository(&self, name: &str) -> Option<&Repository> {
+        self.repositories.get(name)
+    }
+
+    /// The names of all repositories, in order.
+    pub fn repository_names(&self) -> impl Iterator<Item = &str> {
+        self.repositories.keys().map(String::as_str)
+    }
+
+    pub fn blob_mounting(&self) -> BlobMounting {
+        self.blob_mounting
+    }
+
+    /// The digest of the image with this tag or digest, if the repository has it.
+    pub fn resolve(&self, repository: &str, tag_or_digest: &str) -> Option<String> {
+        self.repositories.get(repository)?.resolve(tag_or_digest).map(str::to_owned)
+    }
+
+    /// Every blob that some repository has: what is worth keeping on disk.
+    pub fn blobs(&self) -> impl Iterator<Item = &str> {
+        self.repositories.values().flat_map(|repository| repository.layers.keys().map(String::as_str))
+    }
+
+    /// Writes down that the repository has this blob. Answers whether the repository (still) exists.
+    pub fn add_layer(&mut self, repository: &str, digest: &str, size: u64) -> bool {
+        let Some(found) = self.repositories.get_mut(repository) else {
+            return false;
+        };
+        found.layers.insert(digest.to_owned(), size);
+        self.changed();
+        true
+    }
+
+    /// Answers one call, knowing nothing but the registry and where it is.
+    pub(crate) fn answer(
+        &mut self,
+        place: &Place,
+        operation: &str,
+        input: &Value,
+        now: Millis,
+    ) -> Result<Value, Fault> {
+        // Another account's registry has nothing for us: AWS answers as if the repository were not there.
+        if let (Some(registry), Some(name)) = (text(input, "registryId"), text(input, "repositoryName"))
+            && registry != place.account
+        {
+            return Err(repository_not_found(name, registry));
+        }
+        match operation {
+            "GetAuthorizationToken" => Ok(self.get_authorization_token(place, now)),
+            "DescribeRegistry" => {
+                Ok(json!({ "registryId": place.account, "replicationConfiguration": { "rules": [] } }))
+            }
+            "GetAccountSetting" => self.get_account_setting(input),
+            "PutAccountSetting" => self.put_account_setting(input),
+
+            "CreateRepository" => self.create_repository(place, decode(input)?, now),
+            "DescribeRepositories" => self.describe_repositories(place, decode(input)?),
+            "DeleteRepository" => self.delete_repository(place, decode(input)?),
+            "PutImageTagMutability" => self.put_image_tag_mutability(place, decode(input)?),
+            "PutImageScanningConfiguration" => self.put_image_scanning_configuration(place, decode(input)?),
+            "TagResource" => self.tag_resource(place, decode(input)?),
+            "UntagResource" => self.untag_resource(place, decode(input)?),
+            "ListTagsForResource" => self.list_tags_for_resource(place, decode(input)?),
+
+            "SetRepositoryPolicy" => self.set_repository_policy(place, decode(input)?),
+            "GetRepositoryPolicy" => self.get_repository_policy(place, decode(input)?),
+            "DeleteRepositoryPolicy" => self.delete_repository_policy(place, decode(input)?),
+            "PutLifecyclePolicy" => self.put_lifecycle_policy(place, decode(input)?),
+            "GetLifecyclePolicy" => self.get_lifecycle_policy(place, decode(input)?),
+            "DeleteLifecyclePolicy" => self.delete_lifecycle_policy(place, decode(input)?),
+
+            "DescribeImages" => self.describe_images(place, decode(input)?),
+            "ListImages" => self.list_images(place, decode(input)?),
+            "BatchGetImage" => self.batch_get_image(place, decode(input)?, now),
+            "BatchDeleteImage" => self.batch_delete_image(place, decode(input)?),
+            "PutImage" => self.put_image(place, decode(input)?, now),
+            "BatchCheckLayerAvailability" => self.batch_check_layer_availability(place, decode(input)?),
+            "GetDownloadUrlForLayer" => self.get_download_url_for_layer(place, decode(input)?, now),
+            _ => Err(fault("UnknownOperationException", format!("the sandbox does not emulate ECR's {operation}"))),
+        }
+    }
+
+    fn get_authorization_token(&mut self, place: &Place, now: Millis) -> Value {
+        let password = self.issue_token(now);
+        json!({ "authorizationData": [{
+            "authorizationToken": STANDARD.encode(format!("AWS:{password}")),
+            "expiresAt": timestamp(now + token::LIFETIME),
+            "proxyEndpoint": format!("http://{}", place.authority),
+        }] })
+    }
+
+    fn get_account_setting(&self, input: &Value) -> Result<Value, Fault> {
+        known_setting(input)?;
+        Ok(json!({ "name": "BLOB_MOUNTING", "value": self.blob_mounting }))
+    }
+
+    fn put_account_setting(&mut self, input: &Value) -> Result<Value, Fault> {
+        known_setting(input)?;
+        self.blob_mounting = match text(input, "value") {
+            Some("ENABLED") => BlobMounting::Enabled,
+            Some("DISABLED") => BlobMounting::Disabled,
+            _ => return Err(invalid("value", "must be one of [ENABLED, DISABLED]")),
+        };
+        self.changed();
+        self.get_account_setting(input)
+    }
+
+    fn existing(&self, place: &Place, name: &str) -> Result<&Repository, Fault> {
+        self.repositories.get(name).ok_or_else(|| repository_not_found(name, &place.account))
+    }
+
+    /// The repository, to be changed; the change is counted.
+    fn existing_mut(&mut self, place: &Place, name: &str) -> Result<&mut Repository, Fault> {
+        let found = self.repositories.get_mut(name).ok_or_else(|| repository_not_found(name, &place.account))?;
+        self.revision += 1;
+        Ok(found)
+    }
+}
+
+/// Settings other than blob mounting (`BASIC_SCAN_TYPE_VERSION`, `REGISTRY_POLICY_SCOPE`) steer what is not emulated.
+fn known_setting(input: &Value) -> Result<(), Fault> {
+    match text(input, "name") {
+        Some("BLOB_MOUNTING") => Ok(()),
+        Some(other) => Err(fault("ValidationException", format!("the sandbox does not emulate ECR's setting {other}"))),
+        None => Err(missing("name")),
+    }
+}
+
+/// "The repository with name 'x' does not exist in the registry with id '000000000000'", as AWS says it on both faces.
+pub fn repository_not_found(name: &str, account: &str) -> Fault {
+    fault(
+        "RepositoryNotFoundException",
+        format!("The repository with name '{name}' does not exist in the registry with id '{account}'"),
+    )
+}
+
+/// ECR answers every refusal with status 400.
+fn fault(code: &str, message: impl Into<String>) -> Fault {
+    Fault { status: 400, code: code.to_owned(), message: message.into() }
+}
+
+fn invalid(member: &str, constraint: &str) -> Fault {
+    fault(
+        "InvalidParameterException",
+        format!("Invalid parameter at '{member}' failed to satisfy constraint: '{constraint}'"),
+    )
+}
+
+fn missing(member: &str) -> Fault {
+    invalid(member, "must not be null")
+}
+
+fn text<'a>(input: &'a Value, member: &str) -> Option<&'a str> {
+    input.get(member).and_then(Value::as_str)
+}
+
+/// The members of a call as its own type.
+fn decode<T: DeserializeOwned>(input: &Value) -> Result<T, Fault> {
+    serde_json::from_value(input.clone()).map_err(|error| {
+        let words = error.to_string();
+        match words.strip_prefix("missing field `").and_then(|rest| rest.split_once('`')) {
+            Some((member, _)) => missing(member),
+            None => fault("SerializationException", words),
+        }
+    })
+}
+
+/// AWS JSON 1.1 writes moments as seconds with a fraction.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "milliseconds since 1970 are exact in 53 bits for the next 285,000 years"
+)]
+fn timestamp(at: Millis) -> Value {
+    json!(at as f64 / 1000.0)
+}
+
+fn random_hex<const BYTES: usize>() -> String {
+    let mut bytes = [0; BYTES];
+    getrandom::fill(&mut bytes).expect("every system we run on has a source of randomness");
+    hex::encode(bytes)
+}
+
+/// One page of what is ordered by key. The token names the last key that was given, so that a page stays in its place when
+/// something is added before it.
+struct Page<T> {
+    items: Vec<T>,
+    next: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Paging {
+    next_token: Option<String>,
+    max_results: Option<usize>,
+}
+
+impl<T> Page<T> {
+    /// ECR gives at most 1000 at once, and 100 when not told.
+    fn cut(
+        items: impl Iterator<Item = (String, T)>,
+        token: Option<&str>,
+        max_results: Option<usize>,
+    ) -> Result<Self, Fault> {
+        let most = max_results.unwrap_or(100);
+        if !(1..=1000).contains(&most) {
+            return Err(invalid("maxResults", "Member must be between 1 and 1000"));
+        }
+        let after = match token {
+            None => None,
+            Some(token) => Some(
+                STANDARD
+                    .decode(token)
+                    .ok()
+                    .and_then(|bytes| String::from_utf8(bytes).ok())
+                    .ok_or_else(|| invalid("nextToken", "must be a token from an earlier answer"))?,
+            ),
+        };
+        let mut rest = items.skip_while(|(key, _)| after.as_ref().is_some_and(|after| key <= after)).peekable();
+        let mut page = Self { items: Vec::new(), next: None };
+        while let Some((key, item)) = rest.next() {
+            page.items.push(item);
+            if page.items.len() == most {
+                page.next = rest.peek().map(|_| STANDARD.encode(key));
+                break;
+            }
+        }
+        Ok(page)
+    }
+}
+
+/// Adds `nextToken` where there is one; AWS leaves the member out on the last page.
+fn with_next(mut answer: Value, next: Option<String>) -> Value {
+    if let Some(next) = next {
+        answer["nextToken"] = Value::String(next);
+    }
+    answer
+}
+
+#[cfg(test)]
+mod tests;
