@@ -1,12 +1,14 @@
-//! The one place of the sandbox that looks at a clock.
+//! The one place of the sandbox that reads the clock.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::world::Millis;
 
-/// Milliseconds since the Unix epoch.
-#[expect(clippy::disallowed_methods, reason = "the sandbox's clock; everything else takes `now` as an argument")]
+/// The time of day, as the world is told it.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "the sandbox's only look at a clock")]
 pub fn now() -> Millis {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX)
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(Millis::MAX))
 }

@@ -1,5 +1,220 @@
 //! The sandbox: an embedded stand-in for ECR, ECS, ELBv2, CloudWatch Logs and STS on loopback.
+//!
+//! It imports nothing of the rest of the program: to it the sandbox is one more AWS endpoint, and if they
+//! shared types they would share mistakes.
+
+use std::io;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 pub mod clock;
+pub mod daemon;
+mod state;
+pub mod tasks;
 pub mod wire;
 pub mod world;
+
+pub use state::StateError;
+pub use tasks::Tasks;
+
+use state::{Folder, Keeper};
+use wire::balancer::Balancer;
+use wire::registry::Store;
+use world::{Pace, Place, World};
+
+/// Where the sandbox listens, always on 127.0.0.1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Port {
+    /// The one of the last time, since image references hold it, else any that is free.
+    Any,
+    /// This one or none.
+    Fixed(u16),
+    /// This one if it is free, else as [`Port::Any`].
+    Preferred(u16),
+}
+
+/// The port a sandbox has unless told otherwise: unassigned by IANA, and 4517 turned round is nobody's either.
+pub const PORT: u16 = 4517;
+
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The folder that holds the world, and the blobs of its registry.
+    pub state: PathBuf,
+    pub port: Port,
+    /// How many times faster than AWS: durations are divided by it.
+    pub speed: f64,
+    pub tasks: Tasks,
+    /// Twelve digits.
+    pub account: String,
+    pub region: String,
+}
+
+impl Settings {
+    /// An account of zeros in us-east-1, in real time, on paper.
+    #[must_use]
+    pub fn new(state: PathBuf) -> Self {
+        Self {
+            state,
+            port: Port::Any,
+            speed: 1.0,
+            tasks: Tasks::Paper,
+            account: "000000000000".to_owned(),
+            region: "us-east-1".to_owned(),
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("cannot listen on 127.0.0.1:{port}")]
+    Listen { port: u16, source: io::Error },
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error("cannot use the blobs of the sandbox's registry")]
+    Store { source: io::Error },
+    #[error("cannot write the state of the sandbox")]
+    Keep { source: io::Error },
+    #[error("cannot see to the containers of an earlier run")]
+    Engine { source: Box<bollard::errors::Error> },
+}
+
+/// The sandbox itself; [`Sandbox::start`] gives the handle of a running one.
+#[derive(Debug, Clone, Copy)]
+pub struct Sandbox;
+
+impl Sandbox {
+    /// Starts a sandbox, or picks up where the one before it on the same state was stopped or killed.
+    pub async fn start(settings: Settings) -> Result<Handle, StartError> {
+        let Settings { state, port, speed, tasks, account, region } = settings;
+        let folder = Folder::open(&state)?;
+        let earlier = folder.load()?;
+        let before = earlier.as_ref().and_then(|world| world.place.authority.rsplit_once(':')?.1.parse().ok());
+        let (listener, port) = listen(port, before).await?;
+        let place = Place { account, region, authority: format!("127.0.0.1:{port}") };
+        let pace = Pace::new(speed);
+        let world = match earlier {
+            Some(world) => World { place, pace, ..world },
+            None => World::new(place, pace, seed()),
+        };
+        let authority = world.place.authority.clone();
+        let store = Store::open(&folder.path().join("registry")).map_err(|source| StartError::Store { source })?;
+        let world = Arc::new(Mutex::new(world));
+        let keeper = Keeper::new(&folder, Arc::clone(&world));
+        let crew = tasks::Crew::muster(tasks, &folder.identity, Arc::clone(&world), keeper.clone())
+            .await
+            .map_err(|source| StartError::Engine { source: Box::new(source) })?;
+        keeper.keep().await.map_err(|source| StartError::Keep { source })?;
+        let endpoint = format!("http://{authority}");
+        let card = json!({
+            "sandbox": folder.identity, "pid": std::process::id(), "endpoint": endpoint, "registry": authority,
+            "speed": pace.speed(), "started": clock::now()
+        });
+        let balancer = Balancer::start(Arc::clone(&world));
+        let (stop, stopped) = watch::channel(false);
+        let desk = wire::Desk { world: Arc::clone(&world), keeper: keeper.clone(), store, card: card.clone() };
+        let server = tokio::spawn(wire::serve(listener, Arc::new(desk), stopped.clone()));
+        let crew = tokio::spawn(crew.work(stopped.clone()));
+        let writer = tokio::spawn(write(keeper.clone(), stopped));
+        Ok(Handle { endpoint, authority, card, world, keeper, balancer, stop, server, crew, writer, _folder: folder })
+    }
+}
+
+/// Binds the port that is asked for, or the next best.
+async fn listen(port: Port, before: Option<u16>) -> Result<(TcpListener, u16), StartError> {
+    let tries: Vec<u16> = match port {
+        Port::Any => before.into_iter().chain([0]).collect(),
+        Port::Fixed(port) => vec![port],
+        Port::Preferred(port) => [port].into_iter().chain(before).chain([0]).collect(),
+    };
+    let mut failure = None;
+    for port in tries {
+        match TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+            .await
+            .and_then(|bound| Ok((bound.local_addr()?.port(), bound)))
+        {
+            Ok((port, listener)) => return Ok((listener, port)),
+            Err(source) => failure = Some(StartError::Listen { port, source }),
+        }
+    }
+    Err(failure.expect("there is always a port to try"))
+}
+
+/// Without randomness ids begin where the clock is.
+fn seed() -> u64 {
+    getrandom::u64().unwrap_or_else(|_| clock::now())
+}
+
+/// Writes the world down whenever it has changed, at most a few times a second.
+async fn write(keeper: Keeper, mut stop: watch::Receiver<bool>) {
+    let mut pause = tokio::time::interval(std::time::Duration::from_millis(250));
+    loop {
+        tokio::select! {
+            () = keeper.due() => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+        // A disk that is full now may not be later; calls that must be kept answer with the failure themselves.
+        let _later = keeper.keep().await;
+        pause.tick().await;
+    }
+}
+
+/// A running sandbox. Dropped without [`Handle::stop`], it ends with its runtime, as if it were killed.
+pub struct Handle {
+    endpoint: String,
+    authority: String,
+    card: serde_json::Value,
+    world: Arc<Mutex<World>>,
+    keeper: Keeper,
+    balancer: Balancer,
+    stop: watch::Sender<bool>,
+    server: JoinHandle<()>,
+    crew: JoinHandle<()>,
+    writer: JoinHandle<()>,
+    /// Held until everything else has ended.
+    _folder: Folder,
+}
+
+impl Handle {
+    /// `http://127.0.0.1:4517`
+    #[must_use]
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// `127.0.0.1:4517`, the registry's host in image references.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// The world, for tests that look at what no call shows. Never hold it across an await.
+    pub fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().expect("nobody panics while holding the world")
+    }
+
+    pub(super) fn card(&self) -> &serde_json::Value {
+        &self.card
+    }
+
+    /// Stops answering, removes every container it started, and writes the world down.
+    pub async fn stop(self) {
+        let Self { balancer, stop, server, crew, writer, keeper, .. } = self;
+        // All receivers gone means that everything has ended by itself.
+        let _ended = stop.send(true);
+        let _server = server.await;
+        let _crew = crew.await;
+        balancer.stop().await;
+        let _writer = writer.await;
+        // The state of the last call is on disk already; what is lost here is what a kill would lose.
+        let _kept = keeper.keep().await;
+    }
+}
+
+#[cfg(test)]
+mod tests;

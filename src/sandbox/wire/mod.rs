@@ -1,5 +1,186 @@
-//! The sandbox's HTTP face.
+//! HTTP in and out: one server on loopback for the APIs, the registry and the sandbox's own health.
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::clock;
+use super::state::Keeper;
+use super::world::{Fault, World, elb, sts};
 
 pub mod auth;
+pub mod balancer;
+pub mod json11;
 pub mod query;
 pub mod registry;
+
+type Body = BoxBody<Bytes, io::Error>;
+
+/// The largest request the APIs take. A layer part is up to 20 MiB, a third more in base64.
+const LONGEST: usize = 32 * 1024 * 1024;
+
+/// How long requests under way may take once the sandbox is told to stop.
+const LAST_CALLS: Duration = Duration::from_secs(5);
+
+/// What every request is answered from.
+pub(super) struct Desk {
+    pub(super) world: Arc<Mutex<World>>,
+    pub(super) keeper: Keeper,
+    pub(super) store: registry::Store,
+    /// What `/_sandbox/health` says.
+    pub(super) card: Value,
+}
+
+/// Answers until told to stop, then lets the requests under way finish.
+pub(super) async fn serve(listener: TcpListener, desk: Arc<Desk>, mut stop: watch::Receiver<bool>) {
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Some(_) = connections.join_next(), if !connections.is_empty() => continue,
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        // A refused accept is the peer's trouble (it has gone) or a lack of descriptors, which passes.
+        let Ok((stream, _)) = accepted else {
+            tokio::task::yield_now().await;
+            continue;
+        };
+        let (desk, mut stop) = (Arc::clone(&desk), stop.clone());
+        connections.spawn(async move {
+            let service = service_fn(move |request| {
+                let desk = Arc::clone(&desk);
+                async move { Ok::<_, Infallible>(respond(&desk, request).await) }
+            });
+            let connection =
+                http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
+            tokio::pin!(connection);
+            let finished = tokio::select! {
+                _ = connection.as_mut() => true,
+                _ = stop.wait_for(|stop| *stop) => false,
+            };
+            if !finished {
+                connection.as_mut().graceful_shutdown();
+                let _cut = tokio::time::timeout(LAST_CALLS, connection).await;
+            }
+        });
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
+
+/// A request id, in the shape AWS gives them.
+pub(super) fn request_id() -> String {
+    let mut bytes = [0_u8; 16];
+    // Ids need not be secret: without randomness all requests share the nil id.
+    let _unseeded = getrandom::fill(&mut bytes);
+    let hex = hex::encode(bytes);
+    format!("{}-{}-4{}-a{}-{}", &hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..])
+}
+
+fn full(response: Response<Full<Bytes>>) -> Response<Body> {
+    response.map(|body| body.map_err(|never| match never {}).boxed())
+}
+
+async fn respond(desk: &Desk, request: Request<Incoming>) -> Response<Body> {
+    let path = request.uri().path();
+    if path == "/v2" || path.starts_with("/v2/") {
+        let writes = !matches!(*request.method(), Method::GET | Method::HEAD);
+        let response = registry::serve(request, &desk.world, &desk.store, clock::now).await;
+        if writes {
+            desk.keeper.changed();
+        }
+        return response;
+    }
+    if path.starts_with("/_sandbox/") {
+        return full(status(desk, path));
+    }
+    let id = request_id();
+    let target = request.headers().get("x-amz-target").and_then(|value| value.to_str().ok()).map(ToOwned::to_owned);
+    let body = match Limited::new(request.into_body(), LONGEST).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(_) => {
+            let fault = Fault::new("RequestEntityTooLargeException", "The request is larger than the sandbox takes.");
+            return full(json11::answer(&Err(fault), &id));
+        }
+    };
+    match target {
+        Some(target) => full(json(desk, &target, &body, &id).await),
+        None => full(form(desk, &body, &id).await),
+    }
+}
+
+async fn json(desk: &Desk, target: &str, body: &[u8], id: &str) -> Response<Full<Bytes>> {
+    let (outcome, reads) = match json11::Call::parse(target, body) {
+        Err(fault) => (Err(fault), true),
+        Ok(call) => {
+            let mut world = desk.world.lock().expect("nobody panics while holding the world");
+            (call.apply(&mut world, clock::now()), call.is_read())
+        }
+    };
+    let outcome = if outcome.is_ok() && !reads { kept(desk, outcome).await } else { outcome };
+    json11::answer(&outcome, id)
+}
+
+/// What was answered must outlive a kill: the world is on disk before the answer leaves.
+async fn kept<T>(desk: &Desk, outcome: Result<T, Fault>) -> Result<T, Fault> {
+    match desk.keeper.keep().await {
+        Ok(()) => outcome,
+        Err(source) => Err(Fault {
+            status: 500,
+            code: "ServerException".to_owned(),
+            message: format!("The sandbox could not write its state: {source}"),
+        }),
+    }
+}
+
+async fn form(desk: &Desk, body: &[u8], id: &str) -> Response<Full<Bytes>> {
+    let mut writes = false;
+    let response = query::serve(body, id, |call| {
+        writes = !call.action.starts_with("Describe") && !call.action.starts_with("Get");
+        let mut world = desk.world.lock().expect("nobody panics while holding the world");
+        match call.service {
+            query::Service::Elb => elb::call(&mut world, &call.action, &call.form, clock::now()),
+            query::Service::Sts => sts::call(&mut world, &call.action, &call.form, clock::now()),
+        }
+    });
+    if writes && response.status().is_success() && desk.keeper.keep().await.is_err() {
+        let fault = Fault {
+            status: 500,
+            code: "InternalFailure".to_owned(),
+            message: "The sandbox could not write its state.".to_owned(),
+        };
+        return query::refuse(query::Service::Elb, &fault, id);
+    }
+    response
+}
+
+fn status(desk: &Desk, path: &str) -> Response<Full<Bytes>> {
+    let (status, body) = match path {
+        "/_sandbox/health" => (StatusCode::OK, desk.card.clone()),
+        "/_sandbox/status" => {
+            let world = desk.world.lock().expect("nobody panics while holding the world");
+            let mut card = desk.card.clone();
+            card["world"] = super::world::ecs::overview(&world);
+            (StatusCode::OK, card)
+        }
+        _ => (StatusCode::NOT_FOUND, json!({ "message": "The sandbox has /_sandbox/health and /_sandbox/status." })),
+    };
+    let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
+    *response.status_mut() = status;
+    response.headers_mut().insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

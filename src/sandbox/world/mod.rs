@@ -1,8 +1,12 @@
-//! The sandbox's world: what the emulated services know.
+//! The world the sandbox emulates: state machines with a clock handed in, no HTTP, no tokio.
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 pub mod ecr;
+pub mod ecs;
+pub mod elb;
 pub mod logs;
 pub mod sts;
 
@@ -14,16 +18,47 @@ pub type Millis = u64;
 pub struct Pace(f64);
 
 impl Pace {
+    /// Slower than this a default drain would take more than eight hours; faster than the other
+    /// end a scheduler tick would last less than the sandbox's own loop.
+    pub const RANGE: std::ops::RangeInclusive<f64> = 0.01..=1000.0;
+
+    /// A speed outside [`Pace::RANGE`] is moved to its nearest end; what is no number is real time.
+    #[must_use]
     pub fn new(speed: f64) -> Self {
-        Self(speed)
+        if speed.is_nan() { Self(1.0) } else { Self(speed.clamp(*Self::RANGE.start(), *Self::RANGE.end())) }
+    }
+
+    #[must_use]
+    pub fn speed(self) -> f64 {
+        self.0
+    }
+
+    #[must_use]
+    pub fn scaled(self, duration: Duration) -> Duration {
+        duration.div_f64(self.0)
+    }
+
+    /// So many of AWS's seconds, in our milliseconds.
+    #[must_use]
+    pub fn millis(self, seconds: u64) -> u64 {
+        u64::try_from(self.scaled(Duration::from_secs(seconds)).as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self(1.0)
     }
 }
 
 /// Who the sandbox says it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
+    /// `000000000000`
     pub account: String,
+    /// `us-east-1`
     pub region: String,
+    /// `127.0.0.1:4517`
     pub authority: String,
 }
 
@@ -35,11 +70,20 @@ pub struct Fault {
     pub message: String,
 }
 
-/// Everything the sandbox remembers.
+impl Fault {
+    /// A refusal the caller can do something about: HTTP 400, as AWS answers nearly all of them.
+    #[must_use]
+    pub fn new(code: &str, message: impl Into<String>) -> Self {
+        Self { status: 400, code: code.to_owned(), message: message.into() }
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 pub struct World {
     pub place: Place,
     pub pace: Pace,
+    pub ecs: ecs::Ecs,
+    pub elb: elb::Elb,
     pub ecr: ecr::Ecr,
     pub logs: logs::Logs,
 }
@@ -47,7 +91,39 @@ pub struct World {
 impl World {
     /// An empty account. `seed` is where its ids come from.
     #[must_use]
-    pub fn new(place: Place, pace: Pace, _seed: u64) -> Self {
-        Self { place, pace, ecr: ecr::Ecr::default(), logs: logs::Logs::default() }
+    pub fn new(place: Place, pace: Pace, seed: u64) -> Self {
+        Self {
+            place,
+            pace,
+            ecs: ecs::Ecs::seeded(seed),
+            elb: elb::Elb::default(),
+            ecr: ecr::Ecr::default(),
+            logs: logs::Logs::default(),
+        }
+    }
+
+    /// Different after every change.
+    #[must_use]
+    pub fn revision(&self) -> [u64; 4] {
+        [self.ecs.revision(), self.elb.revision(), self.ecr.revision(), self.logs.revision()]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pace_divides_durations() {
+        assert_eq!(Pace::new(10.0).millis(10), 1000);
+        assert_eq!(Pace::new(1.0).scaled(Duration::from_secs(40)), Duration::from_secs(40));
+        assert_eq!(Pace::new(0.5).millis(1), 2000);
+    }
+
+    #[test]
+    fn pace_holds_no_speed_that_stops_or_breaks_time() {
+        for (asked, held) in [(0.0, 0.01), (-3.0, 0.01), (f64::NAN, 1.0), (f64::INFINITY, 1000.0), (1e9, 1000.0)] {
+            assert!((Pace::new(asked).speed() - held).abs() < f64::EPSILON, "{asked}");
+        }
     }
 }

@@ -1,0 +1,206 @@
+//! The sandbox's memory: the whole world as one JSON file, written whole or not at all.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use super::world::World;
+
+const WORLD: &str = "world.json";
+const LOCK: &str = "lock";
+const IDENTITY: &str = "id";
+
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    #[error("cannot use the state folder {folder}")]
+    Folder { folder: PathBuf, source: io::Error },
+    #[error("a sandbox is running on the state folder {folder} already")]
+    Taken { folder: PathBuf },
+    #[error("the state file {file} is not one this version can read; move it away to begin anew")]
+    Unreadable { file: PathBuf, source: serde_json::Error },
+}
+
+/// A state folder, held by this process alone until dropped.
+#[derive(Debug)]
+pub(super) struct Folder {
+    path: PathBuf,
+    /// A word of its own, so that what belongs to this sandbox can be told from what belongs to another.
+    pub(super) identity: String,
+    /// The lock goes with the file, and with the process, however that ends.
+    _held: File,
+}
+
+impl Folder {
+    pub(super) fn open(path: &Path) -> Result<Self, StateError> {
+        let failed = |source| StateError::Folder { folder: path.to_owned(), source };
+        create(path).map_err(failed)?;
+        let held = lock_file(path, LOCK).map_err(failed)?;
+        match held.try_lock() {
+            Ok(()) => {}
+            Err(fs::TryLockError::WouldBlock) => return Err(StateError::Taken { folder: path.to_owned() }),
+            Err(fs::TryLockError::Error(source)) => return Err(failed(source)),
+        }
+        let identity = identity(path).map_err(failed)?;
+        Ok(Self { path: path.to_owned(), identity, _held: held })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The world as it was last written, if it ever was.
+    pub(super) fn load(&self) -> Result<Option<World>, StateError> {
+        let file = self.path.join(WORLD);
+        let bytes = match fs::read(&file) {
+            Ok(bytes) => bytes,
+            Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(StateError::Folder { folder: self.path.clone(), source }),
+        };
+        serde_json::from_slice(&bytes).map(Some).map_err(|source| StateError::Unreadable { file, source })
+    }
+}
+
+/// Makes the folder, readable by nobody else: tokens and environments of containers lie in it.
+pub(super) fn create(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+pub(super) fn lock_file(folder: &Path, name: &str) -> io::Result<File> {
+    OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(folder.join(name))
+}
+
+/// The sandbox's identity, made on first use.
+pub(super) fn identity(folder: &Path) -> io::Result<String> {
+    let file = folder.join(IDENTITY);
+    match fs::read_to_string(&file) {
+        Ok(known) if !known.trim().is_empty() => return Ok(known.trim().to_owned()),
+        Ok(_) => {}
+        Err(source) if source.kind() == io::ErrorKind::NotFound => {}
+        Err(source) => return Err(source),
+    }
+    let mut bytes = [0_u8; 6];
+    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+    let made = hex::encode(bytes);
+    replace(&file, made.as_bytes())?;
+    Ok(made)
+}
+
+/// Writes a file whole: readers see the old one or the new one.
+pub(super) fn replace(file: &Path, content: &[u8]) -> io::Result<()> {
+    let aside = file.with_extension("new");
+    let mut written = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&aside)?;
+    written.write_all(content)?;
+    drop(written);
+    fs::rename(&aside, file)
+}
+
+/// Writes the world down when told to. Clones share the work.
+#[derive(Clone)]
+pub(super) struct Keeper(Arc<Desk>);
+
+struct Desk {
+    world: Arc<Mutex<World>>,
+    file: PathBuf,
+    /// How many times it was asked to write, and up to which of them it has.
+    asked: AtomicU64,
+    written: tokio::sync::Mutex<u64>,
+    due: tokio::sync::Notify,
+}
+
+impl Keeper {
+    pub(super) fn new(folder: &Folder, world: Arc<Mutex<World>>) -> Self {
+        Self(Arc::new(Desk {
+            world,
+            file: folder.path.join(WORLD),
+            asked: AtomicU64::new(0),
+            written: tokio::sync::Mutex::new(0),
+            due: tokio::sync::Notify::new(),
+        }))
+    }
+
+    /// Returns when everything that was so before the call is on disk. Several callers share one writing.
+    pub(super) async fn keep(&self) -> io::Result<()> {
+        let desk = &self.0;
+        let mine = desk.asked.fetch_add(1, Ordering::SeqCst) + 1;
+        let mut written = desk.written.lock().await;
+        if *written >= mine {
+            return Ok(());
+        }
+        let covered = desk.asked.load(Ordering::SeqCst);
+        let inner = Arc::clone(desk);
+        let done = tokio::task::spawn_blocking(move || {
+            let bytes = {
+                let world = inner.world.lock().expect("nobody panics while holding the world");
+                serde_json::to_vec(&*world)?
+            };
+            replace(&inner.file, &bytes)
+        });
+        done.await.map_err(io::Error::other)??;
+        *written = covered;
+        Ok(())
+    }
+
+    /// Asks for a writing soon, by whoever [waits for it](Self::due).
+    pub(super) fn changed(&self) {
+        self.0.due.notify_one();
+    }
+
+    pub(super) async fn due(&self) {
+        self.0.due.notified().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::super::world::{Pace, Place};
+    use super::*;
+
+    fn world() -> World {
+        let place = Place { account: "0".into(), region: "r".into(), authority: "127.0.0.1:1".into() };
+        World::new(place, Pace::new(2.0), 5)
+    }
+
+    #[tokio::test]
+    async fn a_kept_world_is_found_again_and_private() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        let held = Folder::open(&path).unwrap();
+        assert!(held.load().unwrap().is_none());
+        let world = Arc::new(Mutex::new(world()));
+        let keeper = Keeper::new(&held, Arc::clone(&world));
+        world.lock().unwrap().place.region = "eu-west-1".into();
+        let (one, two) = tokio::join!(keeper.keep(), keeper.keep());
+        one.unwrap();
+        two.unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&path), mode(&path.join(WORLD))), (0o700, 0o600));
+        let identity = held.identity.clone();
+        drop(held);
+        let again = Folder::open(&path).unwrap();
+        assert_eq!(again.load().unwrap().unwrap().place.region, "eu-west-1");
+        assert_eq!(again.identity, identity);
+    }
+
+    #[test]
+    fn a_folder_is_held_by_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Folder::open(folder.path()).unwrap();
+        assert!(matches!(Folder::open(folder.path()), Err(StateError::Taken { .. })));
+        drop(first);
+        Folder::open(folder.path()).unwrap();
+    }
+
+    #[test]
+    fn a_broken_state_is_refused_and_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let held = Folder::open(folder.path()).unwrap();
+        fs::write(folder.path().join(WORLD), b"{\"half\":").unwrap();
+        assert!(matches!(held.load(), Err(StateError::Unreadable { .. })));
+        assert!(folder.path().join(WORLD).exists());
+    }
+}

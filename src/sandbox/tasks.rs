@@ -1,0 +1,176 @@
+//! Runs the world's tasks: as real containers on an engine handed in, or on paper.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use bollard::Docker;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::clock;
+use super::state::Keeper;
+use super::world::ecs::run::{self, Order, Remains};
+use super::world::{World, ecs};
+
+mod container;
+mod paper;
+
+pub use paper::Paper;
+
+/// What stands behind a task.
+#[derive(Debug, Clone)]
+pub enum Tasks {
+    /// Containers on this engine, their ports published on 127.0.0.1.
+    Containers(Docker),
+    /// Nothing: a task is RUNNING after a moment, and its targets count as healthy.
+    Paper,
+}
+
+/// How often time passes in the world. The scheduler itself looks every ten of AWS's seconds.
+const BEAT: Duration = Duration::from_millis(50);
+
+/// What the jobs of all tasks share.
+pub(super) struct Yard {
+    pub(super) world: Arc<Mutex<World>>,
+    keeper: Keeper,
+    /// The sandbox's identity, which all its containers are labelled with.
+    pub(super) identity: String,
+}
+
+impl Yard {
+    pub(super) fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().expect("nobody panics while holding the world")
+    }
+
+    pub(super) fn report(&self, task: &str, report: run::Report) {
+        run::report(&mut self.world(), task, report, clock::now());
+        self.keeper.changed();
+    }
+}
+
+/// Those who run the tasks.
+pub(super) struct Crew {
+    yard: Arc<Yard>,
+    means: Means,
+}
+
+enum Means {
+    Containers { docker: Docker, jobs: JoinSet<()>, stops: HashMap<String, watch::Sender<bool>> },
+    Paper(Paper),
+}
+
+impl Crew {
+    /// Takes up the tasks of an earlier run: containers whose task is still in the world are adopted, others removed.
+    pub(super) async fn muster(
+        tasks: Tasks,
+        identity: &str,
+        world: Arc<Mutex<World>>,
+        keeper: Keeper,
+    ) -> Result<Self, bollard::errors::Error> {
+        let yard = Arc::new(Yard { world, keeper, identity: identity.to_owned() });
+        let living = run::living(&yard.world());
+        let means = match tasks {
+            Tasks::Paper => {
+                let mut world = yard.world();
+                ecs::made_of(&mut world, ecs::Substance::Paper);
+                for task in living {
+                    run::resume(&mut world, &task, Remains::Whole, clock::now());
+                }
+                drop(world);
+                Means::Paper(Paper::default())
+            }
+            Tasks::Containers(docker) => {
+                ecs::made_of(&mut yard.world(), ecs::Substance::Containers);
+                let mut found = container::find(&docker, identity).await?;
+                let (mut jobs, mut stops) = (JoinSet::new(), HashMap::new());
+                for task in living {
+                    let known = run::was_up(&yard.world(), &task).then(|| run::definition_of(&yard.world(), &task));
+                    let whole = known
+                        .flatten()
+                        .and_then(|definition| container::match_up(&task, &definition, found.get(&task)?));
+                    let remains = if whole.is_some() { Remains::Whole } else { Remains::Broken };
+                    run::resume(&mut yard.world(), &task, remains, clock::now());
+                    if let Some(containers) = whole {
+                        found.remove(&task);
+                        let (stop, stopped) = watch::channel(false);
+                        stops.insert(task.clone(), stop);
+                        jobs.spawn(container::attend(docker.clone(), Arc::clone(&yard), task, containers, stopped));
+                    }
+                }
+                for id in found.into_values().flatten() {
+                    container::remove(&docker, &id.id).await;
+                }
+                Means::Containers { docker, jobs, stops }
+            }
+        };
+        Ok(Self { yard, means })
+    }
+
+    /// Lets time pass and carries out what the world orders, until told to stop; then removes all containers.
+    pub(super) async fn work(mut self, mut stop: watch::Receiver<bool>) {
+        let mut beat = tokio::time::interval(BEAT);
+        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut written = self.yard.world().revision();
+        loop {
+            tokio::select! {
+                _ = beat.tick() => {}
+                _ = stop.wait_for(|stop| *stop) => break,
+            }
+            let orders = {
+                let mut world = self.yard.world();
+                let (now, pace) = (clock::now(), world.pace);
+                world.elb.tick(pace, now);
+                ecs::tick(&mut world, now);
+                if let Means::Paper(paper) = &mut self.means {
+                    paper.step(&mut world, now);
+                    Vec::new()
+                } else {
+                    run::orders(&mut world, now)
+                }
+            };
+            let revision = self.yard.world().revision();
+            if revision != written {
+                written = revision;
+                self.yard.keeper.changed();
+            }
+            let Means::Containers { docker, jobs, stops } = &mut self.means else { continue };
+            while jobs.try_join_next().is_some() {}
+            if orders.iter().any(|order| matches!(order, Order::Start(_))) {
+                // A container whose task nobody remembers after a kill is removed at the next start; the other way
+                // round, a task that was never written down, would leave it running until then.
+                let _later = self.yard.keeper.keep().await;
+            }
+            for order in orders {
+                match order {
+                    Order::Start(task) => {
+                        let (stop, stopped) = watch::channel(false);
+                        stops.insert(task.clone(), stop);
+                        jobs.spawn(container::run(docker.clone(), Arc::clone(&self.yard), task, stopped));
+                    }
+                    Order::Stop(task) => {
+                        if let Some(stop) = stops.remove(&task) {
+                            // A job that has ended has reported so itself.
+                            let _ended = stop.send(true);
+                        }
+                    }
+                }
+            }
+        }
+        if let Means::Containers { docker, mut jobs, .. } = self.means {
+            jobs.shutdown().await;
+            let mine = container::find(&docker, &self.yard.identity).await.unwrap_or_default();
+            let ids: Vec<String> = mine.into_values().flatten().map(|found| found.id).collect();
+            futures_util::future::join_all(ids.iter().map(|id| container::remove(&docker, id))).await;
+        }
+    }
+}
+
+/// Removes every container of the sandbox with this identity: for when it was killed and could not do it itself.
+pub async fn sweep(docker: &Docker, identity: &str) -> Result<usize, bollard::errors::Error> {
+    let found: Vec<_> = container::find(docker, identity).await?.into_values().flatten().collect();
+    for one in &found {
+        container::remove(docker, &one.id).await;
+    }
+    Ok(found.len())
+}

@@ -1,0 +1,359 @@
+//! Deployments of a service, and the service deployments and revisions that record them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::super::{Millis, Place};
+use super::input::{put, seconds};
+use super::service::{Breaker, LoadBalancer, Service, Status};
+use super::task::Task;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Role {
+    Primary,
+    Active,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Rollout {
+    InProgress,
+    Completed,
+    Failed,
+}
+
+/// One of `deployments[]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Deployment {
+    /// The numeric part of `ecs-svc/N`, and the last part of its revision's ARN.
+    pub(super) number: String,
+    pub(super) role: Role,
+    pub(super) definition: String,
+    /// `desiredCount`: 0 until the scheduler's first look.
+    pub(super) kept: u32,
+    /// `failedTasks`.
+    pub(super) failed: u32,
+    pub(super) rollout: Rollout,
+    pub(super) reason: String,
+    /// Whether it was completed once: only such a deployment can be rolled back to.
+    pub(super) completed: bool,
+    /// Whether the event of a deadlock has been given.
+    pub(super) stuck: bool,
+    pub(super) created_at: Millis,
+    pub(super) updated_at: Millis,
+}
+
+impl Deployment {
+    pub(super) fn new(number: String, definition: &str, now: Millis) -> Self {
+        let reason = format!("ECS deployment ecs-svc/{number} in progress.");
+        Self {
+            number,
+            role: Role::Primary,
+            definition: definition.to_owned(),
+            kept: 0,
+            failed: 0,
+            rollout: Rollout::InProgress,
+            reason,
+            completed: false,
+            stuck: false,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+
+    pub(super) fn id(&self) -> String {
+        format!("ecs-svc/{}", self.number)
+    }
+
+    pub(super) fn owns(&self, task: &Task) -> bool {
+        task.started_by.as_deref().and_then(|by| by.strip_prefix("ecs-svc/")) == Some(self.number.as_str())
+    }
+
+    fn counts(&self, tasks: &[&Task]) -> (usize, usize) {
+        let own = || tasks.iter().filter(|task| self.owns(task));
+        (own().filter(|task| task.counts_running()).count(), own().filter(|task| task.is_starting()).count())
+    }
+
+    pub(super) fn describe(&self, service: &Service, tasks: &[&Task]) -> Value {
+        let (running, pending) = self.counts(tasks);
+        let mut shown = Map::new();
+        put(&mut shown, "id", Some(self.id()));
+        let status = match (service.status, self.role) {
+            (Status::Active, Role::Primary) => "PRIMARY",
+            (Status::Active, Role::Active) => "ACTIVE",
+            (Status::Draining, Role::Primary | Role::Active) => "DRAINING",
+            (Status::Inactive, Role::Primary | Role::Active) => "INACTIVE",
+        };
+        put(&mut shown, "status", Some(status));
+        put(&mut shown, "taskDefinition", Some(self.definition.clone()));
+        put(&mut shown, "desiredCount", Some(self.kept));
+        put(&mut shown, "pendingCount", Some(pending));
+        put(&mut shown, "runningCount", Some(running));
+        put(&mut shown, "failedTasks", Some(self.failed));
+        put(&mut shown, "createdAt", Some(seconds(self.created_at)));
+        put(&mut shown, "updatedAt", Some(seconds(self.updated_at)));
+        for member in
+            ["launchType", "platformVersion", "platformFamily", "networkConfiguration", "capacityProviderStrategy"]
+        {
+            put(&mut shown, member, service.kept.get(member).cloned());
+        }
+        let rollout = match self.rollout {
+            Rollout::InProgress => "IN_PROGRESS",
+            Rollout::Completed => "COMPLETED",
+            Rollout::Failed => "FAILED",
+        };
+        put(&mut shown, "rolloutState", Some(rollout));
+        put(&mut shown, "rolloutStateReason", Some(self.reason.clone()));
+        Value::Object(shown)
+    }
+
+    /// `ServiceRevisionSummary`.
+    pub(super) fn summary(&self, service: &Service, place: &Place, tasks: &[&Task]) -> Value {
+        let (running, pending) = self.counts(tasks);
+        json!({
+            "arn": service.revision_arn(place, &self.number),
+            "requestedTaskCount": self.kept, "runningTaskCount": running, "pendingTaskCount": pending
+        })
+    }
+}
+
+/// What a deployment deploys.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Revision {
+    pub(super) definition: String,
+    pub(super) created_at: Millis,
+    pub(super) load_balancers: Vec<LoadBalancer>,
+    pub(super) kept: Map<String, Value>,
+    /// Container → digest: resolved by the deployment's first task, used by all later ones.
+    pub(super) images: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Progress {
+    Pending,
+    InProgress,
+    Successful,
+    StopRequested,
+    Stopped,
+    RollbackRequested,
+    RollbackInProgress,
+    RollbackSuccessful,
+    RollbackFailed,
+}
+
+impl Progress {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Pending => "PENDING",
+            Self::InProgress => "IN_PROGRESS",
+            Self::Successful => "SUCCESSFUL",
+            Self::StopRequested => "STOP_REQUESTED",
+            Self::Stopped => "STOPPED",
+            Self::RollbackRequested => "ROLLBACK_REQUESTED",
+            Self::RollbackInProgress => "ROLLBACK_IN_PROGRESS",
+            Self::RollbackSuccessful => "ROLLBACK_SUCCESSFUL",
+            Self::RollbackFailed => "ROLLBACK_FAILED",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Rollback {
+    pub(super) reason: String,
+    pub(super) started_at: Millis,
+    /// The number of the revision it goes back to.
+    pub(super) to: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct ServiceDeployment {
+    pub(super) id: String,
+    pub(super) target: String,
+    /// Revisions that had tasks when it began, with their counts then.
+    pub(super) sources: Vec<String>,
+    pub(super) configuration: Value,
+    pub(super) progress: Progress,
+    pub(super) reason: Option<String>,
+    pub(super) rollback: Option<Rollback>,
+    /// Whether the breaker has fired.
+    pub(super) triggered: bool,
+    /// `failureCount` and `threshold` as they stood when it ended.
+    pub(super) tally: Option<(u32, u32)>,
+    pub(super) created_at: Millis,
+    pub(super) started_at: Option<Millis>,
+    pub(super) finished_at: Option<Millis>,
+    pub(super) stopped_at: Option<Millis>,
+    pub(super) updated_at: Millis,
+}
+
+impl ServiceDeployment {
+    pub(super) fn new(id: String, target: String, sources: Vec<String>, configuration: Value, now: Millis) -> Self {
+        Self {
+            id,
+            target,
+            sources,
+            configuration,
+            progress: Progress::Pending,
+            reason: None,
+            rollback: None,
+            triggered: false,
+            tally: None,
+            created_at: now,
+            started_at: None,
+            finished_at: None,
+            stopped_at: None,
+            updated_at: now,
+        }
+    }
+
+    pub(super) fn is_underway(&self) -> bool {
+        match self.progress {
+            Progress::Pending
+            | Progress::InProgress
+            | Progress::StopRequested
+            | Progress::RollbackRequested
+            | Progress::RollbackInProgress => true,
+            Progress::Successful | Progress::Stopped | Progress::RollbackSuccessful | Progress::RollbackFailed => false,
+        }
+    }
+
+    /// A newer deployment takes its place: STOP_REQUESTED now, STOPPED on the scheduler's next look.
+    pub(super) fn supersede(&mut self, now: Millis) {
+        if self.is_underway() && self.progress != Progress::StopRequested {
+            self.progress = Progress::StopRequested;
+            self.updated_at = now;
+        }
+    }
+
+    pub(super) fn end(&mut self, progress: Progress, reason: Option<&str>, now: Millis) {
+        self.progress = progress;
+        if let Some(reason) = reason {
+            self.reason = Some(reason.to_owned());
+        }
+        self.finished_at = Some(now);
+        self.updated_at = now;
+    }
+
+    pub(super) fn brief(&self, service: &Service, place: &Place) -> Value {
+        let mut shown = Map::new();
+        put(&mut shown, "serviceDeploymentArn", Some(service.deployment_arn(place, &self.id)));
+        put(&mut shown, "serviceArn", Some(service.arn(place)));
+        put(&mut shown, "clusterArn", Some(service.cluster_arn(place)));
+        put(&mut shown, "targetServiceRevisionArn", Some(service.revision_arn(place, &self.target)));
+        put(&mut shown, "createdAt", Some(seconds(self.created_at)));
+        put(&mut shown, "startedAt", self.started_at.map(seconds));
+        put(&mut shown, "finishedAt", self.finished_at.map(seconds));
+        put(&mut shown, "status", Some(self.progress.word()));
+        put(&mut shown, "statusReason", self.reason.clone());
+        Value::Object(shown)
+    }
+
+    pub(super) fn describe(&self, service: &Service, place: &Place, tasks: &[&Task]) -> Value {
+        let summary = |number: &String| {
+            service.deployments.iter().find(|known| known.number == *number).map_or_else(
+                || {
+                    json!({
+                        "arn": service.revision_arn(place, number),
+                        "requestedTaskCount": 0, "runningTaskCount": 0, "pendingTaskCount": 0
+                    })
+                },
+                |deployment| deployment.summary(service, place, tasks),
+            )
+        };
+        let mut shown = Map::new();
+        put(&mut shown, "serviceDeploymentArn", Some(service.deployment_arn(place, &self.id)));
+        put(&mut shown, "serviceArn", Some(service.arn(place)));
+        put(&mut shown, "clusterArn", Some(service.cluster_arn(place)));
+        put(&mut shown, "createdAt", Some(seconds(self.created_at)));
+        put(&mut shown, "startedAt", self.started_at.map(seconds));
+        put(&mut shown, "finishedAt", self.finished_at.map(seconds));
+        put(&mut shown, "stoppedAt", self.stopped_at.map(seconds));
+        put(&mut shown, "updatedAt", Some(seconds(self.updated_at)));
+        put(&mut shown, "sourceServiceRevisions", Some(self.sources.iter().map(summary).collect::<Vec<_>>()));
+        put(&mut shown, "targetServiceRevision", Some(summary(&self.target)));
+        put(&mut shown, "status", Some(self.progress.word()));
+        put(&mut shown, "statusReason", self.reason.clone());
+        let stage = match self.progress {
+            Progress::InProgress => Some("SCALE_UP"),
+            Progress::Pending
+            | Progress::Successful
+            | Progress::StopRequested
+            | Progress::Stopped
+            | Progress::RollbackRequested
+            | Progress::RollbackInProgress
+            | Progress::RollbackSuccessful
+            | Progress::RollbackFailed => None,
+        };
+        put(&mut shown, "lifecycleStage", stage);
+        put(&mut shown, "deploymentConfiguration", Some(self.configuration.clone()));
+        if let Some(Rollback { reason, started_at, to }) = &self.rollback {
+            put(
+                &mut shown,
+                "rollback",
+                Some(json!({
+                    "reason": reason, "startedAt": seconds(*started_at), "serviceRevisionArn": service.revision_arn(place, to)
+                })),
+            );
+        }
+        put(&mut shown, "deploymentCircuitBreaker", Some(self.shown_breaker(service)));
+        Value::Object(shown)
+    }
+
+    fn shown_breaker(&self, service: &Service) -> Value {
+        let status = match (service.breaker(), self.triggered, self.is_underway()) {
+            (_, true, _) => "TRIGGERED",
+            (Breaker::Off, false, _) => "DISABLED",
+            (Breaker::Stops | Breaker::RollsBack, false, true) => "MONITORING",
+            (Breaker::Stops | Breaker::RollsBack, false, false) => "MONITORING_COMPLETE",
+        };
+        let (failures, threshold) = self.tally.unwrap_or_else(|| {
+            let live = service.deployments.iter().find(|known| known.number == self.target);
+            (live.map_or(0, |deployment| deployment.failed), service.threshold())
+        });
+        json!({ "status": status, "failureCount": failures, "threshold": threshold })
+    }
+}
+
+impl Revision {
+    pub(super) fn describe(
+        &self,
+        service: &Service,
+        place: &Place,
+        number: &str,
+        containers: &[(String, String)],
+    ) -> Value {
+        let Self { definition, created_at, load_balancers, kept, images } = self;
+        let mut shown = Map::new();
+        put(&mut shown, "serviceRevisionArn", Some(service.revision_arn(place, number)));
+        put(&mut shown, "serviceArn", Some(service.arn(place)));
+        put(&mut shown, "clusterArn", Some(service.cluster_arn(place)));
+        put(&mut shown, "taskDefinition", Some(definition.clone()));
+        let load_balancers: Vec<Value> = load_balancers
+            .iter()
+            .map(|LoadBalancer { group, container, port }| {
+                json!({ "targetGroupArn": group, "containerName": container, "containerPort": port })
+            })
+            .collect();
+        put(&mut shown, "loadBalancers", Some(load_balancers));
+        for member in
+            ["launchType", "platformVersion", "platformFamily", "networkConfiguration", "capacityProviderStrategy"]
+        {
+            put(&mut shown, member, kept.get(member).cloned());
+        }
+        let images: Vec<Value> = containers
+            .iter()
+            .map(|(name, image)| {
+                let mut shown = Map::new();
+                put(&mut shown, "containerName", Some(name.as_str()));
+                put(&mut shown, "image", Some(image.as_str()));
+                put(&mut shown, "imageDigest", images.get(name).cloned());
+                Value::Object(shown)
+            })
+            .collect();
+        put(&mut shown, "containerImages", Some(images));
+        put(&mut shown, "guardDutyEnabled", Some(false));
+        put(&mut shown, "createdAt", Some(seconds(*created_at)));
+        Value::Object(shown)
+    }
+}
