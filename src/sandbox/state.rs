@@ -30,7 +30,7 @@ pub(super) struct Folder {
     /// A word of its own, so that what belongs to this sandbox can be told from what belongs to another.
     pub(super) identity: String,
     /// The lock goes with the file, and with the process, however that ends.
-    _held: File,
+    held: File,
 }
 
 impl Folder {
@@ -44,7 +44,7 @@ impl Folder {
             Err(fs::TryLockError::Error(source)) => return Err(failed(source)),
         }
         let identity = identity(path).map_err(failed)?;
-        Ok(Self { path: path.to_owned(), identity, _held: held })
+        Ok(Self { path: path.to_owned(), identity, held })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -60,6 +60,13 @@ impl Folder {
             Err(source) => return Err(StateError::Folder { folder: self.path.clone(), source }),
         };
         serde_json::from_slice(&bytes).map(Some).map_err(|source| StateError::Unreadable { file, source })
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // Said, not left to the closing: a child that is just being started may hold a copy of the descriptor.
+        let _closing = self.held.unlock();
     }
 }
 

@@ -317,7 +317,7 @@ mod tests {
         input["containerDefinitions"][0]["alsoNew"] = json!([1, 2]);
         let mut all = Definitions::default();
         let answer = all.register(&place(), &input, 1_790_000_000_125).unwrap();
-        insta::assert_json_snapshot!(answer, @r#"
+        insta::assert_snapshot!(serde_json::to_string_pretty(&answer).unwrap(), @r#"
         {
           "taskDefinition": {
             "family": "web",

@@ -269,6 +269,9 @@ pub fn report(world: &mut World, id: &str, report: Report, now: Millis) {
         }
         Report::Exited { container, code, reason } => {
             let Some(known) = task.containers.iter_mut().find(|known| known.name == container) else { return };
+            if known.exit_code.is_some() {
+                return;
+            }
             known.exit_code = Some(code);
             known.reason = reason;
             if known.essential {

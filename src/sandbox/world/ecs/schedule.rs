@@ -690,6 +690,8 @@ impl Step<'_, '_> {
         }
         let wanted = self.service.wanted();
         let Some(primary) = self.primary() else { return };
+        // Never in the look that made it the primary, or gave it its count: that much is left to be seen.
+        let seen = primary.updated_at < now;
         let (number, rollout) = (primary.number.clone(), primary.rollout);
         let own: Vec<&Task> = self.owned(primary).collect();
         let in_place = own.iter().filter(|task| task.is_kept()).count() == wanted
@@ -697,7 +699,7 @@ impl Step<'_, '_> {
         let others = self.tasks().any(|task| task.counts_for_maximum() && !self.is_primary(task));
         let leaving = own.iter().any(|task| task.phase == Phase::Deactivating);
         let id = format!("ecs-svc/{number}");
-        if rollout == Rollout::InProgress && in_place && !others {
+        if rollout == Rollout::InProgress && in_place && !others && seen {
             let threshold = self.service.threshold();
             self.service.deployments.retain(|deployment| deployment.role == Role::Primary);
             if let Some(primary) = self.service.deployments.first_mut() {

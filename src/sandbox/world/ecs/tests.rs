@@ -1,1 +1,722 @@
-//! tests
+//! The world under a simulated clock: what happens, in which order, in whose words.
+
+use proptest::prelude::*;
+
+use super::super::{Pace, Place};
+use super::run::{self, Report};
+use super::*;
+use crate::sandbox::tasks::Paper;
+
+const BEGIN: Millis = 1_790_000_000_000;
+
+/// A world on paper, in AWS's own time.
+struct Sim {
+    world: World,
+    paper: Paper,
+    now: Millis,
+}
+
+impl Sim {
+    fn new() -> Self {
+        let place =
+            Place { account: "000000000000".into(), region: "us-east-1".into(), authority: "127.0.0.1:4517".into() };
+        let mut world = World::new(place, Pace::new(1.0), 11);
+        made_of(&mut world, Substance::Paper);
+        let mut sim = Self { world, paper: Paper::default(), now: BEGIN };
+        sim.call("CreateCluster", &json!({ "clusterName": "jobs" }));
+        sim
+    }
+
+    fn try_call(&mut self, operation: &str, input: &Value) -> Result<Value, Fault> {
+        call(&mut self.world, operation, input, self.now)
+    }
+
+    fn call(&mut self, operation: &str, input: &Value) -> Value {
+        self.try_call(operation, input).unwrap_or_else(|fault| panic!("{operation}: {fault:?}"))
+    }
+
+    fn register(&mut self, image: &str) -> String {
+        self.register_with(
+            &json!({ "name": "app", "image": image, "memory": 64, "portMappings": [{ "containerPort": 80 }] }),
+        )
+    }
+
+    fn register_with(&mut self, container: &Value) -> String {
+        let input = json!({ "family": "web", "containerDefinitions": [container] });
+        let answer = self.call("RegisterTaskDefinition", &input);
+        answer["taskDefinition"]["taskDefinitionArn"].as_str().unwrap().to_owned()
+    }
+
+    /// A service `web` on `web:1`, settled.
+    fn settled(desired: u32, configuration: &Value) -> Self {
+        let mut sim = Self::new();
+        sim.register("app:1");
+        sim.create(desired, configuration);
+        sim.wait("steady", 200, |sim| sim.is_steady());
+        sim
+    }
+
+    fn create(&mut self, desired: u32, configuration: &Value) {
+        self.call(
+            "CreateService",
+            &json!({
+                "cluster": "jobs", "serviceName": "web", "taskDefinition": "web", "desiredCount": desired,
+                "deploymentConfiguration": configuration
+            }),
+        );
+    }
+
+    fn update(&mut self, mut input: Value) -> Value {
+        input["cluster"] = json!("jobs");
+        input["service"] = json!("web");
+        self.call("UpdateService", &input)["service"].clone()
+    }
+
+    /// Half a second.
+    fn step(&mut self) {
+        self.now += 500;
+        let pace = self.world.pace;
+        self.world.elb.tick(pace, self.now);
+        tick(&mut self.world, self.now);
+        self.paper.step(&mut self.world, self.now);
+    }
+
+    fn run(&mut self, seconds: u64) {
+        for _ in 0..seconds * 2 {
+            self.step();
+        }
+    }
+
+    /// Lets time pass until it is so; gives back how many seconds that took.
+    fn wait(&mut self, what: &str, limit: u64, mut so: impl FnMut(&mut Self) -> bool) -> u64 {
+        let begin = self.now;
+        while !so(self) {
+            assert!(self.now - begin < limit * 1000, "not {what} within {limit} s: {:#?}", self.events());
+            self.step();
+        }
+        (self.now - begin) / 1000
+    }
+
+    fn service(&mut self) -> Value {
+        self.call("DescribeServices", &json!({ "cluster": "jobs", "services": ["web"] }))["services"][0].clone()
+    }
+
+    fn is_steady(&mut self) -> bool {
+        let service = self.service();
+        service["events"][0]["message"].as_str().is_some_and(|text| text.ends_with("has reached a steady state."))
+    }
+
+    /// Oldest first, with ids that are the same from run to run replaced by short ones.
+    fn events(&mut self) -> Vec<String> {
+        let service = self.service();
+        let mut texts: Vec<String> =
+            service["events"].as_array().unwrap().iter().map(|e| e["message"].as_str().unwrap().to_owned()).collect();
+        texts.reverse();
+        let task = regex::Regex::new(r"[0-9a-f]{32}").unwrap();
+        let deployment = regex::Regex::new(r"ecs-svc/\d{19}").unwrap();
+        texts
+            .into_iter()
+            .map(|text| deployment.replace_all(&task.replace_all(&text, "T"), "ecs-svc/N").into_owned())
+            .collect()
+    }
+
+    fn current(&mut self) -> Value {
+        let arn = self.service()["currentServiceDeployment"].clone();
+        self.call("DescribeServiceDeployments", &json!({ "serviceDeploymentArns": [arn] }))["serviceDeployments"][0]
+            .clone()
+    }
+
+    fn tasks(&mut self, desired: &str) -> Vec<Value> {
+        let list = json!({ "cluster": "jobs", "serviceName": "web", "desiredStatus": desired });
+        let arns = self.call("ListTasks", &list)["taskArns"].clone();
+        if arns.as_array().unwrap().is_empty() {
+            return Vec::new();
+        }
+        let answer = self.call("DescribeTasks", &json!({ "cluster": "jobs", "tasks": arns }));
+        answer["tasks"].as_array().unwrap().clone()
+    }
+
+    fn report(&mut self, task: &Value, report: Report) {
+        let id = short(task["taskArn"].as_str().unwrap()).to_owned();
+        run::report(&mut self.world, &id, report, self.now);
+    }
+
+    /// The process of a running task ends by itself.
+    fn crash(&mut self, task: &Value, code: i64) {
+        self.report(task, Report::Exited { container: "app".into(), code, reason: None });
+    }
+}
+
+fn rolls_back() -> Value {
+    json!({ "deploymentCircuitBreaker": { "enable": true, "rollback": true } })
+}
+
+#[test]
+fn a_rollout_tells_its_story_in_aws_s_words() {
+    let mut sim = Sim::settled(2, &json!({}));
+    sim.register("app:2");
+    let answer = sim.update(json!({ "taskDefinition": "web:2" }));
+    // Right after the call the new one is first and wants nothing yet, the old one still all.
+    let seen: Vec<_> = answer["deployments"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|d| {
+            (d["status"].as_str().unwrap(), d["desiredCount"].as_u64().unwrap(), d["rolloutState"].as_str().unwrap())
+        })
+        .collect();
+    assert_eq!(seen, [("PRIMARY", 0, "IN_PROGRESS"), ("ACTIVE", 2, "COMPLETED")]);
+    assert_eq!(sim.current()["status"], "PENDING");
+    sim.run(11);
+    let current = sim.current();
+    assert_eq!(current["status"], "IN_PROGRESS");
+    assert_eq!(answer["currentServiceDeployment"], current["serviceDeploymentArn"]);
+    assert_eq!(current["deploymentCircuitBreaker"], json!({ "status": "DISABLED", "failureCount": 0, "threshold": 3 }));
+    sim.wait("done", 200, Sim::is_steady);
+    assert_eq!(sim.current()["status"], "SUCCESSFUL");
+    insta::assert_snapshot!(sim.events().join("\n"), @r"
+    (service web) has started 2 tasks: (task T) (task T).
+    (service web) (deployment ecs-svc/N) deployment completed.
+    (service web) has reached a steady state.
+    (service web) has started 2 tasks: (task T) (task T).
+    (service web) has stopped 2 running tasks: (task T) (task T).
+    (service web) (deployment ecs-svc/N) deployment completed.
+    (service web) has reached a steady state.
+    ");
+    let stopped = sim.tasks("STOPPED");
+    assert_eq!(stopped.len(), 2);
+    for task in stopped {
+        assert_eq!(task["stopCode"], "ServiceSchedulerInitiated");
+        let primary = sim.service()["deployments"][0]["id"].as_str().unwrap().to_owned();
+        assert_eq!(task["stoppedReason"], format!("Scaling activity initiated by (deployment {primary})"));
+    }
+}
+
+#[test]
+fn shapes_of_ids_are_aws_s() {
+    let mut sim = Sim::settled(1, &json!({}));
+    let service = sim.service();
+    let number = service["deployments"][0]["id"].as_str().unwrap().strip_prefix("ecs-svc/").unwrap().to_owned();
+    assert_eq!(number.len(), 19);
+    let arn = service["currentServiceDeployment"].as_str().unwrap();
+    let id = arn.strip_prefix("arn:aws:ecs:us-east-1:000000000000:service-deployment/jobs/web/").unwrap();
+    assert_eq!(id.len(), 21);
+    let revision = format!("arn:aws:ecs:us-east-1:000000000000:service-revision/jobs/web/{number}");
+    assert_eq!(sim.current()["targetServiceRevision"]["arn"], revision);
+    let described = sim.call("DescribeServiceRevisions", &json!({ "serviceRevisionArns": [revision, "arn:x/a/b/c"] }));
+    assert_eq!(
+        described["serviceRevisions"][0]["containerImages"],
+        json!([{ "containerName": "app", "image": "app:1" }])
+    );
+    assert_eq!(described["failures"], json!([{ "arn": "arn:x/a/b/c", "reason": "MISSING" }]));
+    let task = &sim.tasks("RUNNING")[0];
+    assert_eq!(task["startedBy"], format!("ecs-svc/{number}"));
+    assert_eq!(task["group"], "service:web");
+}
+
+#[test]
+fn the_same_definition_without_force_deploys_nothing() {
+    let mut sim = Sim::settled(1, &json!({}));
+    let id = sim.service()["deployments"][0]["id"].clone();
+    let kept = sim.update(json!({ "taskDefinition": "web:1", "healthCheckGracePeriodSeconds": 5 }));
+    assert_eq!((&kept["deployments"][0]["id"], kept["deployments"].as_array().unwrap().len()), (&id, 1));
+    assert_eq!(kept["healthCheckGracePeriodSeconds"], 5);
+    let forced = sim.update(json!({ "forceNewDeployment": true }));
+    assert_ne!(forced["deployments"][0]["id"], id);
+}
+
+#[test]
+fn a_newer_deployment_supersedes_the_one_on_its_way() {
+    let mut sim = Sim::settled(2, &json!({}));
+    sim.register("app:2");
+    sim.register("app:3");
+    sim.update(json!({ "taskDefinition": "web:2" }));
+    sim.run(14);
+    let second = sim.current()["serviceDeploymentArn"].clone();
+    sim.update(json!({ "taskDefinition": "web:3" }));
+    let status = |sim: &mut Sim| {
+        let answer = sim.call("DescribeServiceDeployments", &json!({ "serviceDeploymentArns": [second] }));
+        answer["serviceDeployments"][0]["status"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(status(&mut sim), "STOP_REQUESTED");
+    sim.run(11);
+    assert_eq!(status(&mut sim), "STOPPED");
+    sim.wait("done", 300, |sim| sim.current()["status"] == "SUCCESSFUL");
+    assert_eq!(sim.tasks("RUNNING").len(), 2);
+    let definition = sim.tasks("RUNNING")[0]["taskDefinitionArn"].as_str().unwrap().to_owned();
+    assert!(definition.ends_with("web:3"), "{definition}");
+    let listed =
+        sim.call("ListServiceDeployments", &json!({ "cluster": "jobs", "service": "web", "status": ["STOPPED"] }));
+    assert_eq!(listed["serviceDeployments"][0]["serviceDeploymentArn"], second);
+    assert_eq!(listed["serviceDeployments"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_missing_image_trips_the_breaker_and_goes_back() {
+    let mut sim = Sim::settled(1, &rolls_back());
+    let good = sim.service()["deployments"][0]["id"].clone();
+    sim.register("127.0.0.1:4517/jobs/api:gone");
+    sim.update(json!({ "taskDefinition": "web:2" }));
+    sim.wait("failed once", 60, |sim| sim.service()["deployments"][0]["failedTasks"] == 1);
+    let failed = sim.tasks("STOPPED").remove(0);
+    let reason = "CannotPullContainerError: pull image manifest has been retried 5 time(s): failed to resolve ref \
+                  127.0.0.1:4517/jobs/api:gone: 127.0.0.1:4517/jobs/api:gone: not found";
+    assert_eq!((&failed["stopCode"], &failed["stoppedReason"]), (&json!("TaskFailedToStart"), &json!(reason)));
+    assert_eq!(failed["containers"][0]["reason"], reason);
+    assert!(failed.get("startedAt").is_none());
+    let breaker = json!({ "status": "MONITORING", "failureCount": 1, "threshold": 3 });
+    assert_eq!(sim.current()["deploymentCircuitBreaker"], breaker);
+    sim.wait("rolling back", 600, |sim| sim.current()["status"] == "ROLLBACK_IN_PROGRESS");
+    let service = sim.service();
+    let (primary, failed) = (&service["deployments"][0], &service["deployments"][1]);
+    assert_eq!(primary["id"], good);
+    let rolling = format!("ECS deployment circuit breaker: rolling back to deploymentId {}.", good.as_str().unwrap());
+    assert_eq!(primary["rolloutStateReason"], rolling);
+    assert_eq!((&failed["status"], &failed["rolloutState"]), (&json!("ACTIVE"), &json!("FAILED")));
+    assert_eq!(failed["rolloutStateReason"], "ECS deployment circuit breaker: tasks failed to start.");
+    sim.wait("rolled back", 100, |sim| sim.current()["status"] == "ROLLBACK_SUCCESSFUL");
+    let current = sim.current();
+    assert_eq!(
+        current["deploymentCircuitBreaker"],
+        json!({ "status": "TRIGGERED", "failureCount": 3, "threshold": 3 })
+    );
+    let to = current["rollback"]["serviceRevisionArn"].as_str().unwrap();
+    assert!(good.as_str().unwrap().ends_with(short(to)));
+    assert_eq!(sim.tasks("RUNNING").len(), 1);
+    insta::assert_snapshot!(sim.events()[3..].join("\n"), @r"
+    (service web) has started 1 tasks: (task T).
+    (service web) has started 1 tasks: (task T).
+    (service web) has started 1 tasks: (task T).
+    (service web) is unable to consistently start tasks successfully.
+    (service web) (deployment ecs-svc/N) deployment failed: tasks failed to start.
+    (service web) rolling back to deployment ecs-svc/N.
+    (service web) (deployment ecs-svc/N) deployment completed.
+    (service web) has reached a steady state.
+    ");
+}
+
+#[test]
+fn with_nothing_to_go_back_to_a_failed_deployment_stalls() {
+    let mut sim = Sim::new();
+    sim.register("127.0.0.1:4517/jobs/api:gone");
+    sim.create(1, &rolls_back());
+    sim.wait("failed", 600, |sim| sim.service()["deployments"][0]["rolloutState"] == "FAILED");
+    assert_eq!(sim.current()["status"], "STOPPED");
+    let events = sim.events().len();
+    sim.run(2000);
+    assert_eq!(sim.events().len(), events, "it launches nothing more: {:#?}", sim.events());
+}
+
+#[test]
+fn starts_that_fail_are_tried_ever_more_rarely() {
+    let mut sim = Sim::new();
+    sim.register("127.0.0.1:4517/jobs/api:gone");
+    sim.create(1, &json!({}));
+    let mut gaps = Vec::new();
+    for number in 1..=8 {
+        gaps.push(sim.wait("started", 2000, |sim| sim.service()["deployments"][0]["failedTasks"] == number));
+    }
+    assert!(gaps.windows(2).skip(1).all(|pair| pair[0] <= pair[1]), "{gaps:?}");
+    assert!(*gaps.last().unwrap() >= 640, "{gaps:?}");
+}
+
+#[test]
+fn a_crash_is_told_with_its_exit_code_and_replaced() {
+    let mut sim = Sim::settled(2, &json!({}));
+    let first = sim.tasks("RUNNING").remove(0);
+    sim.crash(&first, 3);
+    sim.run(11);
+    sim.wait("replaced", 100, Sim::is_steady);
+    assert_eq!(sim.tasks("RUNNING").len(), 2);
+    let stopped = sim.tasks("STOPPED").remove(0);
+    assert_eq!(stopped["taskArn"], first["taskArn"]);
+    assert_eq!(stopped["stopCode"], "EssentialContainerExited");
+    assert_eq!(stopped["stoppedReason"], "Essential container in task exited");
+    assert_eq!(stopped["containers"][0]["exitCode"], 3);
+    assert_eq!(sim.events().last().unwrap(), "(service web) has reached a steady state.");
+    // Stopped tasks can be described for an hour.
+    sim.run(3500);
+    assert_eq!(sim.tasks("STOPPED").len(), 1);
+    sim.run(120);
+    assert_eq!(sim.tasks("STOPPED").len(), 0);
+}
+
+#[test]
+fn an_old_task_that_dies_during_a_rollout_is_replaced_by_its_own_revision() {
+    let mut sim = Sim::settled(2, &json!({}));
+    sim.register("app:2");
+    sim.update(json!({ "taskDefinition": "web:2" }));
+    sim.run(14);
+    let old = sim.tasks("RUNNING").into_iter().find(|task| task["taskDefinitionArn"].as_str().unwrap().ends_with(":1"));
+    sim.crash(&old.unwrap(), 1);
+    sim.run(12);
+    let kept = |sim: &mut Sim, revision: &str| {
+        sim.tasks("RUNNING")
+            .iter()
+            .filter(|task| task["taskDefinitionArn"].as_str().unwrap().ends_with(revision))
+            .count()
+    };
+    assert_eq!((kept(&mut sim, ":1"), kept(&mut sim, ":2")), (2, 2));
+    sim.wait("done", 300, |sim| sim.current()["status"] == "SUCCESSFUL");
+    assert_eq!((kept(&mut sim, ":1"), kept(&mut sim, ":2")), (0, 2));
+}
+
+#[test]
+fn percentages_that_allow_no_step_are_told_once() {
+    for (desired, minimum, maximum) in [(2, 75, 100), (3, 100, 125)] {
+        let mut sim = Sim::settled(desired, &json!({ "minimumHealthyPercent": minimum, "maximumPercent": maximum }));
+        sim.register("app:2");
+        sim.update(json!({ "taskDefinition": "web:2" }));
+        sim.run(300);
+        let stuck = "(service web) was unable to stop or start tasks during a deployment because of the service deployment \
+                     configuration. Update the minimumHealthyPercent or maximumPercent value and try again.";
+        assert_eq!(sim.events().iter().filter(|text| *text == stuck).count(), 1, "{:#?}", sim.events());
+        assert_eq!(sim.current()["status"], "IN_PROGRESS");
+        // As the event says: another value, and it goes on.
+        sim.update(json!({ "deploymentConfiguration": { "minimumHealthyPercent": 50, "maximumPercent": maximum } }));
+        sim.wait("done", 600, |sim| sim.current()["status"] == "SUCCESSFUL");
+    }
+}
+
+#[test]
+fn without_room_old_tasks_make_way_first() {
+    let mut sim = Sim::settled(4, &json!({ "minimumHealthyPercent": 50, "maximumPercent": 100 }));
+    sim.register("app:2");
+    sim.update(json!({ "taskDefinition": "web:2" }));
+    sim.wait("done", 600, |sim| {
+        let running = sim.service()["runningCount"].as_u64().unwrap() + sim.service()["pendingCount"].as_u64().unwrap();
+        assert!(running <= 4);
+        sim.current()["status"] == "SUCCESSFUL"
+    });
+    let texts = sim.events();
+    let stops = texts.iter().filter(|text| text.contains("has stopped 2 running tasks")).count();
+    assert_eq!(stops, 2, "{texts:#?}");
+}
+
+#[test]
+fn a_stop_goes_back_to_the_last_completed_deployment() {
+    let mut sim = Sim::settled(2, &json!({}));
+    sim.register("app:2");
+    sim.update(json!({ "taskDefinition": "web:2" }));
+    sim.run(12);
+    let arn = sim.current()["serviceDeploymentArn"].clone();
+    let answer = sim.call("StopServiceDeployment", &json!({ "serviceDeploymentArn": arn, "stopType": "ROLLBACK" }));
+    assert_eq!(answer, json!({ "serviceDeploymentArn": arn }));
+    assert_eq!(sim.current()["status"], "ROLLBACK_REQUESTED");
+    sim.wait("rolled back", 100, |sim| sim.current()["status"] == "ROLLBACK_SUCCESSFUL");
+    let running = sim.tasks("RUNNING");
+    assert!(
+        running.iter().all(|task| task["taskDefinitionArn"].as_str().unwrap().ends_with(":1")) && running.len() == 2
+    );
+    let fault = sim.try_call("StopServiceDeployment", &json!({ "serviceDeploymentArn": arn })).unwrap_err();
+    assert_eq!(fault.code, "ConflictException");
+    let unknown = json!({ "serviceDeploymentArn": "arn:aws:ecs:us-east-1:000000000000:service-deployment/jobs/web/x" });
+    let fault = sim.try_call("StopServiceDeployment", &unknown).unwrap_err();
+    assert_eq!(fault.code, "ServiceDeploymentNotFoundException");
+}
+
+#[test]
+fn health_counts_by_the_table() {
+    // Without balancer and check: forty seconds after RUNNING, which paper reaches in five.
+    let mut sim = Sim::new();
+    sim.register("app:1");
+    sim.create(1, &json!({}));
+    let took = sim.wait("steady", 100, Sim::is_steady);
+    assert!((40..=65).contains(&took), "{took}");
+    // With a check: when it is passed.
+    let mut sim = Sim::new();
+    sim.register_with(
+        &json!({ "name": "app", "image": "a", "memory": 64, "healthCheck": { "command": ["CMD", "true"] } }),
+    );
+    sim.create(1, &json!({}));
+    let took = sim.wait("steady", 100, Sim::is_steady);
+    assert!(took <= 25, "{took}");
+    let task = sim.tasks("RUNNING").remove(0);
+    assert_eq!(task["healthStatus"], "HEALTHY");
+    // And replaced when it is not.
+    sim.report(&task, Report::Health { container: "app".into(), health: ContainerHealth::Unhealthy });
+    sim.run(12);
+    let id = short(task["taskArn"].as_str().unwrap()).to_owned();
+    let service = sim.service();
+    let texts: Vec<&str> =
+        service["events"].as_array().unwrap().iter().map(|event| event["message"].as_str().unwrap()).collect();
+    assert!(
+        texts.contains(&format!("(service web) (task {id}) failed container health checks.").as_str()),
+        "{texts:#?}"
+    );
+    assert!(texts[0].ends_with("Amazon ECS replaced 1 tasks due to an unhealthy status."), "{texts:#?}");
+    sim.wait("replaced", 100, Sim::is_steady);
+    let stopped = sim.tasks("STOPPED").remove(0);
+    assert_eq!(stopped["stoppedReason"], "Task failed container health checks");
+}
+
+#[test]
+fn within_its_grace_a_task_may_be_unhealthy() {
+    let mut sim = Sim::new();
+    sim.register_with(
+        &json!({ "name": "app", "image": "a", "memory": 64, "healthCheck": { "command": ["CMD", "true"] } }),
+    );
+    sim.create(1, &json!({}));
+    sim.update(json!({ "healthCheckGracePeriodSeconds": 120 }));
+    sim.wait("running", 60, |sim| sim.service()["runningCount"] == 1);
+    let task = sim.tasks("RUNNING").remove(0);
+    sim.report(&task, Report::Health { container: "app".into(), health: ContainerHealth::Unhealthy });
+    sim.run(100);
+    assert_eq!(sim.tasks("RUNNING")[0]["taskArn"], task["taskArn"]);
+    assert_eq!(sim.service()["deployments"][0]["failedTasks"], 0);
+    sim.wait("found unhealthy", 40, |sim| sim.service()["deployments"][0]["failedTasks"] == 1);
+}
+
+#[test]
+fn scaling_starts_and_stops_without_a_deployment() {
+    let mut sim = Sim::settled(2, &json!({}));
+    let deployment = sim.current()["serviceDeploymentArn"].clone();
+    for desired in [5, 1, 0] {
+        sim.update(json!({ "desiredCount": desired }));
+        sim.wait("scaled", 100, |sim| sim.is_steady() && sim.service()["runningCount"] == desired);
+        assert_eq!(sim.service()["deployments"].as_array().unwrap().len(), 1);
+    }
+    assert_eq!(sim.current()["serviceDeploymentArn"], deployment);
+}
+
+#[test]
+fn a_deleted_service_drains_away_and_can_be_made_again() {
+    let mut sim = Sim::settled(1, &json!({}));
+    let delete = json!({ "cluster": "jobs", "service": "web" });
+    let fault = sim.try_call("DeleteService", &delete).unwrap_err();
+    assert_eq!(fault.message, "The service cannot be stopped while it is scaled above 0.");
+    sim.call("DeleteService", &json!({ "cluster": "jobs", "service": "web", "force": true }));
+    assert_eq!(sim.service()["status"], "DRAINING");
+    sim.wait("gone", 60, |sim| sim.service()["status"] == "INACTIVE");
+    let fault = sim.try_call("UpdateService", &json!({ "cluster": "jobs", "service": "web" })).unwrap_err();
+    assert_eq!((fault.code.as_str(), fault.message.as_str()), ("ServiceNotActiveException", "Service was not ACTIVE."));
+    sim.create(1, &json!({}));
+    assert_eq!(sim.service()["status"], "ACTIVE");
+}
+
+#[test]
+fn refusals_are_aws_s() {
+    let mut sim = Sim::settled(1, &json!({}));
+    let jobs = |mut input: Value| {
+        input["cluster"] = json!("jobs");
+        input
+    };
+    for (operation, input, code, message) in [
+        (
+            "DescribeServices",
+            json!({ "cluster": "x", "services": ["a"] }),
+            "ClusterNotFoundException",
+            "Cluster not found.",
+        ),
+        ("DescribeServices", jobs(json!({})), "InvalidParameterException", "Services cannot be empty."),
+        ("DescribeTasks", jobs(json!({ "tasks": [] })), "InvalidParameterException", "Tasks cannot be empty."),
+        ("ListTasks", jobs(json!({ "serviceName": "x" })), "ServiceNotFoundException", "Service not found."),
+        ("UpdateService", jobs(json!({ "service": "x" })), "ServiceNotFoundException", "Service not found."),
+        (
+            "UpdateService",
+            jobs(json!({ "service": "web", "taskDefinition": "web:9" })),
+            "InvalidParameterException",
+            "TaskDefinition not found.",
+        ),
+        (
+            "CreateService",
+            jobs(json!({ "serviceName": "web", "taskDefinition": "web" })),
+            "InvalidParameterException",
+            "Creation of service was not idempotent.",
+        ),
+        (
+            "CreateService",
+            jobs(
+                json!({ "serviceName": "b", "taskDefinition": "web", "deploymentController": { "type": "CODE_DEPLOY" } }),
+            ),
+            "UnsupportedFeatureException",
+            "The sandbox does not emulate the deployment controller CODE_DEPLOY.",
+        ),
+        (
+            "UpdateService",
+            jobs(json!({ "service": "web", "availabilityZoneRebalancing": "ENABLED",
+                "deploymentConfiguration": { "minimumHealthyPercent": 0, "maximumPercent": 100 } })),
+            "InvalidParameterException",
+            "Availability Zone Rebalancing does not support maximumPercent <= 100 % as deployment configuration.",
+        ),
+        ("StopTask", jobs(json!({ "task": "x" })), "InvalidParameterException", "The referenced task was not found."),
+        (
+            "PutClusterCapacityProviders",
+            json!({}),
+            "UnknownOperationException",
+            "The sandbox does not emulate the ECS operation PutClusterCapacityProviders.",
+        ),
+    ] {
+        let fault = sim.try_call(operation, &input).unwrap_err();
+        assert_eq!((fault.code.as_str(), fault.message.as_str()), (code, message), "{operation}");
+    }
+}
+
+#[test]
+fn tags_are_kept_beside_the_thing() {
+    let mut sim = Sim::settled(1, &json!({}));
+    let arn = sim.service()["serviceArn"].clone();
+    sim.call(
+        "TagResource",
+        &json!({ "resourceArn": arn, "tags": [{ "key": "a", "value": "1" }, { "key": "b", "value": "2" }] }),
+    );
+    sim.call("TagResource", &json!({ "resourceArn": arn, "tags": [{ "key": "a", "value": "3" }] }));
+    sim.call("UntagResource", &json!({ "resourceArn": arn, "tagKeys": ["b"] }));
+    let tags = sim.call("ListTagsForResource", &json!({ "resourceArn": arn }));
+    assert_eq!(tags, json!({ "tags": [{ "key": "a", "value": "3" }] }));
+    assert!(sim.service().get("tags").is_none());
+}
+
+#[test]
+fn a_world_written_down_and_read_goes_on() {
+    let mut sim = Sim::settled(2, &json!({}));
+    sim.register("app:2");
+    sim.update(json!({ "taskDefinition": "web:2" }));
+    sim.run(12);
+    let written = serde_json::to_string(&sim.world).unwrap();
+    sim.world = serde_json::from_str(&written).unwrap();
+    sim.paper = Paper::default();
+    for id in run::living(&sim.world) {
+        run::resume(&mut sim.world, &id, run::Remains::Whole, sim.now);
+    }
+    sim.wait("done", 200, |sim| sim.current()["status"] == "SUCCESSFUL");
+    assert_eq!(sim.tasks("RUNNING").len(), 2);
+}
+
+#[derive(Debug, Clone)]
+enum Move {
+    Deploy,
+    Force,
+    Scale(u32),
+    Crash(usize),
+    Stop(usize),
+    RollBack,
+    Wait(u64),
+}
+
+fn moves() -> impl Strategy_<Value = Move> {
+    prop_oneof![
+        2 => Just(Move::Deploy),
+        1 => Just(Move::Force),
+        1 => (0_u32..6).prop_map(Move::Scale),
+        2 => any::<usize>().prop_map(Move::Crash),
+        1 => any::<usize>().prop_map(Move::Stop),
+        1 => Just(Move::RollBack),
+        6 => (1_u64..40).prop_map(Move::Wait),
+    ]
+}
+
+use proptest::strategy::Strategy as Strategy_;
+
+/// What must hold at every step, whatever is asked for and whatever fails.
+fn check(sim: &mut Sim, before: &[Value]) {
+    let service = sim.world.ecs.clusters["jobs"].services["web"].clone();
+    let bounds = service.bounds();
+    let tasks: Vec<Task> = sim.world.ecs.tasks_of(&service).into_iter().cloned().collect();
+    let counted = tasks.iter().filter(|task| task.counts_for_maximum()).count();
+    // A scale-in leaves more for a moment; only what is started counts against the new bound.
+    let started = tasks.iter().filter(|task| task.phase == Phase::Provisioning).count();
+    assert!(started == 0 || counted <= bounds.maximum, "{counted} > {} in {:#?}", bounds.maximum, sim.events());
+    // Stops of healthy tasks never take the healthy below the minimum.
+    let healthy = |tasks: &[&Task]| {
+        tasks.iter().filter(|task| task.phase == Phase::Running && task.standing == task::Standing::Proven).count()
+    };
+    let was: Vec<&str> = before.iter().filter_map(|task| task["taskArn"].as_str()).map(short).collect();
+    let gone = tasks.iter().any(|task| {
+        was.contains(&task.id.as_str())
+            && !task.is_kept()
+            && task.standing == task::Standing::Proven
+            && task.stop.as_ref().is_some_and(|stop| stop.reason.starts_with("Scaling activity"))
+    });
+    if gone {
+        let now = healthy(&tasks.iter().collect::<Vec<_>>());
+        assert!(now >= bounds.minimum, "{now} healthy < {} in {:#?}", bounds.minimum, sim.events());
+    }
+    assert_eq!(service.deployments.iter().filter(|known| known.role == deployment::Role::Primary).count(), 1);
+    assert!(service.deployments[0].role == deployment::Role::Primary);
+    let older = service.history.iter().skip(1).filter(|record| record.is_underway());
+    assert!(older.into_iter().all(|record| record.progress == Progress::StopRequested));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn whatever_happens_the_bounds_hold_and_it_settles(
+        desired in 1_u32..6,
+        percents in prop_oneof![Just((100, 200)), Just((50, 150)), Just((50, 100)), Just((0, 100)), Just((100, 150))],
+        moves in proptest::collection::vec(moves(), 1..14),
+    ) {
+        let mut sim = Sim::settled(
+            desired,
+            &json!({ "minimumHealthyPercent": percents.0, "maximumPercent": percents.1,
+                "deploymentCircuitBreaker": { "enable": true, "rollback": true } }),
+        );
+        for next in moves {
+            let mut disturbed = false;
+            let mut wait = 1;
+            match next {
+                Move::Deploy => {
+                    sim.register("app:next");
+                    sim.update(json!({ "taskDefinition": "web" }));
+                }
+                Move::Force => {
+                    sim.update(json!({ "forceNewDeployment": true }));
+                }
+                Move::Scale(desired) => {
+                    disturbed = true;
+                    sim.update(json!({ "desiredCount": desired }));
+                }
+                Move::Crash(which) => {
+                    disturbed = true;
+                    let tasks = sim.tasks("RUNNING");
+                    let up: Vec<_> = tasks.iter().filter(|task| task["lastStatus"] == "RUNNING").collect();
+                    if !up.is_empty() {
+                        let task = up[which % up.len()].clone();
+                        sim.crash(&task, 1);
+                    }
+                }
+                Move::Stop(which) => {
+                    disturbed = true;
+                    let tasks = sim.tasks("RUNNING");
+                    if !tasks.is_empty() {
+                        let arn = tasks[which % tasks.len()]["taskArn"].clone();
+                        sim.call("StopTask", &json!({ "cluster": "jobs", "task": arn }));
+                    }
+                }
+                Move::RollBack => {
+                    let arn = sim.current()["serviceDeploymentArn"].clone();
+                    // Refused where there is nothing to stop, or nothing to go back to.
+                    let _refused = sim.try_call("StopServiceDeployment", &json!({ "serviceDeploymentArn": arn }));
+                }
+                Move::Wait(seconds) => wait = seconds * 2,
+            }
+            if disturbed {
+                // A look or two to notice; then the rules hold again.
+                sim.run(21);
+            }
+            for _ in 0..wait {
+                let before = sim.tasks("RUNNING");
+                sim.step();
+                check(&mut sim, &before);
+            }
+        }
+        // What was asked for last has been looked at now.
+        sim.run(21);
+        let wanted = sim.service()["desiredCount"].clone();
+        let stuck = sim.events().iter().any(|text| text.contains("was unable to stop or start"));
+        let failed = sim.service()["deployments"][0]["rolloutState"] == "FAILED";
+        if !stuck && !failed {
+            sim.wait("settled", 4000, |sim| sim.is_steady());
+            prop_assert_eq!(&sim.service()["runningCount"], &wanted);
+            prop_assert_eq!(sim.service()["deployments"].as_array().unwrap().len(), 1);
+        }
+        // Completed precedes steady.
+        let texts = sim.events();
+        for (index, text) in texts.iter().enumerate() {
+            if text.ends_with("deployment completed.") && index + 1 < texts.len() {
+                prop_assert!(texts[index + 1].ends_with("has reached a steady state."), "{:#?}", texts);
+            }
+        }
+    }
+}
