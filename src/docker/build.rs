@@ -108,7 +108,10 @@ pub async fn build(
     };
     match outcome.try_recv() {
         Ok(Ok(sent)) => {
-            tell(updates, Progress::Context { sent: progress.load(Ordering::Relaxed) }).await;
+            let all = progress.load(Ordering::Relaxed);
+            if all > told {
+                tell(updates, Progress::Context { sent: all }).await;
+            }
             if let Some(message) = sent.warning() {
                 tell(updates, Progress::BuildWarning { message }).await;
             }

@@ -60,8 +60,18 @@ pub(super) async fn build(
         let frame = frame.map_err(|source| DockerError::Broken { operation: "build", source: Box::new(source) })?;
         let Ok(chunk) = frame.into_data() else { continue };
         for value in lines.feed(&chunk).map_err(DockerError::Answer)? {
-            for progress in steps.apply(&value).map_err(|failure| DockerError::Build(Box::new(failure)))? {
-                tell(updates, progress).await;
+            match steps.apply(&value) {
+                Ok(progress) => {
+                    for progress in progress {
+                        tell(updates, progress).await;
+                    }
+                }
+                Err(failure) => {
+                    if let Some(vertex) = steps.finish(VertexState::Failed, Some(failure.message.clone())) {
+                        tell(updates, Progress::Vertex(vertex)).await;
+                    }
+                    return Err(DockerError::Build(Box::new(failure)));
+                }
             }
         }
     }

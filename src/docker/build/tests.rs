@@ -128,7 +128,7 @@ async fn a_failure_names_step_output_and_cause() {
         for (dockerfile, meant, step) in &rows {
             let source = Source::new(dockerfile, &broken);
             let action = source.action(builder, std::slice::from_ref(&image));
-            let (result, _) =
+            let (result, progress) =
                 told(async |updates| build(&engine, &action, &RegistryAuth::default(), updates).await).await;
             let failure = match result {
                 Err(DockerError::Build(failure)) => *failure,
@@ -138,6 +138,9 @@ async fn a_failure_names_step_output_and_cause() {
             assert!(failure.step.clone().unwrap_or_default().contains(step), "{builder:?} {dockerfile:?}: {failure:?}");
             if *step == "RUN" {
                 assert_eq!(failure.log, ["one", "broken: no such thing"]);
+                let last = vertices(&progress).pop().cloned().unwrap();
+                assert_eq!((last.state, Some(last.name)), (VertexState::Failed, failure.step));
+                assert!(last.error.unwrap().contains('3'));
             }
         }
     }
