@@ -1,8 +1,13 @@
 //! What can go wrong with the engine, in types that failures and their hints are made from.
 
+use super::{
+    context::ContextError,
+    endpoint::{DialError, EndpointError},
+    lines::JsonLinesError,
+};
 use std::{fmt, io};
 
-use super::{context::ContextError, endpoint::DialError, endpoint::EndpointError, lines::JsonLinesError};
+mod remedy;
 
 /// Anything that kept the engine from doing what it was asked.
 #[derive(Debug, thiserror::Error)]

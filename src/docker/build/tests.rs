@@ -1,3 +1,5 @@
+//! Builds on the engine of this machine, or of `DOCKER_HOST`.
+
 use std::fs;
 
 use tokio::sync::mpsc;

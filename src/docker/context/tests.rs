@@ -1,3 +1,5 @@
+//! The context as a tar, from folders made for it.
+
 use std::os::unix::{fs::symlink, net::UnixListener};
 
 use futures_util::StreamExt;

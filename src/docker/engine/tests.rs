@@ -1,3 +1,5 @@
+//! Connecting: what goes over the wire, TLS, tunnels, and the errors people meet.
+
 use std::{convert::Infallible, error::Error as _, path::PathBuf, sync::Mutex};
 
 use http_body_util::Full;

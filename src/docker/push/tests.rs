@@ -1,3 +1,5 @@
+//! The push stream from recorded lines, and pushes to a registry on loopback.
+
 use proptest::prelude::*;
 use serde_json::json;
 
