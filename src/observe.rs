@@ -78,7 +78,7 @@ pub async fn observe(spec: &Spec, aws: &Aws, engine: &EngineObserved) -> Result<
         .map(|((key, image), observed)| match observed {
             Ok(observed) => Ok((key.clone(), observed)),
             // Many roles may push but not describe: then the push itself will tell.
-            Err(error) if error.is_access_denied() => {
+            Err(error) if error.is_out_of_reach() => {
                 let uri = format!("{registry}/{}", image.repository);
                 let observed = RepositoryObserved::Present { uri, immutable_tags: Mutability::Mutable, tagged: None };
                 Ok((key.clone(), observed))
@@ -115,7 +115,7 @@ async fn told_registry(aws: &Aws) -> Result<Option<String>, AwsError> {
 /// that is found says as much.
 async fn known_clusters(aws: &Aws, names: &[Cluster]) -> Result<BTreeMap<Cluster, ClusterObserved>, AwsError> {
     match ecs::clusters(aws, names).await {
-        Err(error) if error.is_access_denied() => {
+        Err(error) if error.is_out_of_reach() => {
             Ok(names.iter().map(|name| (name.clone(), ClusterObserved::Active)).collect())
         }
         answered => answered,

@@ -2,9 +2,9 @@
 
 use std::{
     error::Error,
-    fmt,
+    fmt, io,
     marker::PhantomData,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
@@ -18,11 +18,14 @@ use aws_sdk_ecs::{
         },
         retry::{ClassifyRetry, RetryAction},
     },
-    error::{BoxError, ProvideErrorMetadata},
+    error::{BoxError, ConnectorError, ProvideErrorMetadata},
 };
 use tokio::sync::mpsc;
 
-use super::error::Service;
+use super::{
+    connect::Endpoint,
+    error::{Service, chain, innermost},
+};
 use crate::event::Progress;
 
 type Hook = Result<(), BoxError>;
@@ -38,17 +41,17 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 macro_rules! send {
     ($aws:expr, $operation:literal, $request:expr $(, $interceptor:expr)*) => {{
         let aws: &$crate::aws::connect::Aws = $aws;
-        let watch = $crate::aws::call::RetryWatch::new(SERVICE, $operation, aws);
+        let call = $crate::aws::call::Call::new(SERVICE, $operation, aws);
         let sent = $request
             .customize()
             .config_override(
-                sdk::config::Config::builder().sleep_impl(watch.clone()).retry_classifier(watch.clone()),
+                sdk::config::Config::builder().sleep_impl(call.watch()).retry_classifier(call.watch()),
             )
-            .interceptor(watch.clone())
+            .interceptor(call.watch())
             $(.interceptor($interceptor))*
             .send()
             .await;
-        watch.conclude(aws, sent)
+        call.conclude(aws, sent)
     }};
 }
 pub(super) use send;
@@ -116,64 +119,77 @@ enum Attempt {
     Failed(Option<String>),
 }
 
+/// What is known of a call while it runs.
+#[derive(Debug)]
+struct Running {
+    /// The last attempt and its number.
+    state: Mutex<(Attempt, u32)>,
+    progress: Option<mpsc::Sender<Progress>>,
+}
+
 /// One object per call that is both interceptor and [`AsyncSleep`]: the SDK asks for its retry sleep
 /// right after `read_after_attempt`, from the call's own sleep implementation, so the first sleep
 /// after a failed attempt is the retry delay and every other one is a time-out's timer.
+///
+/// Why a weak reference? The HTTP client keeps the sleep implementation of the first call for as long
+/// as it lives: it must neither hold that call's channel open nor speak for it later.
 #[derive(Debug)]
 pub(super) struct RetryWatch<E> {
     service: Service,
     operation: &'static str,
-    state: Arc<Mutex<(Attempt, u32)>>,
+    running: Weak<Running>,
     sleep: SharedAsyncSleep,
-    progress: Option<mpsc::Sender<Progress>>,
+    /// The sandbox is a process of this machine: when it is down, waiting does not start it.
+    at_sandbox: bool,
     error: PhantomData<fn() -> E>,
 }
 
-impl<E> RetryWatch<E> {
+/// Keeps a call's watch alive; ends with the call.
+pub(super) struct Call<E> {
+    watch: RetryWatch<E>,
+    _running: Arc<Running>,
+}
+
+impl<E> Call<E> {
     pub(super) fn new(service: Service, operation: &'static str, aws: &super::Aws) -> Self {
-        Self {
+        let running = Arc::new(Running { state: Mutex::new((Attempt::Busy, 0)), progress: aws.progress.clone() });
+        let watch = RetryWatch {
             service,
             operation,
-            state: Arc::new(Mutex::new((Attempt::Busy, 0))),
+            running: Arc::downgrade(&running),
             sleep: aws.sleep.clone(),
-            progress: aws.progress.clone(),
+            at_sandbox: matches!(aws.endpoint(), Endpoint::At { .. }),
             error: PhantomData,
-        }
+        };
+        Self { watch, _running: running }
+    }
+
+    pub(super) fn watch(&self) -> RetryWatch<E> {
+        let RetryWatch { service, operation, ref running, ref sleep, at_sandbox, error } = self.watch;
+        RetryWatch { service, operation, running: Weak::clone(running), sleep: sleep.clone(), at_sandbox, error }
     }
 
     /// Ends the call; it also ties `E` to the operation's error.
     pub(super) fn conclude<T>(
-        &self,
+        self,
         aws: &super::Aws,
         sent: Result<T, aws_sdk_ecs::error::SdkError<E>>,
     ) -> Result<T, super::AwsError>
     where
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
     {
-        sent.map_err(|error| super::AwsError::from_sdk(aws, self.service, self.operation, error))
-    }
-}
-
-impl<E> Clone for RetryWatch<E> {
-    fn clone(&self) -> Self {
-        Self {
-            service: self.service,
-            operation: self.operation,
-            state: Arc::clone(&self.state),
-            sleep: self.sleep.clone(),
-            progress: self.progress.clone(),
-            error: PhantomData,
-        }
+        sent.map_err(|error| super::AwsError::from_sdk(aws, self.watch.service, self.watch.operation, error))
     }
 }
 
 impl<E: fmt::Debug + 'static> AsyncSleep for RetryWatch<E> {
     fn sleep(&self, delay: Duration) -> Sleep {
+        let Some(running) = self.running.upgrade() else { return self.sleep.sleep(delay) };
         let (attempt, number) = {
-            let mut state = lock(&self.state);
+            let mut state = lock(&running.state);
             (std::mem::replace(&mut state.0, Attempt::Busy), state.1)
         };
-        let (Attempt::Failed(code), Some(progress)) = (attempt, self.progress.clone()) else {
+        let (Attempt::Failed(code), Some(progress)) = (attempt, running.progress.clone()) else {
             return self.sleep.sleep(delay);
         };
         let told = Progress::Retrying {
@@ -197,25 +213,40 @@ impl<E: ProvideErrorMetadata + Error + Send + Sync + 'static> Intercept for Retr
     }
 
     fn read_before_attempt(&self, _: &Sending<'_>, _: &RuntimeComponents, _: &mut ConfigBag) -> Hook {
-        let mut state = lock(&self.state);
-        *state = (Attempt::Busy, state.1 + 1);
+        if let Some(running) = self.running.upgrade() {
+            let mut state = lock(&running.state);
+            *state = (Attempt::Busy, state.1 + 1);
+        }
         Ok(())
     }
 
     fn read_after_attempt(&self, context: &Finished<'_>, _: &RuntimeComponents, _: &mut ConfigBag) -> Hook {
-        if let Some(Err(error)) = context.output_or_error() {
+        if let (Some(running), Some(Err(error))) = (self.running.upgrade(), context.output_or_error()) {
             let error = error.as_operation_error().and_then(|error| error.downcast_ref::<E>());
-            lock(&self.state).0 = Attempt::Failed(error.and_then(|error| error.code()).map(str::to_owned));
+            lock(&running.state).0 = Attempt::Failed(error.and_then(|error| error.code()).map(str::to_owned));
         }
         Ok(())
     }
 }
 
+/// Failures that no later attempt mends, or that need not be waited for.
+///
 /// `LimitExceededException` is on the SDK's list of throttling codes, but ECS, ECR and Logs mean a
 /// quota by it: trying again does not help, and waiting for it hides the reason.
 impl<E: ProvideErrorMetadata + Error + Send + Sync + 'static> ClassifyRetry for RetryWatch<E> {
     fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
         let Some(Err(error)) = context.output_or_error() else { return RetryAction::NoActionIndicated };
+        if let Some(lost) = error.as_connector_error().and_then(lost) {
+            // A name that does not resolve and a port nobody listens on are tried twice more, for a
+            // network that is just coming up; five attempts would keep a person waiting for 8 s.
+            let hopeless = match lost {
+                Lost::Untrusted => true,
+                Lost::Nobody => {
+                    self.at_sandbox || self.running.upgrade().is_none_or(|running| lock(&running.state).1 >= 3)
+                }
+            };
+            return if hopeless { RetryAction::RetryForbidden } else { RetryAction::NoActionIndicated };
+        }
         let error = error.as_operation_error().and_then(|error| error.downcast_ref::<E>());
         match error.and_then(|error| error.code()) {
             Some("LimitExceededException") => RetryAction::RetryForbidden,
@@ -224,8 +255,29 @@ impl<E: ProvideErrorMetadata + Error + Send + Sync + 'static> ClassifyRetry for 
     }
 
     fn name(&self) -> &'static str {
-        "QuotaIsNoThrottle"
+        "NotWorthARetry"
     }
+}
+
+/// A connection that was never there.
+enum Lost {
+    /// The certificate is not one we trust.
+    Untrusted,
+    /// No such name, or nobody listens.
+    Nobody,
+}
+
+fn lost(error: &ConnectorError) -> Option<Lost> {
+    let text = innermost(error);
+    // rustls: "invalid peer certificate: UnknownIssuer".
+    if text.starts_with("invalid peer certificate") {
+        return Some(Lost::Untrusted);
+    }
+    let refused = chain(error)
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|cause| cause.kind() == io::ErrorKind::ConnectionRefused);
+    // The text of tokio's resolver, whose error has no kind of its own.
+    (refused || text.contains("failed to lookup address")).then_some(Lost::Nobody)
 }
 
 #[cfg(test)]
@@ -253,9 +305,9 @@ mod tests {
         ])
         .await;
         let (progress, mut told) = mpsc::channel(16);
-        let aws = server.aws().await.telling(progress);
-        ecs::clusters(&aws, &[Cluster::new("jobs")]).await.unwrap();
-        drop(aws);
+        let aws = server.aws().await;
+        ecs::clusters(&aws.telling(progress), &[Cluster::new("jobs")]).await.unwrap();
+        // The channel closes although the clients live on.
         let mut seen = Vec::new();
         while let Some(progress) = told.recv().await {
             let Progress::Retrying { operation, code, attempt, .. } = progress else { panic!("{progress:?}") };
@@ -263,6 +315,7 @@ mod tests {
         }
         let wait = |attempt| ("DescribeClusters".to_owned(), "ThrottlingException".to_owned(), attempt);
         assert_eq!(seen, [wait(1), wait(2)]);
+        drop(aws);
     }
 
     #[tokio::test]

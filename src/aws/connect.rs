@@ -23,6 +23,7 @@ use aws_config::{
     timeout::TimeoutConfig,
     web_identity_token::WebIdentityTokenCredentialsProvider,
 };
+use aws_credential_types::provider::{ProvideCredentials, error::CredentialsError, future};
 use aws_sdk_ecs::config::{Credentials, SharedAsyncSleep, SharedCredentialsProvider, SharedHttpClient};
 use aws_smithy_http_client::{
     Builder as HttpClientBuilder, Connector,
@@ -31,7 +32,7 @@ use aws_smithy_http_client::{
 };
 use tokio::sync::mpsc;
 
-use super::error::{AwsError, ConnectCause, Kind};
+use super::error::{AwsError, ConnectCause, Kind, innermost};
 use crate::event::Progress;
 
 /// Whom the clients talk to.
@@ -276,7 +277,7 @@ fn credentials(identity: &Identity, region: &str, client: Option<&SharedHttpClie
     let environment = EnvironmentVariableCredentialsProvider::new();
     let web_identity = WebIdentityTokenCredentialsProvider::builder().configure(&provider).build();
     let container = EcsCredentialsProvider::builder().configure(&provider).build();
-    let instance = ImdsCredentialsProvider::builder().configure(&provider).imds_client(metadata).build();
+    let instance = LastResort(ImdsCredentialsProvider::builder().configure(&provider).imds_client(metadata).build());
     let profile = ProfileFileCredentialsProvider::builder().configure(&provider);
     let first = match (&identity.profile, &identity.variables.profile) {
         (Some(named), _) => CredentialsProviderChain::first_try("Profile", profile.profile_name(named).build())
@@ -292,6 +293,26 @@ fn credentials(identity: &Identity, region: &str, client: Option<&SharedHttpClie
         .or_else("EcsContainer", container)
         .or_else("Ec2InstanceMetadata", instance);
     SharedCredentialsProvider::new(chain)
+}
+
+/// Instance metadata that answers with an error is not an instance with broken credentials but, nearly
+/// always, no instance at all: a proxy, a firewall, a container that may not ask. As the last of the
+/// chain it then means "nobody had any", with everyone's answer, instead of its own alone.
+#[derive(Debug)]
+struct LastResort(ImdsCredentialsProvider);
+
+impl ProvideCredentials for LastResort {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::new(async move {
+            self.0.provide_credentials().await.map_err(|error| match error {
+                CredentialsError::CredentialsNotLoaded(_) => error,
+                _ => CredentialsError::not_loaded(innermost(&error)),
+            })
+        })
+    }
 }
 
 #[cfg(test)]

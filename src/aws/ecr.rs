@@ -78,7 +78,7 @@ pub async fn repository(aws: &Aws, name: &str, tag: &Tag) -> Result<RepositoryOb
     let tagged = match tagged {
         Ok(digest) => digest,
         // Not essential: it only spares a push that would change nothing.
-        Err(error) if error.is_access_denied() => None,
+        Err(error) if error.is_out_of_reach() => None,
         Err(error) => return Err(error),
     };
     let immutable_tags = if immutable { Mutability::Immutable } else { Mutability::Mutable };

@@ -135,7 +135,7 @@ async fn target_groups(aws: &Aws, balancers: &[LoadBalancer]) -> Result<Vec<Targ
             let deregistration_delay_s = match elb::deregistration_delay(aws, arn).await {
                 Ok(delay) => delay,
                 // Not essential: it makes the countdown and the drain budget exact.
-                Err(error) if error.is_access_denied() => elb::DEFAULT_DEREGISTRATION_DELAY_S,
+                Err(error) if error.is_out_of_reach() => elb::DEFAULT_DEREGISTRATION_DELAY_S,
                 Err(error) => return Err(error),
             };
             Ok(TargetGroupObserved {
@@ -427,7 +427,7 @@ async fn instances(aws: &Aws, cluster: &Cluster, tasks: &[Task]) -> BTreeMap<Str
     for (some, answer) in asked.chunks(100).zip(answers) {
         let found = match answer {
             Ok(answer) => answer.container_instances.unwrap_or_default(),
-            Err(error) if error.is_access_denied() => Vec::new(),
+            Err(error) if error.is_out_of_reach() => Vec::new(),
             // The next look asks again.
             Err(_) => continue,
         };

@@ -88,6 +88,8 @@ pub enum Kind {
         resource: Option<String>,
         deny: Deny,
     },
+    /// The endpoint does not know the operation: an emulator, or a region that is behind.
+    NotOffered,
     Throttled,
     /// A quota of the account or of the resource.
     Quota,
@@ -191,10 +193,16 @@ impl AwsError {
         self.0.region.as_deref()
     }
 
-    /// Whether a call that is not essential may be left out from now on.
     #[must_use]
     pub fn is_access_denied(&self) -> bool {
         matches!(self.0.kind, Kind::AccessDenied { .. })
+    }
+
+    /// Whether these credentials, or this endpoint, will never answer the call: one that is not
+    /// essential may be left out from now on.
+    #[must_use]
+    pub fn is_out_of_reach(&self) -> bool {
+        matches!(self.0.kind, Kind::AccessDenied { .. } | Kind::NotOffered)
     }
 
     #[must_use]
@@ -216,6 +224,7 @@ impl AwsError {
             | Kind::BadSignature
             | Kind::ClockSkew
             | Kind::AccessDenied { .. }
+            | Kind::NotOffered
             | Kind::Quota
             | Kind::NotFound
             | Kind::Conflict
@@ -296,8 +305,7 @@ where
         _ => false,
     };
     let unreachable = matches!(error, SdkError::DispatchFailure(_));
-    // "io error: client error (Connect): tcp connect error: Connection refused": the last says it.
-    let cause = chain(error).last().map(|deepest| told(&deepest.to_string()));
+    let cause = Some(told(&innermost(error)));
     match (timed_out, unreachable) {
         (true, _) => (Kind::Timeout { endpoint }, cause),
         (false, true) => (Kind::Unreachable { endpoint, place }, cause),
@@ -346,8 +354,14 @@ fn looked_at(name: &str, error: &CredentialsError) -> String {
     format!("{place}: {answer}")
 }
 
-fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+pub(super) fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&error| error.source())
+}
+
+/// The last of a chain: "io error: client error (Connect): tcp connect error: Connection refused" says
+/// everything at its end.
+pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
+    chain(error).last().map(ToString::to_string).unwrap_or_default()
 }
 
 /// What a credentials provider said, as a leaf: its own types carry nothing a caller could use.
@@ -395,6 +409,7 @@ impl Words<'_> {
             "AccessDeniedException" | "AccessDenied" | "UnauthorizedOperation" | "AuthorizationError" => {
                 denied(service, operation, message)
             }
+            "UnknownOperationException" | "InvalidAction" => Kind::NotOffered,
             "ThrottlingException"
             | "Throttling"
             | "ThrottledException"
@@ -504,6 +519,7 @@ impl fmt::Display for AwsError {
             | Kind::BadSignature
             | Kind::ClockSkew
             | Kind::AccessDenied { .. }
+            | Kind::NotOffered
             | Kind::Throttled
             | Kind::Quota
             | Kind::NotFound

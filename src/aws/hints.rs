@@ -52,6 +52,12 @@ pub fn hints(error: &AwsError) -> Vec<String> {
                 .to_owned(),
         ],
         Kind::AccessDenied { action, resource, deny } => denied(action, resource.as_deref(), *deny),
+        Kind::NotOffered => {
+            vec![
+                "this endpoint does not offer the operation: check AWS_ENDPOINT_URL and the profile's `endpoint_url`"
+                    .to_owned(),
+            ]
+        }
         Kind::Throttled => vec![
             "AWS limits how often this may be called, over the whole account: try again in a minute".to_owned(),
             "see what else calls the same API at the same time (other pipelines, dashboards)".to_owned(),
@@ -111,6 +117,10 @@ fn of_operation(error: &AwsError) -> Option<Vec<String>> {
     let hint = match (error.operation()?, code) {
         (_, "ClusterNotFoundException") => of_place(error, "there is no such cluster"),
         (_, "ServiceNotFoundException") => of_place(error, "there is no such service"),
+        (_, "TargetGroupNotFound") => {
+            "the service names a target group that was deleted: give the service another load balancer, or create it again"
+                .to_owned()
+        }
         (_, "RepositoryNotFoundException") => of_place(error, "there is no such ECR repository"),
         ("UpdateService", "ServiceNotActiveException") => {
             "the service was deleted or is being deleted: create it again, then deploy".to_owned()
@@ -383,6 +393,7 @@ mod tests {
             ("DescribeImages", 400, json_error("InvalidParameterException", "Invalid parameter at 'imageTag'")),
             ("DescribeClusters", 503, "<html><title>Bad gateway</title></html>".to_owned()),
             ("DescribeClusters", 400, json_error("BrandNewException", "never seen before")),
+            ("StopServiceDeployment", 400, json_error("UnknownOperationException", "")),
         ];
         insta::assert_snapshot!(told_for(rows).await, @r"
         ECS DescribeServices: ThrottlingException: Rate exceeded (request id 5e3f0c2a-0000-4000-8000-1d2c3b4a5f60)
@@ -411,7 +422,7 @@ mod tests {
         ELB CreateTargetGroup: TooManyTargetGroups: The maximum number of target groups has been reached (request id 5e3f0c2a-0000-4000-8000-1d2c3b4a5f60)
           hint: a quota of the account is used up: raise it in Service Quotas, or remove what is not needed
         ELB DescribeTargetHealth: TargetGroupNotFound: One or more target groups not found (request id 5e3f0c2a-0000-4000-8000-1d2c3b4a5f60)
-          hint: what was asked for is not there in region eu-west-1: check its name in ship.toml, the region and the account (`aws sts get-caller-identity`)
+          hint: the service names a target group that was deleted: give the service another load balancer, or create it again
         CloudWatch Logs GetLogEvents: ResourceNotFoundException: The specified log stream does not exist. (request id 5e3f0c2a-0000-4000-8000-1d2c3b4a5f60)
           hint: the log group or stream is not there: the container wrote nothing, or never started
         ECR DescribeImages: InvalidParameterException: Invalid parameter at 'imageTag' (request id 5e3f0c2a-0000-4000-8000-1d2c3b4a5f60)
@@ -420,6 +431,8 @@ mod tests {
           hint: something between here and AWS answered instead: check HTTPS_PROXY and AWS_ENDPOINT_URL
         ECS DescribeClusters: BrandNewException: never seen before (request id 5e3f0c2a-0000-4000-8000-1d2c3b4a5f60)
           hint: look the code up in the API reference of the service; AWS Support wants the request id
+        ECS StopServiceDeployment: UnknownOperationException (request id 5e3f0c2a-0000-4000-8000-1d2c3b4a5f60)
+          hint: this endpoint does not offer the operation: check AWS_ENDPOINT_URL and the profile's `endpoint_url`
         ");
     }
 
@@ -430,10 +443,11 @@ mod tests {
             let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
             format!("http://{}", listener.local_addr().unwrap())
         };
-        let retries = aws_config::retry::RetryConfig::disabled();
-        let endpoint = Endpoint::At { url: url.clone() };
-        let aws = connect::open(&endpoint, &Identity::default(), retries).await.unwrap();
-        let error = sts::caller(&aws).await.unwrap_err();
+        let aws = connect(&Endpoint::At { url: url.clone() }, &Identity::default()).await.unwrap();
+        let (progress, mut waits) = tokio::sync::mpsc::channel(8);
+        let error = sts::caller(&aws.telling(progress)).await.unwrap_err();
+        // At once: waiting does not start a sandbox.
+        assert_eq!(waits.recv().await, None);
         assert!(matches!(error.kind(), Kind::Unreachable { .. }), "{error:?}");
         insta::assert_snapshot!(told(&error).replace(&url, "http://127.0.0.1:PORT"), @r"
         STS GetCallerIdentity: cannot reach http://127.0.0.1:PORT
