@@ -1,0 +1,9 @@
+//! The binary as a user meets it: its four faces, its streams and its exit codes, in a home of its own.
+
+mod completion;
+mod credential_helper;
+mod environment;
+mod generated;
+mod plugin;
+mod shim;
+mod standalone;

@@ -1,0 +1,102 @@
+//! `docker-ecs-ship` by hand: help, mistakes, exit codes, which stream says what.
+
+use std::{io::Read as _, process::Stdio};
+
+use insta::assert_snapshot;
+
+use crate::environment::{Environment, PROGRAM};
+
+#[test]
+fn help_goes_to_stdout_and_is_the_same_however_it_is_asked_for() {
+    let environment = Environment::new();
+    let help = environment.run(PROGRAM, ["--help"]).success();
+    assert!(help.stdout.starts_with("Usage:  docker-ecs-ship COMMAND\n"), "{help}");
+    assert_eq!(help.stderr, "");
+    for output in [environment.run(PROGRAM, []), environment.run(PROGRAM, ["-h"]), environment.run(PROGRAM, ["help"])] {
+        assert_eq!(output, help);
+    }
+    let deploy = environment.run(PROGRAM, ["deploy", "--help"]).success();
+    assert!(deploy.stdout.contains("docker-ecs-ship deploy --environment staging"), "{deploy}");
+    assert_eq!(environment.run(PROGRAM, ["help", "deploy"]), deploy);
+    let sandbox = environment.run(PROGRAM, ["sandbox"]).success();
+    assert_eq!(environment.run(PROGRAM, ["sandbox", "--help"]), sandbox);
+}
+
+#[test]
+fn a_mistake_is_told_as_docker_tells_it() {
+    let environment = Environment::new();
+    assert_snapshot!(environment.run(PROGRAM, ["deploy", "--enviroment", "x"]), @r#"
+    exit: 2
+    --- stdout
+    --- stderr
+    unknown flag: --enviroment
+
+    Did you mean --environment?
+
+    Usage:  docker-ecs-ship deploy [OPTIONS] [SERVICE...]
+
+    Run 'docker-ecs-ship deploy --help' for more information
+    "#);
+    assert_snapshot!(environment.run(PROGRAM, ["depoly"]), @r#"
+    exit: 2
+    --- stdout
+    --- stderr
+    unknown command: docker-ecs-ship depoly
+
+    Did you mean deploy?
+
+    Usage:  docker-ecs-ship COMMAND
+
+    Run 'docker-ecs-ship --help' for more information
+    "#);
+    assert_snapshot!(environment.run(PROGRAM, ["--context"]), @r#"
+    exit: 2
+    --- stdout
+    --- stderr
+    flag needs an argument: --context
+
+    Usage:  docker-ecs-ship COMMAND
+
+    Run 'docker-ecs-ship --help' for more information
+    "#);
+    assert_snapshot!(environment.run(PROGRAM, ["sandbox", "up", "--port", "70000"]), @r#"
+    exit: 2
+    --- stdout
+    --- stderr
+    invalid argument "70000" for "--port": 70000 is not in 0..=65535
+
+    Usage:  docker-ecs-ship sandbox up [OPTIONS]
+
+    Run 'docker-ecs-ship sandbox up --help' for more information
+    "#);
+}
+
+#[test]
+fn the_version_has_three_forms() {
+    let environment = Environment::new();
+    let version = env!("CARGO_PKG_VERSION");
+    for (output, expected) in [
+        (environment.run(PROGRAM, ["version"]), format!("docker-ecs-ship version v{version}\n")),
+        (environment.run(PROGRAM, ["--version"]), format!("docker-ecs-ship version v{version}\n")),
+        (environment.run(PROGRAM, ["version", "--short"]), format!("{version}\n")),
+        (environment.run(PROGRAM, ["version", "--format", "json"]), format!("{{\"version\":\"v{version}\"}}\n")),
+    ] {
+        assert_eq!(output.success().stdout, expected);
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let environment = Environment::new();
+    let mut command = environment.command(PROGRAM);
+    let mut child = command
+        .args(["completion", "bash"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    drop(child.stdout.take());
+    let mut stderr = String::new();
+    child.stderr.take().expect("stderr is a pipe").read_to_string(&mut stderr).expect("it is text");
+    assert_eq!((child.wait().expect("it ends").code(), stderr.as_str()), (Some(0), ""));
+}
