@@ -22,7 +22,7 @@ pub async fn facts(folder: &Path) -> Result<GitFacts, NoGit> {
     describe.args(["describe", "--tags", "--exact-match", "HEAD"]);
     let (status, describe) = tokio::join!(status.output(), describe.output());
 
-    let status = status.map_err(not_started)?;
+    let status = status.map_err(|error| not_started(&error))?;
     if !status.status.success() {
         return Err(refused(&status));
     }
@@ -49,7 +49,7 @@ fn git(folder: &Path) -> Command {
     command
 }
 
-fn not_started(error: io::Error) -> NoGit {
+fn not_started(error: &io::Error) -> NoGit {
     if error.kind() == io::ErrorKind::NotFound {
         NoGit::NotInstalled
     } else {

@@ -12,7 +12,8 @@ use crate::image::ReferenceError;
 /// One mistake and where it was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
-    pub mistake: Mistake,
+    /// Boxed, because the widest one is many times as wide as most results.
+    pub mistake: Box<Mistake>,
     pub place: Place,
 }
 
@@ -227,9 +228,9 @@ impl Mistake {
     #[must_use]
     pub fn label(&self) -> Option<String> {
         Some(match self {
-            Self::UnknownKey { nearest: Some(nearest), .. } => format!("did you mean `{nearest}`?"),
             Self::UnknownKey { nearest: None, .. } => "not known here".to_owned(),
-            Self::UnknownImage { nearest: Some(nearest), .. }
+            Self::UnknownKey { nearest: Some(nearest), .. }
+            | Self::UnknownImage { nearest: Some(nearest), .. }
             | Self::OverrideOfUnknown { nearest: Some(nearest), .. }
             | Self::UnknownEnvironment { nearest: Some(nearest), .. }
             | Self::UnknownService { nearest: Some(nearest), .. }
@@ -240,7 +241,7 @@ impl Mistake {
             | Self::UnknownEnvironment { .. }
             | Self::UnknownService { .. }
             | Self::UnknownVariable { .. }
-            | Self::BadBuilder { .. } => "not known".to_owned(),
+            | Self::BadBuilder { .. } => NOT_KNOWN.to_owned(),
             Self::WrongType { expected, .. } => format!("expected {expected}"),
             Self::Missing { key, .. } => format!("`{key}` belongs into this table"),
             Self::NoImage { .. } => "which image?".to_owned(),
@@ -315,7 +316,9 @@ impl Mistake {
             Self::Nameless { section, key } => {
                 format!("name the {}: write `[{section}.api]` above `{key}`", singular(section))
             }
-            Self::WrongType { write, .. } | Self::BadName { write, .. } => format!("write `{write}`"),
+            Self::WrongType { write, .. } | Self::BadName { write, .. } | Self::BadRegion { write, .. } => {
+                format!("write `{write}`")
+            }
             Self::NoServices => format!("the smallest file that ships a service:\n{SMALLEST}"),
             Self::Missing { key, example, .. } => format!("write `{key} = {example}`"),
             Self::NoImage { service, known } => match known.as_slice() {
@@ -344,15 +347,17 @@ impl Mistake {
             }
             Self::BrokenVariable { write, .. } => write.clone(),
             Self::Circle { .. } => "write one of them out".to_owned(),
+            Self::Empty { key, example } if matches!(key.as_str(), "repository" | "cluster") => {
+                format!("write `{key} = {example}`")
+            }
             Self::Empty { key, example } => format!("write `{key} = {example}`, or leave the key out"),
             Self::BadRepository { why, .. } => repository_help(why),
             Self::BadPlatform { write, .. } => {
-                format!("write `platform = \"{write}\"`, the way docker does; ECS runs linux/amd64 and linux/arm64")
+                format!("write `platform = \"{write}\"`, in docker's words")
             }
             Self::BadAccount { .. } => "an account id has 12 digits: `account = \"111111111111\"`".to_owned(),
-            Self::BadRegion { write, .. } => format!("write `{write}`"),
             Self::BadEcsName { kind, .. } => {
-                let arn = if *kind == "cluster" { "; or the ARN of the cluster" } else { "" };
+                let arn = if *kind == "cluster" { "; the ARN of the cluster will do too" } else { "" };
                 format!("ECS takes up to 255 letters, digits, `-` and `_`{arn}")
             }
             Self::BadContainer { .. } => "ECS takes up to 255 letters, digits, `-` and `_`".to_owned(),
@@ -371,7 +376,7 @@ impl Mistake {
             Self::BadDuration { write, .. } => {
                 format!("write `\"{write}\"`: hours, minutes and seconds as in \"1h30m\", \"5m\" or \"90s\"")
             }
-            Self::OutOfRange { source_of_limits, .. } => format!("{source_of_limits} takes no other value"),
+            Self::OutOfRange { source_of_limits, .. } => format!("these are the limits of {source_of_limits}"),
             Self::CrossedTimeouts { .. } => {
                 "the total ends first, so no_progress could never be reached: make it the shorter one".to_owned()
             }
@@ -403,7 +408,7 @@ impl Doubt {
                 format!("take the table out, or name it in a service: `image = \"{image}\"`")
             }
             Self::FurtherTags { count } => {
-                format!("this version gives an image one tag; the other {} are left out", count - 1)
+                format!("this version gives an image one tag; of these {count} the first")
             }
             Self::FixedTag { .. } => {
                 "the tag of an older build is lost with each push, and a rollback by tag finds the wrong \
@@ -413,14 +418,16 @@ impl Doubt {
             Self::DirtyTag { .. } => {
                 "commit first, or write \"${build}\", which carries the time as long as there are changes".to_owned()
             }
-            Self::LooksSecret { .. } => {
-                "everybody who can read the repository or the image can read it; take it from the environment \
-                 or, better, from the task definition's `secrets`"
-                    .to_owned()
-            }
+            Self::LooksSecret { key } => format!(
+                "everybody who can read the repository can read it; take it from the environment of the deploy: \
+                 `{key} = \"${{env.{key}}}\"`"
+            ),
         }
     }
 }
+
+/// The label of a name without a neighbour.
+const NOT_KNOWN: &str = "not known";
 
 /// The smallest file that ships a service which runs already.
 const SMALLEST: &str = "  format = 1
@@ -443,8 +450,8 @@ fn unset_help(variable: &str, why: &Unset) -> String {
         }
         Unset::NoGit(_) => or_default.replacen("or w", "w", 1),
         Unset::DetachedHead => format!(
-            "CI checkouts are often like that; the CI knows the branch: Jenkins in `${{env.BRANCH_NAME}}`, GitLab \
-             in `${{env.CI_COMMIT_REF_NAME}}`, GitHub in `${{env.GITHUB_REF_NAME}}`; {or_default}"
+            "CI checkouts are often like that, but the CI knows the branch: Jenkins has ${{env.BRANCH_NAME}}, GitLab \
+             ${{env.CI_COMMIT_REF_NAME}}, GitHub ${{env.GITHUB_REF_NAME}}; {or_default}"
         ),
         Unset::NoTag => format!("tag the commit, {or_default}"),
         Unset::NoEnvironment => format!("write an `[environments.…]` table, {or_default}"),
@@ -524,6 +531,24 @@ fn snake(text: &str) -> String {
     snake
 }
 
+impl ConfigError {
+    #[must_use]
+    pub fn new(mistake: Mistake, place: Place) -> Self {
+        Self { mistake: Box::new(mistake), place }
+    }
+
+    /// Whether the file is to be changed, and not the command line.
+    fn is_in_the_file(&self) -> bool {
+        match &self.place {
+            Place::File(_) => true,
+            Place::Flag(_) | Place::Variable(_) => false,
+            Place::Nowhere => {
+                !matches!(*self.mistake, Mistake::ChooseEnvironment { .. } | Mistake::UnknownService { .. })
+            }
+        }
+    }
+}
+
 impl fmt::Display for ConfigError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_at(formatter, &self.place)?;
@@ -582,7 +607,13 @@ pub struct ConfigErrors {
 
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.errors.len() {
+        let unreadable = |error: &ConfigError| {
+            matches!(*error.mistake, Mistake::NoFile { .. } | Mistake::FileMissing { .. } | Mistake::NotText { .. })
+        };
+        match self.errors.iter().filter(|error| error.is_in_the_file()).count() {
+            _ if self.errors.iter().any(unreadable) => write!(formatter, "{} cannot be read", self.name),
+            // What was typed does not fit it.
+            0 => write!(formatter, "{} cannot be used like this", self.name),
             1 => write!(formatter, "{} has a mistake", self.name),
             count => write!(formatter, "{} has {count} mistakes", self.name),
         }
@@ -639,7 +670,7 @@ pub fn render_warnings(warnings: &[ConfigWarning], name: &str, text: &str, look:
 
 /// Where nothing can be underlined, the label would be lost.
 fn help_of(error: &ConfigError) -> Option<String> {
-    let label = error.mistake.label().filter(|_| span_of(&error.place).is_none());
+    let label = error.mistake.label().filter(|label| span_of(&error.place).is_none() && label != NOT_KNOWN);
     match (label, error.mistake.help()) {
         (Some(label), Some(help)) => Some(format!("{label} {help}")),
         (label, help) => label.or(help),

@@ -1,7 +1,7 @@
 //! `ship.toml` as written: which keys stand where, of which type, and at which place. Nothing here
 //! knows what a key means; `resolve` does.
 //!
-//! The format itself is the [`table!`] declarations below: one line for each key, with its
+//! The format itself is the `table!` declarations below: one line for each key, with its
 //! documentation and an example, from which reading, overriding and suggestions all come.
 
 use std::{
@@ -16,6 +16,7 @@ use toml::{
 };
 
 use super::{
+    duration,
     error::{ConfigError, Mistake, Place, nearest},
     secrets::looks_secret,
 };
@@ -73,7 +74,7 @@ pub trait Scalar: Clone {
     /// As in "must be …".
     const EXPECTED: &'static str;
 
-    fn read(reader: &mut Reader<'_>, value: &Spanned<DeValue<'_>>) -> Option<Self>;
+    fn read(reader: &mut Reader<'_>, key: &Key<'_>, value: &Spanned<DeValue<'_>>) -> Option<Self>;
 
     /// The same value written as this type wants it, where that is easy to guess.
     fn rewrite(source: &str, value: &DeValue<'_>) -> Option<String>;
@@ -317,8 +318,8 @@ pub enum Form {
 /// Takes the bytes of a file as text.
 pub fn text(bytes: &[u8]) -> Result<&str, ConfigError> {
     std::str::from_utf8(bytes).map_err(|error| {
-        let line = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
-        ConfigError { mistake: Mistake::NotText { line }, place: Place::Nowhere }
+        let line = bytes[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
+        ConfigError::new(Mistake::NotText { line }, Place::Nowhere)
     })
 }
 
@@ -335,7 +336,7 @@ pub fn find<'a>(
         }
         looked.push(path);
     }
-    Err(ConfigError { mistake: Mistake::NoFile { looked }, place: Place::Nowhere })
+    Err(ConfigError::new(Mistake::NoFile { looked }, Place::Nowhere))
 }
 
 /// Reads the whole file and collects every mistake of form: syntax, unknown keys, wrong types.
@@ -353,7 +354,7 @@ pub fn parse(text: &str) -> Parsed {
         && written > FORMAT
     {
         let span = table.get_ref().get("format").map_or(0..0, Spanned::span);
-        let error = ConfigError { mistake: Mistake::NewerFormat { written }, place: Place::File(span) };
+        let error = ConfigError::new(Mistake::NewerFormat { written }, Place::File(span));
         return Parsed { file: File::default(), text: text.to_owned(), errors: vec![error], form: Form::Broken };
     }
 
@@ -362,8 +363,8 @@ pub fn parse(text: &str) -> Parsed {
         Some(format) if format.value != FORMAT => {
             reader.mistake(Mistake::UnknownFormat { written: format.value }, format.span.clone());
         }
-        None if !table.get_ref().contains_key("format") => {
-            reader.errors.push(ConfigError { mistake: Mistake::NoFormat, place: Place::Nowhere });
+        None if !table.get_ref().contains_key("format") && mistakes.is_empty() => {
+            reader.errors.push(ConfigError::new(Mistake::NoFormat, Place::Nowhere));
         }
         Some(_) | None => {}
     }
@@ -427,7 +428,7 @@ pub struct Reader<'a> {
 
 impl Reader<'_> {
     fn mistake(&mut self, mistake: Mistake, span: Range<usize>) {
-        self.errors.push(ConfigError { mistake, place: Place::File(span) });
+        self.errors.push(ConfigError::new(mistake, Place::File(span)));
     }
 
     fn source(&self, span: Range<usize>) -> &str {
@@ -466,7 +467,7 @@ impl Reader<'_> {
 
 /// Where a key that does not belong into `table` would belong.
 fn home_of(table: &str, key: &str) -> Option<String> {
-    let has = |keys: &[KeyOutline]| keys.iter().any(|outline| outline.name == key);
+    let has = |keys: &[KeyOutline]| nearest(key, keys.iter().map(|outline| outline.name));
     let environment = table.strip_prefix("environments.").map(|rest| rest.split('.').next().unwrap_or(rest));
     let own = table.rsplit('.').next().filter(|_| table.contains('.') && environment.is_none()).unwrap_or("api");
     let homes = [
@@ -474,13 +475,16 @@ fn home_of(table: &str, key: &str) -> Option<String> {
         (has(ImageTable::KEYS), "images", "image"),
         (has(EnvironmentTable::KEYS), "environments", "environment"),
     ];
-    let (_, section, noun) = homes.into_iter().find(|(has, section, _)| *has && !table.starts_with(section))?;
+    let (meant, section, noun) = homes
+        .into_iter()
+        .filter(|(_, section, _)| !table.starts_with(section))
+        .find_map(|(meant, section, noun)| Some((meant?, section, noun)))?;
     let home = match environment {
         Some(environment) => format!("[environments.{environment}.{section}.{own}]"),
         None if section == "environments" => "[environments.production]".to_owned(),
         None => format!("[{section}.{own}]"),
     };
-    Some(format!("`{key}` is a key of {} {noun}: write it under `{home}`", super::error::article(noun)))
+    Some(format!("`{meant}` is a key of {} {noun}: write it under `{home}`", super::error::article(noun)))
 }
 
 fn found(value: &DeValue<'_>) -> &'static str {
@@ -503,7 +507,7 @@ fn integer(value: &DeValue<'_>) -> Option<i64> {
 impl Scalar for String {
     const EXPECTED: &'static str = "a text in quotes";
 
-    fn read(_: &mut Reader<'_>, value: &Spanned<DeValue<'_>>) -> Option<Self> {
+    fn read(_: &mut Reader<'_>, _: &Key<'_>, value: &Spanned<DeValue<'_>>) -> Option<Self> {
         value.get_ref().as_str().map(ToOwned::to_owned)
     }
 
@@ -528,7 +532,7 @@ impl Scalar for String {
 impl Scalar for i64 {
     const EXPECTED: &'static str = "a whole number";
 
-    fn read(_: &mut Reader<'_>, value: &Spanned<DeValue<'_>>) -> Option<Self> {
+    fn read(_: &mut Reader<'_>, _: &Key<'_>, value: &Spanned<DeValue<'_>>) -> Option<Self> {
         integer(value.get_ref())
     }
 
@@ -545,7 +549,7 @@ impl Scalar for i64 {
 impl Scalar for bool {
     const EXPECTED: &'static str = "true or false, without quotes";
 
-    fn read(_: &mut Reader<'_>, value: &Spanned<DeValue<'_>>) -> Option<Self> {
+    fn read(_: &mut Reader<'_>, _: &Key<'_>, value: &Spanned<DeValue<'_>>) -> Option<Self> {
         value.get_ref().as_bool()
     }
 
@@ -566,22 +570,21 @@ impl Scalar for bool {
 impl Scalar for Vec<Written<String>> {
     const EXPECTED: &'static str = "a list of texts";
 
-    fn read(reader: &mut Reader<'_>, value: &Spanned<DeValue<'_>>) -> Option<Self> {
+    fn read(reader: &mut Reader<'_>, key: &Key<'_>, value: &Spanned<DeValue<'_>>) -> Option<Self> {
         let mut texts = Self::new();
-        for entry in value.get_ref().as_array()? {
-            match entry.get_ref().as_str() {
-                Some(text) => texts.push(Written { value: text.to_owned(), span: entry.span() }),
-                None => {
-                    let write = String::rewrite(reader.source(entry.span()), entry.get_ref());
-                    let mistake = Mistake::WrongType {
-                        key: "an entry of the list".to_owned(),
-                        table: String::new(),
-                        expected: String::EXPECTED,
-                        found: found(entry.get_ref()),
-                        write: write.unwrap_or_else(|| "\"…\"".to_owned()),
-                    };
-                    reader.mistake(mistake, entry.span());
-                }
+        for (index, entry) in value.get_ref().as_array()?.iter().enumerate() {
+            if let Some(text) = entry.get_ref().as_str() {
+                texts.push(Written { value: text.to_owned(), span: entry.span() });
+            } else {
+                let write = String::rewrite(reader.source(entry.span()), entry.get_ref());
+                let mistake = Mistake::WrongType {
+                    key: format!("{}[{index}]", key.name),
+                    table: key.table.to_owned(),
+                    expected: String::EXPECTED,
+                    found: found(entry.get_ref()),
+                    write: write.unwrap_or_else(|| "\"…\"".to_owned()),
+                };
+                reader.mistake(mistake, entry.span());
             }
         }
         Some(texts)
@@ -598,9 +601,15 @@ impl Scalar for Vec<Written<String>> {
 
 impl<T: Scalar> Field for Option<Written<T>> {
     fn read(reader: &mut Reader<'_>, key: &Key<'_>, value: &Spanned<DeValue<'_>>) -> Self {
-        let read = T::read(reader, value);
+        let read = T::read(reader, key, value);
         if read.is_none() {
-            let rewritten = T::rewrite(reader.source(value.span()), value.get_ref());
+            let rewritten = match value.get_ref() {
+                // A bare number where a time is meant is a number of seconds.
+                DeValue::Integer(_) if duration::parse(key.example.trim_matches('"')).is_some() => {
+                    duration::guess(reader.source(value.span())).map(|time| format!("\"{time}\""))
+                }
+                other => T::rewrite(reader.source(value.span()), other),
+            };
             let write = format!("{} = {}", key.name, rewritten.as_deref().unwrap_or(key.example));
             reader.wrong_type(key, T::EXPECTED, value, &write);
         }
@@ -727,25 +736,74 @@ fn syntax_mistakes(text: &str, errors: &[toml::de::Error]) -> (Vec<ConfigError>,
     let mut errors: Vec<(Range<usize>, &str)> =
         errors.iter().map(|error| (error.span().unwrap_or(0..0), error.message())).collect();
     errors.sort_by_key(|(span, _)| span.start);
+    let unclosed = errors.iter().find_map(|(_, message)| {
+        let closing = [("unclosed array", ']'), ("unclosed inline table", '}')];
+        closing.into_iter().find(|(start, _)| message.starts_with(start)).map(|(_, bracket)| bracket)
+    });
     let mut mistakes: Vec<ConfigError> = Vec::new();
     let mut ruin = Ruin::Line;
     for (span, message) in errors {
+        // What is opened and never closed swallows what follows: the other messages would be about our
+        // own confusion. The first of them is behind the place where it was opened.
+        if let Some(closing) = unclosed
+            && let Some(opening) = opening_before(text, span.start, closing)
+        {
+            let (message, write) = match closing {
+                ']' => ("the list that begins here does not end", "is a `]` missing?"),
+                _ => (
+                    "the table in braces that begins here does not end",
+                    "is a `}` missing? All of it stands in one line",
+                ),
+            };
+            let mistake = Mistake::Syntax { message: message.to_owned(), write: Some(write.to_owned()) };
+            mistakes.push(ConfigError::new(mistake, Place::File(opening..opening + 1)));
+            return (mistakes, Ruin::Rest);
+        }
         let (mistake, reach) = syntax_mistake(text, &span, message);
-        let error = ConfigError { mistake, place: Place::File(visible(text, span)) };
-        if mistakes.iter().any(|earlier| same_line(text, &earlier.place, &error.place)) {
+        let error = ConfigError::new(mistake, Place::File(visible(text, span.clone())));
+        let in_a_table_written_twice = message.starts_with("duplicate key")
+            && header_before(text, span.start).is_some_and(|header| {
+                mistakes.iter().any(|earlier| earlier.place.order().is_some_and(|at| header.contains(&at)))
+            });
+        if in_a_table_written_twice || mistakes.iter().any(|earlier| same_line(text, &earlier.place, &error.place)) {
             continue;
         }
         mistakes.push(error);
         if reach == Ruin::Rest {
             ruin = Ruin::Rest;
-            // An array or inline table that does not end swallows what follows: the rest of the
-            // messages would be about our own confusion.
             if !message.starts_with("unclosed table") {
                 break;
             }
         }
     }
     (mistakes, ruin)
+}
+
+/// The bracket behind the last `=` before `at` that opens what `closing` should close.
+fn opening_before(text: &str, at: usize, closing: char) -> Option<usize> {
+    let open = if closing == ']' { '[' } else { '{' };
+    let line_end = text.get(at..)?.find('\n').map_or(text.len(), |newline| at + newline);
+    let mut end = line_end;
+    while let Some(equals) = text.get(..end)?.rfind('=') {
+        let value = &text[equals + 1..line_end];
+        let start = equals + 1 + (value.len() - value.trim_start().len());
+        if text[start..].starts_with(open) && start < at && !text[start..at].contains(closing) {
+            return Some(start);
+        }
+        end = equals;
+    }
+    None
+}
+
+/// The line of the table header that `at` stands under.
+fn header_before(text: &str, at: usize) -> Option<Range<usize>> {
+    let line_start = text.get(..at)?.rfind('\n')? + 1;
+    let start = if text[..line_start].starts_with('[') && !text[..line_start].contains("\n[") {
+        0
+    } else {
+        text[..line_start].rfind("\n[")? + 1
+    };
+    Some(start..start + text[start..].lines().next().map_or(0, str::len))
 }
 
 /// Puts the parser's words (`toml` 1.2) into ours; what is not known here is told as it is.
@@ -775,13 +833,22 @@ fn syntax_mistake(text: &str, span: &Range<usize>, message: &str) -> (Mistake, R
     }
     if message.starts_with("key with no value") {
         let write = match line.split_once(':') {
+            Some((key, value)) if value.trim().is_empty() => {
+                format!("this is TOML, not YAML: write `[{}]`, or `{} = …`", key.trim(), key.trim())
+            }
             Some((key, value)) => format!("write `{} = {}`", key.trim(), value.trim()),
             None => format!("write `{} = …`, or put `#` in front of a comment", line.trim()),
         };
         return (say("there is no `=` in this line", Some(write)), Ruin::Line);
     }
-    if let Some(key) = message.strip_prefix("duplicate key ") {
-        return (say(&format!("{key} is written twice"), Some("keep one of them".to_owned())), Ruin::Line);
+    if message.starts_with("invalid unquoted key") && source == ":" {
+        let value = line.split_once(':').map_or("", |(_, value)| value).trim();
+        let key = line.split(':').next().unwrap_or_default().trim();
+        return (say("there is no `=` in this line", Some(format!("write `{key} = {value}`"))), Ruin::Line);
+    }
+    if message.starts_with("duplicate key") {
+        let what = if line.trim_start().starts_with('[') { line.trim() } else { source };
+        return (say(&format!("`{what}` is written twice"), Some("keep one of them".to_owned())), Ruin::Line);
     }
     if message.starts_with("unexpected leading zero") {
         let value = line.split_once('=').map_or("", |(_, value)| value).trim();
@@ -817,5 +884,101 @@ fn same_line(text: &str, one: &Place, other: &Place) -> bool {
     match (one.line_and_column(text), other.line_and_column(text)) {
         (Some((one, _)), Some((other, _))) => one == other,
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn names_are_read_from_any_file() {
+        let whole = "format = 1\n[images.api]\n[services.api]\ncluster = \"x\"\n[services.worker.rollout]\n\
+                     [environments]\nstaging = { region = \"eu-west-1\" }\nproduction.region = \"eu-west-1\"\n";
+        let names = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        assert_eq!(
+            super::names(whole),
+            Names {
+                environments: names(&["production", "staging"]),
+                services: names(&["api", "worker"]),
+                images: names(&["api"]),
+            }
+        );
+        let broken = "format = = 1\n[services.api\ncluster = \"x\ntags = [\n[ services . \"web\" ] # comment\n\
+                      [environments.production]\n[[images]]\n[services]\ncluster = 1";
+        let read = super::names(broken);
+        assert_eq!(read.services, names(&["api", "web"]));
+        assert_eq!(read.environments, names(&["production"]));
+        assert_eq!(super::names(""), Names::default());
+    }
+
+    #[test]
+    fn the_file_is_looked_for_upwards() {
+        let here = Path::new("/repo/src/api");
+        let found = find(here.ancestors(), |path| path == Path::new("/repo/ship.toml"));
+        assert_eq!(found, Ok(PathBuf::from("/repo/ship.toml")));
+        let error = find(here.ancestors(), |_| false).expect_err("nowhere");
+        let looked =
+            ["/repo/src/api/ship.toml", "/repo/src/ship.toml", "/repo/ship.toml", "/ship.toml"].map(PathBuf::from);
+        assert_eq!(*error.mistake, Mistake::NoFile { looked: looked.to_vec() });
+        insta::assert_snapshot!(error.mistake.help().expect("help"), @r#"
+        looked in this folder and in those above it:
+          /repo/src/api/ship.toml
+          /repo/src/ship.toml
+          /repo/ship.toml
+          /ship.toml
+        name another one with --file, or write the smallest one:
+          format = 1
+
+          [images.api]
+          repository = "jobs/api"
+
+          [services.api]
+          cluster = "jobs"
+
+          [environments.production]
+          region = "eu-west-1"
+        "#);
+    }
+
+    #[test]
+    fn every_example_is_read_by_its_own_key() {
+        fn check<T: Table>(header: &str) {
+            for key in T::KEYS {
+                let text = match (header, key.name) {
+                    ("", "format") => "format = 1\n".to_owned(),
+                    ("", _) => format!("format = 1\n{} = {}\n", key.name, key.example),
+                    _ => format!("format = 1\n[{header}]\n{} = {}\n", key.name, key.example),
+                };
+                assert_eq!(parse(&text).errors, [], "{text}");
+                assert!(!key.documentation.trim().is_empty(), "{header}.{} says nothing", key.name);
+            }
+        }
+        check::<File>("");
+        check::<ImageTable>("images.api");
+        check::<ServiceTable>("services.api");
+        check::<RolloutTable>("services.api.rollout");
+        check::<TimeoutsTable>("services.api.rollout.timeouts");
+        check::<SandboxTable>("sandbox");
+        check::<EnvironmentTable>("environments.production");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_breaks_the_reading(text in "(format = 1\n|\\[|\\]|services|images|environments|\\.|api|cluster|tags| = |\"|'|,|\\{|\\}|\n|\\$|1|é|#|true|:)*") {
+            let parsed = parse(&text);
+            for error in &parsed.errors {
+                if let Place::File(span) = &error.place {
+                    prop_assert!(text.get(span.clone()).is_some(), "{:?} lies not in the text", span);
+                }
+            }
+            let look = crate::config::error::Look { colour: false, unicode: true, width: 80 };
+            let drawn = crate::config::error::render(&parsed.errors, "ship.toml", &text, look);
+            prop_assert_eq!(drawn.is_empty(), parsed.errors.is_empty());
+            let Names { environments: _, services: _, images } = names(&text);
+            prop_assert!(parsed.file.images.keys().all(|key| images.contains(key)));
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! `ship.toml`: as written ([`file`]), as meant ([`spec`]), and the way from one to the other
+//! `ship.toml`: as written ([`mod@file`]), as meant ([`spec`]), and the way from one to the other
 //! ([`resolve`](mod@resolve)), which is the only place where precedence is decided. Mistakes are collected, all of
 //! them, as [`error::ConfigError`].
 

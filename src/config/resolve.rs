@@ -84,19 +84,17 @@ pub fn resolve(parsed: &Parsed, typed: &Typed, facts: &Facts) -> Result<Resolved
     let environment = resolver.environment(typed);
     let mut images = BTreeMap::new();
     let mut services = BTreeMap::new();
-    let mut used = BTreeSet::new();
     for key in file.services.keys() {
         let wanted = chosen.is_ok() && selected.contains(key);
         resolver.scope = if wanted { Scope::Here } else { Scope::Elsewhere };
         if let Some(service) = resolver.service(key)
             && wanted
         {
-            used.insert(service.image.as_str().to_owned());
             services.insert(Key::new(key), service);
         }
     }
     for key in file.images.keys() {
-        let wanted = used.contains(key);
+        let wanted = resolver.used.contains(key);
         resolver.scope = if wanted { Scope::Here } else { Scope::Elsewhere };
         if let Some(image) = resolver.image(key)
             && wanted
@@ -137,14 +135,19 @@ pub fn resolve(parsed: &Parsed, typed: &Typed, facts: &Facts) -> Result<Resolved
 
 /// Whether a key is only missing because it is misspelt or has the wrong type, which is told already.
 fn is_explained(error: &ConfigError, others: &[ConfigError]) -> bool {
-    let (missing, home) = match &error.mistake {
+    let (missing, home) = match &*error.mistake {
         Mistake::Missing { key, table, .. } => (*key, table.clone()),
         Mistake::NoImage { service, .. } => ("image", format!("services.{service}")),
+        Mistake::NoServices => ("services", String::new()),
         _ => return false,
     };
-    others.iter().any(|other| match &other.mistake {
+    let broken_images = matches!(*error.mistake, Mistake::NoImage { .. });
+    others.iter().any(|other| match &*other.mistake {
         Mistake::UnknownKey { nearest: Some(nearest), table, .. } => nearest == missing && *table == home,
-        Mistake::WrongType { key, table, .. } => key == missing && *table == home,
+        Mistake::WrongType { key, table, .. } => {
+            (key == missing && *table == home) || (broken_images && key == "images" && table.is_empty())
+        }
+        Mistake::Nameless { section, .. } => section == missing || (broken_images && section == "images"),
         _ => false,
     })
 }
@@ -153,8 +156,14 @@ fn is_explained(error: &ConfigError, others: &[ConfigError]) -> bool {
 fn in_order(mut errors: Vec<ConfigError>) -> Vec<ConfigError> {
     let mut seen: Vec<ConfigError> = Vec::new();
     errors.sort_by_key(|error| error.place.order());
+    let circle = |error: &ConfigError| match &*error.mistake {
+        Mistake::Circle { chain, .. } => Some(chain.iter().cloned().collect::<BTreeSet<_>>()),
+        _ => None,
+    };
     for error in errors {
-        if !seen.contains(&error) {
+        let seen_from_elsewhere =
+            circle(&error).is_some_and(|members| seen.iter().any(|other| circle(other).as_ref() == Some(&members)));
+        if !seen_from_elsewhere && !seen.contains(&error) {
             seen.push(error);
         }
     }
@@ -176,17 +185,17 @@ fn choose_environment<'a>(file: &'a File, typed: &Typed, facts: &Facts) -> Resul
     match asked {
         Some((name, place)) => match file.environments.get_key_value(name) {
             Some((key, _)) => Ok(Some(key)),
-            None => Err(ConfigError {
-                mistake: Mistake::UnknownEnvironment {
+            None => Err(ConfigError::new(
+                Mistake::UnknownEnvironment {
                     name: name.to_owned(),
                     nearest: nearest(name, file.environments.keys().map(String::as_str)).map(ToOwned::to_owned),
                     known: known(),
                 },
                 place,
-            }),
+            )),
         },
         None if file.environments.len() > 1 => {
-            Err(ConfigError { mistake: Mistake::ChooseEnvironment { known: known() }, place: Place::Nowhere })
+            Err(ConfigError::new(Mistake::ChooseEnvironment { known: known() }, Place::Nowhere))
         }
         None => Ok(file.environments.keys().next().map(String::as_str)),
     }
@@ -194,7 +203,7 @@ fn choose_environment<'a>(file: &'a File, typed: &Typed, facts: &Facts) -> Resul
 
 fn select_services(file: &File, typed: &Typed) -> Result<BTreeSet<String>, Vec<ConfigError>> {
     if file.services.is_empty() {
-        return Err(vec![ConfigError { mistake: Mistake::NoServices, place: Place::Nowhere }]);
+        return Err(vec![ConfigError::new(Mistake::NoServices, Place::Nowhere)]);
     }
     if typed.services.is_empty() {
         return Ok(file.services.keys().cloned().collect());
@@ -203,13 +212,15 @@ fn select_services(file: &File, typed: &Typed) -> Result<BTreeSet<String>, Vec<C
         .services
         .iter()
         .filter(|name| !file.services.contains_key(*name))
-        .map(|name| ConfigError {
-            mistake: Mistake::UnknownService {
-                name: name.clone(),
-                nearest: nearest(name, file.services.keys().map(String::as_str)).map(ToOwned::to_owned),
-                known: file.services.keys().cloned().collect(),
-            },
-            place: Place::Nowhere,
+        .map(|name| {
+            ConfigError::new(
+                Mistake::UnknownService {
+                    name: name.clone(),
+                    nearest: nearest(name, file.services.keys().map(String::as_str)).map(ToOwned::to_owned),
+                    known: file.services.keys().cloned().collect(),
+                },
+                Place::Nowhere,
+            )
         })
         .collect();
     if unknown.is_empty() { Ok(typed.services.iter().cloned().collect()) } else { Err(unknown) }
@@ -230,7 +241,7 @@ fn overrides_of_unknown(file: &File) -> Vec<ConfigError> {
                 nearest: nearest(key, known.keys().map(String::as_str)).map(ToOwned::to_owned),
                 known: known.keys().cloned().collect(),
             };
-            errors.push(ConfigError { mistake, place: Place::File(header(table)) });
+            errors.push(ConfigError::new(mistake, Place::File(header(table))));
         }
     }
     let mut errors = Vec::new();
@@ -330,6 +341,8 @@ struct Resolver<'a> {
     region: Option<String>,
     account: Option<String>,
     scope: Scope,
+    /// Images of the services in scope.
+    used: BTreeSet<String>,
     errors: Vec<ConfigError>,
     warnings: Vec<ConfigWarning>,
 }
@@ -346,6 +359,7 @@ impl<'a> Resolver<'a> {
             region: None,
             account: None,
             scope: Scope::Here,
+            used: BTreeSet::new(),
             errors: Vec::new(),
             warnings: Vec::new(),
         }
@@ -354,7 +368,7 @@ impl<'a> Resolver<'a> {
     fn mistake(&mut self, mistake: Mistake, place: Place) {
         let circumstance = matches!(mistake, Mistake::Missing { .. } | Mistake::NoImage { .. } | Mistake::Unset { .. });
         if self.scope == Scope::Here || !circumstance {
-            self.errors.push(ConfigError { mistake, place });
+            self.errors.push(ConfigError::new(mistake, place));
         }
     }
 
@@ -461,8 +475,11 @@ impl<'a> Resolver<'a> {
         let before = self.errors.len();
 
         let image = self.image_of(key, &written, &own);
+        if self.scope == Scope::Here {
+            self.used.extend(image.clone());
+        }
         let container = written.container.as_ref().and_then(|written| {
-            let container = self.expand(written, &own)?;
+            let container = self.not_empty("container", Some(written), &own, "\"api\"")?;
             if is_ecs_name(&container) {
                 return Some(container);
             }
@@ -471,7 +488,7 @@ impl<'a> Resolver<'a> {
         });
         let cluster = self.cluster(key, &written, &own);
         let service = match &written.service {
-            Some(written) => self.expand(written, &own).and_then(|name| {
+            Some(written) => self.not_empty("service", Some(written), &own, "\"jobs-api\"").and_then(|name| {
                 if is_ecs_name(&name) {
                     return Some(name);
                 }
@@ -533,7 +550,7 @@ impl<'a> Resolver<'a> {
             self.mistake(mistake, Place::File(table.header.clone()));
             return None;
         };
-        let cluster = self.expand(written, own)?;
+        let cluster = self.not_empty("cluster", Some(written), own, "\"jobs\"")?;
         if is_ecs_name(&cluster) || (cluster.starts_with("arn:") && cluster.contains(":cluster/")) {
             return Some(cluster);
         }
@@ -635,14 +652,13 @@ impl<'a> Resolver<'a> {
         own.defaults = vec![("context", ".".to_owned())];
         let before = self.errors.len();
 
-        let repository = match &written.repository {
-            Some(written) => self.repository(written, &own),
-            None => {
-                let mistake =
-                    Mistake::Missing { key: "repository", table: format!("images.{key}"), example: "\"jobs/api\"" };
-                self.mistake(mistake, Place::File(written.header.clone()));
-                None
-            }
+        let repository = if let Some(written) = &written.repository {
+            self.repository(written, &own)
+        } else {
+            let mistake =
+                Mistake::Missing { key: "repository", table: format!("images.{key}"), example: "\"jobs/api\"" };
+            self.mistake(mistake, Place::File(written.header.clone()));
+            None
         };
         let missing_repository = match written.create_repository {
             Some(Written { value: true, .. }) => MissingRepository::Create,
@@ -679,7 +695,7 @@ impl<'a> Resolver<'a> {
     }
 
     fn repository(&mut self, written: &Written<String>, own: &Own) -> Option<String> {
-        let repository = self.expand(written, own)?;
+        let repository = self.not_empty("repository", Some(written), own, "\"jobs/api\"")?;
         let Some(why) = repository_mistake(&repository) else {
             return Some(repository);
         };
@@ -729,7 +745,7 @@ impl<'a> Resolver<'a> {
         };
         let mut read = Vec::new();
         for written in &tags.value {
-            let Some(tag) = self.expand(written, own) else { continue };
+            let Some(tag) = self.not_empty("tags", Some(written), own, "[\"${build}\"]") else { continue };
             match tag.parse::<crate::image::Tag>() {
                 Ok(tag) => read.push((tag, written)),
                 Err(problem) => self.mistake(Mistake::BadTag { problem }, Place::File(written.span.clone())),
@@ -916,8 +932,8 @@ impl<'a> Resolver<'a> {
     }
 
     fn own_value(&self, name: &str, own: &Own, chain: &mut Vec<String>) -> Result<String, Valueless> {
-        if chain.iter().any(|earlier| earlier == name) {
-            let mut chain = chain.clone();
+        if let Some(begin) = chain.iter().position(|earlier| earlier == name) {
+            let mut chain = chain[begin..].to_vec();
             chain.push(name.to_owned());
             return Err(Valueless::Mistake(Mistake::Circle { variable: name.to_owned(), chain }));
         }
@@ -1060,7 +1076,7 @@ fn repository_mistake(repository: &str) -> Option<BadRepository> {
     if let Some((host, path)) = name.split_once('/')
         && host.contains(['.', ':'])
         && good(path)
-        && (host.contains(':') || host.contains(".dkr") || host.ends_with(".io") || host.ends_with(".com"))
+        && (host.contains(':') || host.contains(".dkr") || matches!(host.rsplit('.').next(), Some("io" | "com")))
     {
         return Some(BadRepository::Registry { repository: path.to_owned() });
     }
@@ -1077,4 +1093,343 @@ fn repository_mistake(repository: &str) -> Option<BadRepository> {
 /// Without `.` in the middle, which `join` leaves behind.
 fn tidy(path: &Path) -> PathBuf {
     path.components().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::config::{error, file::parse};
+
+    const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+
+    fn facts(variables: &[(&str, &str)]) -> Facts {
+        Facts {
+            root: PathBuf::from("/repo"),
+            variables: variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            git: Ok(GitFacts {
+                commit: COMMIT.to_owned(),
+                short: COMMIT[..12].to_owned(),
+                branch: Some("main".to_owned()),
+                tag: None,
+                work_tree: WorkTree::Clean,
+            }),
+            now_ms: 1_795_462_839_000,
+        }
+    }
+
+    fn meant(text: &str, typed: &Typed, facts: &Facts) -> Resolved {
+        resolve(&parse(text), typed, facts).unwrap_or_else(|errors| {
+            let look = error::Look { colour: false, unicode: true, width: 100 };
+            panic!("{}", error::render(&errors, "ship.toml", text, look))
+        })
+    }
+
+    fn mistakes(text: &str, typed: &Typed, facts: &Facts) -> Vec<&'static str> {
+        resolve(&parse(text), typed, facts)
+            .map(|resolved| resolved.spec)
+            .expect_err("mistakes")
+            .iter()
+            .map(|error| error.mistake.code())
+            .collect()
+    }
+
+    const SMALLEST: &str = "format = 1\n[images.api]\nrepository = \"jobs/api\"\n[services.api]\ncluster = \"jobs\"\n";
+
+    #[test]
+    fn the_smallest_file_means_the_defaults() {
+        let resolved = meant(SMALLEST, &Typed::default(), &facts(&[]));
+        let key = Key::new("api");
+        assert_eq!(resolved.warnings, []);
+        assert_eq!(
+            resolved.spec,
+            Spec {
+                root: PathBuf::from("/repo"),
+                environment: Environment {
+                    name: None,
+                    place: spec::Place::Aws,
+                    region: None,
+                    profile: None,
+                    account: None,
+                },
+                images: BTreeMap::from([(
+                    key.clone(),
+                    Image {
+                        repository: "jobs/api".to_owned(),
+                        missing_repository: MissingRepository::Refuse,
+                        context: PathBuf::from("/repo"),
+                        dockerfile: PathBuf::from("/repo/Dockerfile"),
+                        target: None,
+                        args: BTreeMap::new(),
+                        platform: None,
+                        tag: "0123456789ab".parse().expect("a tag"),
+                        builder: Builder::Auto,
+                    }
+                )]),
+                services: BTreeMap::from([(
+                    key.clone(),
+                    Service {
+                        image: key,
+                        container: None,
+                        cluster: Cluster::new("jobs"),
+                        service: ServiceName::new("api"),
+                        task_definition: TaskDefinitionSource::Live,
+                        rollout: Rollout::default(),
+                        sandbox: SandboxService::default(),
+                    }
+                )]),
+            }
+        );
+    }
+
+    #[test]
+    fn every_key_has_its_effect() {
+        let text = r#"
+format = 1
+default_environment = "local"
+
+[sandbox]
+desired_count = 3
+environment = { A = "top", B = "top" }
+
+[images.web]
+repository = "jobs/web"
+create_repository = true
+context = "./src"
+dockerfile = "docker/${target}.Dockerfile"
+target = "runtime"
+args = { COMMIT = "${git.commit}", PRICE = "5$$", WHERE = "${environment}/${account}/${region}", T = "${git.tag:-none}" }
+platform = "linux/arm64"
+builder = "classic"
+tags = ["v1-${build}"]
+
+[services.api]
+image = "web"
+container = "app"
+cluster = "arn:aws:ecs:${region}:${account}:cluster/jobs"
+service = "jobs-${image}"
+task_definition = "deploy/api.json"
+rollout = { timeouts = { no_progress = "90s", total = "1h30m" } }
+
+[services.api.sandbox]
+container_port = 80
+listener_port = 8000
+health_check_path = "/up"
+health_check_interval = "10s"
+deregistration_delay = "0s"
+stop_timeout = "2m"
+cpu = "1024"
+memory = "2048"
+environment = { B = "${service}", PORT = "${container_port}" }
+
+[environments.local]
+sandbox = true
+account = "222222222222"
+region = "${env.REGION:-eu-central-1}"
+profile = "${environment}-${region}"
+services.api.sandbox.environment.C = "here"
+images.web.args.T = "override"
+"#;
+        let resolved = meant(text, &Typed::default(), &facts(&[("REGION", ""), ("AWS_REGION", "us-east-1")]));
+        assert_eq!(resolved.warnings, []);
+        let Spec { root: _, environment, images, services } = resolved.spec;
+        assert_eq!(
+            environment,
+            Environment {
+                name: Some("local".to_owned()),
+                place: spec::Place::Sandbox,
+                region: Some("eu-central-1".to_owned()),
+                profile: Some("local-eu-central-1".to_owned()),
+                account: Some("222222222222".to_owned()),
+            }
+        );
+        let texts = |pairs: &[(&str, &str)]| {
+            pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect::<BTreeMap<_, _>>()
+        };
+        assert_eq!(
+            images[&Key::new("web")],
+            Image {
+                repository: "jobs/web".to_owned(),
+                missing_repository: MissingRepository::Create,
+                context: PathBuf::from("/repo/src"),
+                dockerfile: PathBuf::from("/repo/docker/runtime.Dockerfile"),
+                target: Some("runtime".to_owned()),
+                args: texts(&[
+                    ("COMMIT", COMMIT),
+                    ("PRICE", "5$"),
+                    ("T", "override"),
+                    ("WHERE", "local/222222222222/eu-central-1"),
+                ]),
+                platform: Some("linux/arm64".to_owned()),
+                tag: "v1-0123456789ab".parse().expect("a tag"),
+                builder: Builder::Classic,
+            }
+        );
+        assert_eq!(
+            services[&Key::new("api")],
+            Service {
+                image: Key::new("web"),
+                container: Some("app".to_owned()),
+                cluster: Cluster::new("arn:aws:ecs:eu-central-1:222222222222:cluster/jobs"),
+                service: ServiceName::new("jobs-web"),
+                task_definition: TaskDefinitionSource::File(PathBuf::from("/repo/deploy/api.json")),
+                rollout: Rollout { no_progress: Duration::from_secs(90), total: Duration::from_mins(90) },
+                sandbox: SandboxService {
+                    desired_count: 3,
+                    container_port: 80,
+                    listener_port: Some(8000),
+                    health_check_path: "/up".to_owned(),
+                    health_check_interval: Duration::from_secs(10),
+                    deregistration_delay: Duration::ZERO,
+                    stop_timeout: Duration::from_mins(2),
+                    cpu: "1024".to_owned(),
+                    memory: "2048".to_owned(),
+                    environment: texts(&[("A", "top"), ("B", "jobs-web"), ("C", "here"), ("PORT", "80")]),
+                },
+            }
+        );
+    }
+
+    /// Each row switches one more source off, from the strongest to the weakest.
+    #[test]
+    fn precedence() {
+        let text = format!(
+            "{SMALLEST}container = \"table\"\n\
+             [environments.a]\nregion = \"eu-table-1\"\nprofile = \"table\"\nservices.api.container = \"environment\"\n\
+             [environments.bare]\n[environments.flag]\n[environments.ours]\n"
+        );
+        let with_default = text.replacen("format = 1\n", "format = 1\ndefault_environment = \"a\"\n", 1);
+        let all = [
+            ("ECS_SHIP_ENVIRONMENT", "ours"),
+            ("ECS_SHIP_REGION", "eu-ours-1"),
+            ("ECS_SHIP_PROFILE", "ours"),
+            ("AWS_REGION", "eu-aws-1"),
+            ("AWS_DEFAULT_REGION", "eu-default-1"),
+            ("AWS_PROFILE", "aws"),
+        ];
+        let flags = |environment: Option<&str>| Typed {
+            environment: environment.map(ToOwned::to_owned),
+            region: Some("eu-flag-1".to_owned()),
+            profile: Some("flag".to_owned()),
+            services: Vec::new(),
+        };
+        let only = |environment: &str| Typed { environment: Some(environment.to_owned()), ..Typed::default() };
+        #[rustfmt::skip]
+        let rows = [
+            // typed, variables → environment, region, profile, container
+            (flags(Some("flag")), &all[..],    "flag", Some("eu-flag-1"),    Some("flag"),  "table"),
+            (flags(None),         &all[..],   "ours", Some("eu-flag-1"),    Some("flag"),  "table"),
+            (Typed::default(),    &all[..],   "ours", Some("eu-ours-1"),    Some("ours"),  "table"),
+            (only("a"),           &all[..],   "a",    Some("eu-ours-1"),    Some("ours"),  "environment"),
+            (Typed::default(),    &all[3..],  "a",    Some("eu-table-1"),   Some("table"), "environment"),
+            (only("bare"),        &all[3..],  "bare", Some("eu-aws-1"),     Some("aws"),   "table"),
+            (only("bare"),        &all[4..5], "bare", Some("eu-default-1"), None,       "table"),
+            (only("bare"),        &all[..0],  "bare", None,                 None,          "table"),
+        ];
+        for (typed, variables, name, region, profile, container) in rows {
+            let spec = meant(&with_default, &typed, &facts(variables)).spec;
+            let environment = &spec.environment;
+            let service = &spec.services[&Key::new("api")];
+            assert_eq!(
+                (
+                    environment.name.as_deref(),
+                    environment.region.as_deref(),
+                    environment.profile.as_deref(),
+                    service.container.as_deref()
+                ),
+                (Some(name), region, profile, Some(container)),
+                "{typed:?} {variables:?}"
+            );
+        }
+        // Without a default: the only one, or a question.
+        assert_eq!(mistakes(&text, &Typed::default(), &facts(&[])), ["config::choose_environment"]);
+        let single = format!("{SMALLEST}[environments.a]\n");
+        assert_eq!(meant(&single, &Typed::default(), &facts(&[])).spec.environment.name.as_deref(), Some("a"));
+    }
+
+    #[test]
+    fn the_default_tag_names_the_build() {
+        let tag = |git: Result<GitFacts, NoGit>| {
+            let spec = meant(SMALLEST, &Typed::default(), &Facts { git, ..facts(&[]) }).spec;
+            spec.images[&Key::new("api")].tag.to_string()
+        };
+        let clean = facts(&[]).git.expect("git facts");
+        assert_eq!(tag(Ok(clean.clone())), "0123456789ab");
+        assert_eq!(tag(Ok(GitFacts { work_tree: WorkTree::Dirty, ..clean })), "0123456789ab-dirty-20261123T194039Z");
+        assert_eq!(tag(Err(NoGit::NotARepository)), "ship-20261123T194039Z");
+    }
+
+    #[test]
+    fn services_are_selected_by_key() {
+        let text = format!(
+            "{SMALLEST}[images.worker]\nrepository = \"jobs/worker\"\ntags = [\"${{env.NOT_SET}}\"]\n\
+             [services.worker]\n[services.cron]\nimage = \"api\"\ncluster = \"jobs\"\n"
+        );
+        let select = |names: &[&str]| Typed {
+            services: names.iter().map(|name| (*name).to_owned()).collect(),
+            ..Typed::default()
+        };
+        // What only the worker lacks does not matter to the others.
+        let spec = meant(&text, &select(&["api", "cron"]), &facts(&[])).spec;
+        assert_eq!(spec.services.keys().map(Key::as_str).collect::<Vec<_>>(), ["api", "cron"]);
+        assert_eq!(spec.images.keys().map(Key::as_str).collect::<Vec<_>>(), ["api"]);
+        assert_eq!(mistakes(&text, &Typed::default(), &facts(&[])), ["config::unset_variable", "config::missing_key"]);
+        assert_eq!(mistakes(&text, &select(&["nobody"]), &facts(&[])), ["config::unknown_service"]);
+    }
+
+    #[test]
+    fn a_short_total_shortens_the_wait_for_progress() {
+        let text = format!("{SMALLEST}rollout.timeouts.total = \"2m\"\n");
+        let spec = meant(&text, &Typed::default(), &facts(&[])).spec;
+        let two_minutes = Duration::from_mins(2);
+        assert_eq!(spec.services[&Key::new("api")].rollout, Rollout { no_progress: two_minutes, total: two_minutes });
+    }
+
+    #[test]
+    fn the_example_is_understood() {
+        let text = include_str!("../../examples/hello/ship.toml");
+        let spec = meant(text, &Typed::default(), &facts(&[("HELLO_VERSION", "3"), ("HELLO_CRASH", "1")])).spec;
+        assert_eq!(spec.environment.place, spec::Place::Sandbox);
+        let image = &spec.images[&Key::new("hello")];
+        assert_eq!(image.tag.as_str(), "v3-0123456789ab");
+        assert_eq!(image.args["VERSION"], "3");
+        assert_eq!(image.args["CRASH_AT_START"], "1");
+        let spec = meant(text, &Typed::default(), &facts(&[])).spec;
+        assert_eq!(spec.images[&Key::new("hello")].args["CRASH_AT_START"], "");
+    }
+
+    #[test]
+    fn regions_are_known_by_their_form() {
+        for region in ["eu-west-1", "us-gov-west-1", "eusc-de-east-1", "ap-southeast-7"] {
+            assert!(is_region(region), "{region}");
+        }
+        for (written, meant) in [("eu-west-1a", "eu-west-1"), ("EU-West-1", "eu-west-1"), ("ireland", "eu-west-1")] {
+            assert!(!is_region(written), "{written}");
+            assert_eq!(guess_region(written), meant);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_value_breaks_the_resolving(value in "\\PC{0,20}|[a-z0-9:/@._${}-]{0,30}", key in 0_usize..12) {
+            let lines = [
+                "[images.api]\nrepository", "[images.api]\nplatform", "[images.api]\ntarget", "[images.api.args]\nA",
+                "[services.api]\ncluster", "[services.api]\ntask_definition", "[services.api.rollout.timeouts]\ntotal",
+                "[sandbox]\nhealth_check_path", "[sandbox]\ncpu", "[environments.a]\nregion", "[environments.a]\naccount",
+                "[services.api]\nimage",
+            ];
+            let written = toml::Value::String(value).to_string();
+            let text = format!("format = 1\n{} = {written}\n", lines[key]);
+            if let Err(errors) = resolve(&parse(&text), &Typed::default(), &facts(&[])) {
+                for error in &errors {
+                    if let Place::File(span) = &error.place {
+                        prop_assert!(text.get(span.clone()).is_some());
+                    }
+                }
+                let look = error::Look { colour: false, unicode: false, width: 80 };
+                prop_assert!(!error::render(&errors, "ship.toml", &text, look).is_empty());
+            }
+        }
+    }
 }
