@@ -1,5 +1,6 @@
 //! Planning, pure and synchronous: [`observed`] is the world as read once, `make` turns it and the
 //! `Spec` into a [`step::Plan`] or a refusal, `settle` fills in what is only known later.
 
+pub mod diff;
 pub mod observed;
 pub mod step;

@@ -3,15 +3,23 @@
 //! Values that exist only later (a digest after the push, an ARN after registering) are [`Later`].
 //! Only data may be late, never a choice: what the data decides is said by `plan::settle`.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    path::PathBuf,
+};
 
 use serde_json::Value;
 
 use crate::{
     config::spec::{Builder, SandboxService},
+    event::{StepKind, StepOutline},
     id::{Cluster, Key, ServiceName, StepId, TaskDefArn},
     image::{Digest, ImageName, Reference, Tag},
 };
+
+/// Said once, in `rollout`, which never sees a plan; planned steps carry them.
+pub use crate::rollout::goal::{Started, WatchBudget};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
@@ -32,6 +40,69 @@ pub struct Step {
 pub enum Later<T> {
     Known(T),
     From(StepId),
+}
+
+impl Plan {
+    /// The plan as the faces know it.
+    #[must_use]
+    pub fn outline(&self) -> Vec<StepOutline> {
+        self.steps.iter().map(Step::outline).collect()
+    }
+
+    #[must_use]
+    pub fn step(&self, id: StepId) -> Option<&Step> {
+        self.steps.iter().find(|step| step.id == id)
+    }
+
+    /// Whether skipping `skipped` left the world as it was. Logging in, building and pushing what is
+    /// there already change nothing that runs.
+    #[must_use]
+    pub fn nothing_to_do(&self, skipped: &BTreeSet<StepId>) -> bool {
+        self.steps.iter().all(|step| match step.action.kind() {
+            StepKind::Login | StepKind::Build | StepKind::Push => true,
+            StepKind::SetUp | StepKind::Register | StepKind::Update | StepKind::Watch | StepKind::Unknown => {
+                skipped.contains(&step.id)
+            }
+        })
+    }
+}
+
+impl Step {
+    /// The step as the faces know it.
+    #[must_use]
+    pub fn outline(&self) -> StepOutline {
+        StepOutline {
+            id: self.id,
+            kind: self.action.kind(),
+            title: self.action.title(),
+            cause: self.cause.clone(),
+            needs: self.needs.clone(),
+        }
+    }
+}
+
+/// One step a line; nothing after the last.
+impl fmt::Display for Plan {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, step) in self.steps.iter().enumerate() {
+            if index > 0 {
+                writeln!(formatter)?;
+            }
+            write!(formatter, "{step}")?;
+        }
+        Ok(())
+    }
+}
+
+/// `#4 register web  ← new image  (after #3)`.
+impl fmt::Display for Step {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {}  ← {}", self.id, self.action.title(), self.cause)?;
+        for (index, need) in self.needs.iter().enumerate() {
+            write!(formatter, "{}{need}", if index == 0 { "  (after " } else { ", " })?;
+        }
+        if self.needs.is_empty() { Ok(()) } else { formatter.write_str(")") }
+    }
 }
 
 /// One outside call.
@@ -120,6 +191,9 @@ pub struct Running {
     pub rollout: RolloutObserved,
     /// The id of the PRIMARY deployment, to pick up a rollout that is still going.
     pub deployment: Option<String>,
+    /// What the rollout that is still going replaces.
+    pub previous: Option<TaskDefArn>,
+    pub desired: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,17 +201,6 @@ pub enum RolloutObserved {
     Complete,
     Going,
     Failed,
-}
-
-/// How long the parts of the watch may take, in milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WatchBudget {
-    pub no_progress_ms: u64,
-    pub total_ms: u64,
-    /// The longest deregistration delay plus the longest stop timeout plus scheduler ticks.
-    pub drain_ms: u64,
-    /// The longest deregistration delay alone, for the countdown.
-    pub deregistration_delay_ms: u64,
 }
 
 /// What a finished step gave to those after it.
@@ -151,19 +214,6 @@ pub enum Produced {
     TaskDefinition(TaskDefArn),
     /// A rollout that was started, or that is going already.
     Deployment(Started),
-}
-
-/// A rollout as `UpdateService` or `CreateService` answered it: what the watch is pinned to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Started {
-    /// `ecs-svc/123` of the PRIMARY deployment.
-    pub deployment_id: String,
-    /// `currentServiceDeployment`, where the answer has one.
-    pub service_deployment: Option<String>,
-    pub task_definition: TaskDefArn,
-    /// What ran before, to tell old from new.
-    pub previous: Option<TaskDefArn>,
-    pub desired: u32,
 }
 
 impl Action {
@@ -181,6 +231,44 @@ impl Action {
             | Self::CreateService { service, .. }
             | Self::Update { service, .. }
             | Self::Watch { service, .. } => Some(service),
+        }
+    }
+
+    /// What the step does, in two or three words: `build api`, `roll out api`.
+    #[must_use]
+    pub fn title(&self) -> String {
+        match self {
+            Self::CreateCluster { cluster } => format!("create cluster {cluster}"),
+            Self::CreateRepository { repository } => format!("create repository {repository}"),
+            Self::CreateTargetGroup { name, .. } => format!("create target group {name}"),
+            Self::CreateLoadBalancer { name, .. } => format!("create load balancer {name}"),
+            Self::CreateListener { service, .. } => format!("create listener of {service}"),
+            Self::Login { registry } => format!("log in to {registry}"),
+            Self::Build(build) => format!("build {}", build.image),
+            Self::Push { image, .. } => format!("push {image}"),
+            Self::Register(register) => format!("register {}", register.service),
+            Self::CreateService { service, .. } => format!("create service {service}"),
+            Self::Update { service, .. } => format!("update {service}"),
+            Self::Watch { service, .. } => format!("roll out {service}"),
+        }
+    }
+
+    /// The kind of step the faces know.
+    #[must_use]
+    pub const fn kind(&self) -> StepKind {
+        match self {
+            Self::CreateCluster { .. }
+            | Self::CreateRepository { .. }
+            | Self::CreateTargetGroup { .. }
+            | Self::CreateLoadBalancer { .. }
+            | Self::CreateListener { .. } => StepKind::SetUp,
+            Self::Login { .. } => StepKind::Login,
+            Self::Build(_) => StepKind::Build,
+            Self::Push { .. } => StepKind::Push,
+            Self::Register(_) => StepKind::Register,
+            // The first rollout of a service; it ends in a watch as every other does.
+            Self::CreateService { .. } | Self::Update { .. } => StepKind::Update,
+            Self::Watch { .. } => StepKind::Watch,
         }
     }
 }
