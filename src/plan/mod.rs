@@ -3,4 +3,5 @@
 
 pub mod diff;
 pub mod observed;
+pub mod refusal;
 pub mod step;

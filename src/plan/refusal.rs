@@ -1,0 +1,357 @@
+//! Reasons not to start, found before anything was changed; each with what to do about it.
+//!
+//! A refusal is not an error of this program: it is what planning answers when the world and the spec
+//! do not fit. All of them are told at once.
+
+use std::path::PathBuf;
+
+use crate::{
+    id::{Cluster, Key, ServiceName, TaskDefArn},
+    image::{Digest, Tag},
+};
+
+/// Why a deploy is not started. `Display` says what is wrong, [`Refusal::hint`] what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("the credentials belong to account {actual}, but this environment may only touch {expected}")]
+    WrongAccount { expected: String, actual: String },
+    #[error("cluster {cluster} does not exist in {region}")]
+    ClusterMissing { cluster: Cluster, region: String },
+    #[error("service {name} does not exist in cluster {cluster}")]
+    ServiceMissing { service: Key, name: ServiceName, cluster: Cluster },
+    #[error("service {name} in cluster {cluster} is {status}: it was deleted")]
+    ServiceGone { service: Key, name: ServiceName, cluster: Cluster, status: String },
+    #[error("service {name} is rolled out by the {controller} deployment controller, not by ECS itself")]
+    OtherController { service: Key, name: ServiceName, controller: String },
+    #[error("another deployment of service {name} is going on: {deployment} to {revision}")]
+    DeploymentGoing { service: Key, name: ServiceName, cluster: Cluster, deployment: String, revision: TaskDefArn },
+    #[error(
+        "service {name} can neither start nor stop a task: of {desired} at least {} must run ({minimum_healthy_percent} %) and at most {} may ({maximum_percent} %)",
+        at_least(*.desired, *.minimum_healthy_percent),
+        at_most(*.desired, *.maximum_percent)
+    )]
+    Deadlock {
+        service: Key,
+        name: ServiceName,
+        cluster: Cluster,
+        desired: u32,
+        minimum_healthy_percent: u32,
+        maximum_percent: u32,
+    },
+    #[error("repository {repository} does not exist in {region}")]
+    RepositoryMissing { image: Key, repository: String, region: String },
+    #[error("tag {tag} of repository {repository} is immutable and points at {} already", digest.short())]
+    TagTaken { image: Key, repository: String, tag: Tag, digest: Digest },
+    #[error("the task definition of {service} has no container {wanted}; it has {}", list(containers))]
+    ContainerNotFound { service: Key, wanted: String, containers: Vec<String> },
+    #[error("which container of {service} gets the image is not clear: {}", candidates(containers))]
+    ContainerUnclear { service: Key, containers: Vec<String> },
+    #[error("{} is not a task definition: it has no containers", source(file.as_ref()))]
+    NoContainers { service: Key, file: Option<PathBuf> },
+    #[error("the task definition file {} was not read", file.display())]
+    FileUnread { service: Key, file: PathBuf },
+    #[error("image {image} is built for {built}, but the task definition of {service} runs {wanted}")]
+    OtherPlatform { image: Key, service: Key, built: String, wanted: String },
+    #[error("{} are the same service {name} in cluster {cluster}", list(services))]
+    SameService { services: Vec<Key>, name: ServiceName, cluster: Cluster },
+}
+
+impl Refusal {
+    /// Stable, for machines and for looking it up.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::WrongAccount { .. } => "plan::wrong_account",
+            Self::ClusterMissing { .. } => "plan::cluster_missing",
+            Self::ServiceMissing { .. } => "plan::service_missing",
+            Self::ServiceGone { .. } => "plan::service_gone",
+            Self::OtherController { .. } => "plan::other_controller",
+            Self::DeploymentGoing { .. } => "plan::deployment_going",
+            Self::Deadlock { .. } => "plan::deadlock",
+            Self::RepositoryMissing { .. } => "plan::repository_missing",
+            Self::TagTaken { .. } => "plan::tag_taken",
+            Self::ContainerNotFound { .. } => "plan::container_not_found",
+            Self::ContainerUnclear { .. } => "plan::container_unclear",
+            Self::NoContainers { .. } => "plan::no_containers",
+            Self::FileUnread { .. } => "plan::file_unread",
+            Self::OtherPlatform { .. } => "plan::other_platform",
+            Self::SameService { .. } => "plan::same_service",
+        }
+    }
+
+    /// What to do, in one or two sentences.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::WrongAccount { .. } => {
+                "choose another profile or environment, or change `account` of the environment in ship.toml".to_owned()
+            }
+            Self::ClusterMissing { cluster, region } => format!(
+                "check `cluster` and `region`; `aws ecs list-clusters --region {region}` shows what is there, \
+                 `aws ecs create-cluster --cluster-name {cluster} --region {region}` creates it"
+            ),
+            Self::ServiceMissing { service, cluster, .. } => format!(
+                "check `service` and `cluster` of [services.{service}]; \
+                 `aws ecs list-services --cluster {cluster}` shows what is there. A deploy updates services, it does not create them"
+            ),
+            Self::ServiceGone { service, name, cluster, .. } => {
+                format!("create service {name} again in cluster {cluster}, or change `service` of [services.{service}]")
+            }
+            Self::OtherController { service, controller, .. } => {
+                let with = if controller == "CODE_DEPLOY" { "CodeDeploy" } else { "the tool that owns its task sets" };
+                format!(
+                    "roll it out with {with}, or give [services.{service}] a service whose `deploymentController` is ECS"
+                )
+            }
+            Self::DeploymentGoing { name, cluster, .. } => format!(
+                "wait until it has ended (`docker-ecs-ship status` shows it), or take it back first: find it with \
+                 `aws ecs list-service-deployments --cluster {cluster} --service {name} --status IN_PROGRESS`, then \
+                 `aws ecs stop-service-deployment --service-deployment-arn … --stop-type ROLLBACK`"
+            ),
+            Self::Deadlock { name, cluster, desired, minimum_healthy_percent, .. } => {
+                let enough = enough_percent(*desired);
+                format!(
+                    "let ECS start one more task: `aws ecs update-service --cluster {cluster} --service {name} \
+                     --deployment-configuration minimumHealthyPercent={minimum_healthy_percent},maximumPercent={enough}`"
+                )
+            }
+            Self::RepositoryMissing { image, repository, region } => format!(
+                "`aws ecr create-repository --repository-name {repository} --region {region}` creates it, \
+                 or `create_repository = true` in [images.{image}] lets the deploy do so"
+            ),
+            Self::TagTaken { image, tag, .. } => format!(
+                "an immutable tag is used once: commit what changed, or give [images.{image}] a tag other than {tag}"
+            ),
+            Self::ContainerNotFound { service, .. } => format!("change `container` of [services.{service}]"),
+            Self::ContainerUnclear { service, containers } => {
+                let first = containers.first().map_or("…", String::as_str);
+                format!("say which in [services.{service}], as in `container = \"{first}\"`")
+            }
+            Self::NoContainers { service, file: Some(file) } => format!(
+                "{} must be what `aws ecs register-task-definition --cli-input-json` takes, with `containerDefinitions`; \
+                 it is named by `task_definition` of [services.{service}]",
+                file.display()
+            ),
+            Self::NoContainers { service, file: None } => format!(
+                "register a revision with `containerDefinitions` for the service of [services.{service}], \
+                 or name a file with `task_definition`"
+            ),
+            Self::FileUnread { service, .. } => format!("check `task_definition` of [services.{service}]"),
+            Self::OtherPlatform { image, wanted, .. } => format!(
+                "`platform = \"{wanted}\"` in [images.{image}] builds for it; otherwise change `runtimePlatform` of the task definition"
+            ),
+            Self::SameService { services, .. } => format!(
+                "give each its own `service`: {}",
+                services.iter().map(|key| format!("[services.{key}]")).collect::<Vec<_>>().join(", ")
+            ),
+        }
+    }
+}
+
+/// `minimumHealthyPercent` of the desired count, which ECS rounds up.
+#[must_use]
+pub const fn at_least(desired: u32, percent: u32) -> u64 {
+    (desired as u64 * percent as u64).div_ceil(100)
+}
+
+/// `maximumPercent` of the desired count, which ECS rounds down.
+#[must_use]
+pub const fn at_most(desired: u32, percent: u32) -> u64 {
+    desired as u64 * percent as u64 / 100
+}
+
+/// Whether no task may be stopped and none started, so that a rollout would stand still for ever:
+///
+/// > unable to stop or start tasks during a deployment because of the service deployment configuration.
+///
+/// Examples of AWS's own: 75 % of 2 rounds up to 2, so nothing may be stopped; 125 % of 3 rounds down
+/// to 3, so nothing may be started. Only both together are a deadlock.
+#[must_use]
+pub const fn is_deadlock(desired: u32, minimum_healthy_percent: u32, maximum_percent: u32) -> bool {
+    let all = desired as u64;
+    desired > 0 && at_least(desired, minimum_healthy_percent) >= all && at_most(desired, maximum_percent) <= all
+}
+
+/// The smallest maximum that lets one task more run.
+const fn enough_percent(desired: u32) -> u64 {
+    if desired == 0 { 200 } else { ((desired as u64 + 1) * 100).div_ceil(desired as u64) }
+}
+
+fn list(names: &[impl ToString]) -> String {
+    match names {
+        [] => "none".to_owned(),
+        [one] => one.to_string(),
+        [all @ .., last] => {
+            format!("{} and {}", all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "), last.to_string())
+        }
+    }
+}
+
+fn candidates(containers: &[String]) -> String {
+    match containers {
+        [] => "none is essential".to_owned(),
+        some => format!("{} are essential", list(some)),
+    }
+}
+
+fn source(file: Option<&PathBuf>) -> String {
+    file.map_or_else(|| "what the service runs".to_owned(), |file| file.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::{Refusal, at_least, at_most, enough_percent, is_deadlock};
+    use crate::{
+        id::{Cluster, Key, ServiceName, TaskDefArn},
+        image::{Digest, Tag},
+    };
+
+    fn one_of_each() -> Vec<Refusal> {
+        let service = || Key::new("web");
+        let name = || ServiceName::new("shop-web");
+        let cluster = || Cluster::new("shop");
+        let digest: Digest = format!("sha256:{}", "ab".repeat(32)).parse().expect("a digest");
+        let tag: Tag = "4f2c1d".parse().expect("a tag");
+        vec![
+            Refusal::WrongAccount { expected: "111111111111".to_owned(), actual: "222222222222".to_owned() },
+            Refusal::ClusterMissing { cluster: cluster(), region: "eu-west-1".to_owned() },
+            Refusal::ServiceMissing { service: service(), name: name(), cluster: cluster() },
+            Refusal::ServiceGone {
+                service: service(),
+                name: name(),
+                cluster: cluster(),
+                status: "INACTIVE".to_owned(),
+            },
+            Refusal::OtherController { service: service(), name: name(), controller: "CODE_DEPLOY".to_owned() },
+            Refusal::DeploymentGoing {
+                service: service(),
+                name: name(),
+                cluster: cluster(),
+                deployment: "ecs-svc/1".to_owned(),
+                revision: TaskDefArn::new("arn:aws:ecs:eu-west-1:111111111111:task-definition/web:42"),
+            },
+            Refusal::Deadlock {
+                service: service(),
+                name: name(),
+                cluster: cluster(),
+                desired: 3,
+                minimum_healthy_percent: 100,
+                maximum_percent: 125,
+            },
+            Refusal::RepositoryMissing {
+                image: service(),
+                repository: "shop/web".to_owned(),
+                region: "eu-west-1".to_owned(),
+            },
+            Refusal::TagTaken { image: service(), repository: "shop/web".to_owned(), tag, digest },
+            Refusal::ContainerNotFound {
+                service: service(),
+                wanted: "api".to_owned(),
+                containers: vec!["web".to_owned(), "log".to_owned()],
+            },
+            Refusal::ContainerUnclear { service: service(), containers: vec!["web".to_owned(), "log".to_owned()] },
+            Refusal::NoContainers { service: service(), file: Some("/src/task.json".into()) },
+            Refusal::FileUnread { service: service(), file: "/src/task.json".into() },
+            Refusal::OtherPlatform {
+                image: service(),
+                service: service(),
+                built: "linux/amd64".to_owned(),
+                wanted: "linux/arm64".to_owned(),
+            },
+            Refusal::SameService { services: vec![service(), Key::new("api")], name: name(), cluster: cluster() },
+        ]
+    }
+
+    #[test]
+    fn every_refusal_says_what_to_do() {
+        let text: Vec<_> = one_of_each()
+            .iter()
+            .map(|refusal| format!("{}\n  {refusal}\n  hint: {}", refusal.code(), refusal.hint()))
+            .collect();
+        insta::assert_snapshot!(text.join("\n"), @r#"
+        plan::wrong_account
+          the credentials belong to account 222222222222, but this environment may only touch 111111111111
+          hint: choose another profile or environment, or change `account` of the environment in ship.toml
+        plan::cluster_missing
+          cluster shop does not exist in eu-west-1
+          hint: check `cluster` and `region`; `aws ecs list-clusters --region eu-west-1` shows what is there, `aws ecs create-cluster --cluster-name shop --region eu-west-1` creates it
+        plan::service_missing
+          service shop-web does not exist in cluster shop
+          hint: check `service` and `cluster` of [services.web]; `aws ecs list-services --cluster shop` shows what is there. A deploy updates services, it does not create them
+        plan::service_gone
+          service shop-web in cluster shop is INACTIVE: it was deleted
+          hint: create service shop-web again in cluster shop, or change `service` of [services.web]
+        plan::other_controller
+          service shop-web is rolled out by the CODE_DEPLOY deployment controller, not by ECS itself
+          hint: roll it out with CodeDeploy, or give [services.web] a service whose `deploymentController` is ECS
+        plan::deployment_going
+          another deployment of service shop-web is going on: ecs-svc/1 to web:42
+          hint: wait until it has ended (`docker-ecs-ship status` shows it), or take it back first: find it with `aws ecs list-service-deployments --cluster shop --service shop-web --status IN_PROGRESS`, then `aws ecs stop-service-deployment --service-deployment-arn … --stop-type ROLLBACK`
+        plan::deadlock
+          service shop-web can neither start nor stop a task: of 3 at least 3 must run (100 %) and at most 3 may (125 %)
+          hint: let ECS start one more task: `aws ecs update-service --cluster shop --service shop-web --deployment-configuration minimumHealthyPercent=100,maximumPercent=134`
+        plan::repository_missing
+          repository shop/web does not exist in eu-west-1
+          hint: `aws ecr create-repository --repository-name shop/web --region eu-west-1` creates it, or `create_repository = true` in [images.web] lets the deploy do so
+        plan::tag_taken
+          tag 4f2c1d of repository shop/web is immutable and points at abababababab already
+          hint: an immutable tag is used once: commit what changed, or give [images.web] a tag other than 4f2c1d
+        plan::container_not_found
+          the task definition of web has no container api; it has web and log
+          hint: change `container` of [services.web]
+        plan::container_unclear
+          which container of web gets the image is not clear: web and log are essential
+          hint: say which in [services.web], as in `container = "web"`
+        plan::no_containers
+          /src/task.json is not a task definition: it has no containers
+          hint: /src/task.json must be what `aws ecs register-task-definition --cli-input-json` takes, with `containerDefinitions`; it is named by `task_definition` of [services.web]
+        plan::file_unread
+          the task definition file /src/task.json was not read
+          hint: check `task_definition` of [services.web]
+        plan::other_platform
+          image web is built for linux/amd64, but the task definition of web runs linux/arm64
+          hint: `platform = "linux/arm64"` in [images.web] builds for it; otherwise change `runtimePlatform` of the task definition
+        plan::same_service
+          web and api are the same service shop-web in cluster shop
+          hint: give each its own `service`: [services.web], [services.api]
+        "#);
+    }
+
+    #[test]
+    fn codes_are_unique() {
+        let refusals = one_of_each();
+        let codes: BTreeSet<_> = refusals.iter().map(Refusal::code).collect();
+        assert_eq!(codes.len(), refusals.len());
+    }
+
+    #[test]
+    fn percentages_round_as_ecs_rounds() {
+        // (desired, minimum, maximum, at least, at most, deadlock)
+        for (desired, minimum, maximum, least, most, deadlock) in [
+            (2, 75, 100, 2, 2, true),
+            (3, 100, 125, 3, 3, true),
+            (3, 50, 125, 2, 3, false),
+            (1, 100, 100, 1, 1, true),
+            (1, 0, 100, 0, 1, false),
+            (1, 100, 200, 1, 2, false),
+            (4, 100, 125, 4, 5, false),
+            (0, 100, 100, 0, 0, false),
+        ] {
+            assert_eq!(at_least(desired, minimum), least, "{minimum} % of {desired}");
+            assert_eq!(at_most(desired, maximum), most, "{maximum} % of {desired}");
+            assert_eq!(is_deadlock(desired, minimum, maximum), deadlock, "{desired}: {minimum}/{maximum}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_hint_of_a_deadlock_ends_it(desired in 1_u32..5000, minimum in 0_u32..=100) {
+            let enough = u32::try_from(enough_percent(desired)).expect("small");
+            prop_assert!(!is_deadlock(desired, minimum, enough));
+        }
+    }
+}
