@@ -2,6 +2,8 @@
 //! `Spec` into a [`step::Plan`] or a refusal, `settle` fills in what is only known later.
 
 pub mod diff;
+pub mod make;
 pub mod observed;
 pub mod refusal;
+pub mod settle;
 pub mod step;

@@ -1,0 +1,780 @@
+//! From what is wanted and what is there to a plan, or to every reason why there is none.
+//!
+//! One plan covers all selected services. Everything is built and pushed before anything is registered,
+//! and everything is registered before a service is updated: what can fail early fails while nothing
+//! that runs has changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    diff::{self, Change, Difference, ORIGIN_SANDBOX, TAG_IMAGE, TAG_ORIGIN, TAG_SERVICE},
+    observed::{
+        ClusterObserved, DeploymentObserved, Mutability, Observed, RepositoryObserved, ServiceActive, ServiceObserved,
+    },
+    refusal::{Refusal, is_deadlock},
+    step::{
+        Action, BuildAction, ImagePatch, Later, LiveDefinition, Plan, RegisterAction, RolloutObserved, Running, Step,
+        WatchBudget,
+    },
+};
+use crate::{
+    config::spec::{Image, MissingRepository, Place, SandboxService, Service, Spec, TaskDefinitionSource},
+    id::{Cluster, Key, StepId},
+    image::{Digest, ImageName, Reference},
+};
+
+/// The `stopTimeout` of a container that names none: 30 s on Fargate and in the EC2 agent alike.
+const STOP_TIMEOUT_S: u64 = 30;
+
+/// What the scheduler itself takes between the moves of a drain. It moves about every 10 s; from the
+/// end of a deregistration delay to `deployment completed` recordings show up to three such ticks, and
+/// as many again are allowed for a slow day.
+const SCHEDULER_TICKS_S: u64 = 60;
+
+/// Plans a deploy.
+///
+/// # Errors
+///
+/// Every reason not to start, not only the first. With credentials of the wrong account that is the
+/// only one told, because all else was read from the wrong place.
+pub fn plan(spec: &Spec, observed: &Observed) -> Result<Plan, Vec<Refusal>> {
+    if let (Place::Aws, Some(expected)) = (&spec.environment.place, &spec.environment.account)
+        && *expected != observed.account
+    {
+        return Err(vec![Refusal::WrongAccount { expected: expected.clone(), actual: observed.account.clone() }]);
+    }
+    let mut refusals = Vec::new();
+    refuse_missing_clusters(spec, observed, &mut refusals);
+    refuse_same_service(spec, &mut refusals);
+    let services: Vec<_> = spec
+        .services
+        .iter()
+        .filter_map(|(key, service)| resolve(spec, observed, key, service, &mut refusals))
+        .collect();
+    let images: Vec<_> = spec
+        .images
+        .iter()
+        .filter_map(|(key, image)| resolve_image(spec, observed, key, image, &services, &mut refusals))
+        .collect();
+    if !refusals.is_empty() {
+        return Err(refusals);
+    }
+    let mut steps = Steps::default();
+    let clusters = steps.clusters(&services, observed);
+    let digests = steps.images(&images, observed);
+    let registered: Vec<_> = services.iter().map(|service| steps.register(service, &digests)).collect();
+    let started: Vec<_> = services
+        .iter()
+        .zip(&registered)
+        .map(|(service, register)| steps.roll_out(service, *register, &clusters))
+        .collect();
+    for (service, started) in services.iter().zip(started) {
+        steps.watch(service, started);
+    }
+    Ok(Plan { steps: steps.steps })
+}
+
+/// A service with everything that could be said without changing anything.
+struct Resolved<'a> {
+    key: &'a Key,
+    spec: &'a Service,
+    image: &'a Image,
+    name: ImageName,
+    /// What will be registered, but for the image.
+    base: Value,
+    tags: Vec<(String, String)>,
+    /// The container that gets the image.
+    container: String,
+    /// `None`: the sandbox creates it.
+    live: Option<&'a ServiceActive>,
+}
+
+/// An image that is either made or known.
+struct Wanted<'a> {
+    key: &'a Key,
+    image: &'a Image,
+    name: ImageName,
+    services: Vec<&'a Key>,
+    source: Source,
+}
+
+/// Where the digest of an image comes from.
+enum Source {
+    Build {
+        repository: RepositoryStep,
+    },
+    /// The tag cannot be written again and a service runs what it points at.
+    Pushed(Digest),
+}
+
+#[derive(Clone, Copy)]
+enum RepositoryStep {
+    Create,
+    Keep,
+}
+
+fn refuse_missing_clusters(spec: &Spec, observed: &Observed, refusals: &mut Vec<Refusal>) {
+    if spec.environment.place == Place::Sandbox {
+        return;
+    }
+    let clusters: BTreeSet<_> = spec.services.values().map(|service| &service.cluster).collect();
+    for cluster in clusters {
+        if is_missing(observed, cluster) {
+            refusals.push(Refusal::ClusterMissing { cluster: cluster.clone(), region: observed.region.clone() });
+        }
+    }
+}
+
+fn is_missing(observed: &Observed, cluster: &Cluster) -> bool {
+    match observed.clusters.get(cluster) {
+        Some(ClusterObserved::Active) => false,
+        Some(ClusterObserved::Missing) | None => true,
+    }
+}
+
+/// Two updates of one service in one run: the second would supersede the first.
+fn refuse_same_service(spec: &Spec, refusals: &mut Vec<Refusal>) {
+    let mut by_service: BTreeMap<_, Vec<Key>> = BTreeMap::new();
+    for (key, service) in &spec.services {
+        by_service.entry((&service.cluster, &service.service)).or_default().push(key.clone());
+    }
+    for ((cluster, name), services) in by_service {
+        if services.len() > 1 {
+            refusals.push(Refusal::SameService { services, name: name.clone(), cluster: cluster.clone() });
+        }
+    }
+}
+
+fn resolve<'a>(
+    spec: &'a Spec,
+    observed: &'a Observed,
+    key: &'a Key,
+    service: &'a Service,
+    refusals: &mut Vec<Refusal>,
+) -> Option<Resolved<'a>> {
+    let place = &spec.environment.place;
+    let image = spec.images.get(&service.image).expect("a Spec holds every image its services use");
+    let live = live_service(place, observed, key, service, refusals)?;
+    let before = refusals.len();
+    if let Some(live) = live {
+        refuse_live(observed, key, service, image, live, refusals);
+    }
+    let Some((base, tags)) = base_definition(place, observed, key, service, image, live, refusals) else {
+        return None;
+    };
+    let container = container_for(key, service, &base, refusals);
+    if *place == Place::Aws {
+        refuse_other_platform(observed, key, service, image, &base, refusals);
+    }
+    if refusals.len() > before {
+        return None;
+    }
+    let name = ImageName { registry: observed.registry.clone(), repository: image.repository.clone() };
+    Some(Resolved { key, spec: service, image, name, base, tags, container: container?, live })
+}
+
+/// `Some(None)` where the sandbox is to create it.
+#[expect(clippy::option_option, reason = "refused, to be created, or there: three answers, used in one place")]
+fn live_service<'a>(
+    place: &Place,
+    observed: &'a Observed,
+    key: &Key,
+    service: &Service,
+    refusals: &mut Vec<Refusal>,
+) -> Option<Option<&'a ServiceActive>> {
+    let gone = |status: &str| Refusal::ServiceGone {
+        service: key.clone(),
+        name: service.service.clone(),
+        cluster: service.cluster.clone(),
+        status: status.to_owned(),
+    };
+    match (place, observed.services.get(key)) {
+        (_, Some(ServiceObserved::Active(live))) => Some(Some(live)),
+        // ECS creates a service again over an INACTIVE one, and refuses to over one that still drains.
+        (Place::Sandbox, Some(ServiceObserved::Inactive { status })) if status == "INACTIVE" => Some(None),
+        (_, Some(ServiceObserved::Inactive { status })) => {
+            refusals.push(gone(status));
+            None
+        }
+        (Place::Sandbox, Some(ServiceObserved::Missing) | None) => Some(None),
+        (Place::Aws, Some(ServiceObserved::Missing) | None) => {
+            // Without its cluster the service cannot be there; that was said already.
+            if !is_missing(observed, &service.cluster) {
+                refusals.push(Refusal::ServiceMissing {
+                    service: key.clone(),
+                    name: service.service.clone(),
+                    cluster: service.cluster.clone(),
+                });
+            }
+            None
+        }
+    }
+}
+
+fn refuse_live(
+    observed: &Observed,
+    key: &Key,
+    service: &Service,
+    image: &Image,
+    live: &ServiceActive,
+    refusals: &mut Vec<Refusal>,
+) {
+    if live.controller != "ECS" {
+        refusals.push(Refusal::OtherController {
+            service: key.clone(),
+            name: service.service.clone(),
+            controller: live.controller.clone(),
+        });
+        // Percentages and deployments mean nothing there.
+        return;
+    }
+    if is_deadlock(live.desired_count, live.minimum_healthy_percent, live.maximum_percent) {
+        refusals.push(Refusal::Deadlock {
+            service: key.clone(),
+            name: service.service.clone(),
+            cluster: service.cluster.clone(),
+            desired: live.desired_count,
+            minimum_healthy_percent: live.minimum_healthy_percent,
+            maximum_percent: live.maximum_percent,
+        });
+    }
+    if let Some(primary) = primary(live)
+        && rollout_of(live) == RolloutObserved::Going
+        && !runs_build(observed, service, image, live)
+    {
+        refusals.push(Refusal::DeploymentGoing {
+            service: key.clone(),
+            name: service.service.clone(),
+            cluster: service.cluster.clone(),
+            deployment: primary.id.clone(),
+            revision: primary.task_definition.clone(),
+        });
+    }
+}
+
+fn primary(live: &ServiceActive) -> Option<&DeploymentObserved> {
+    live.deployments.iter().find(|deployment| deployment.status == "PRIMARY")
+}
+
+/// Where the rollout of what is live stands, by ECS's own word where it gives one.
+fn rollout_of(live: &ServiceActive) -> RolloutObserved {
+    let Some(primary) = primary(live) else { return RolloutObserved::Complete };
+    match primary.rollout_state.as_deref() {
+        Some("COMPLETED") => RolloutObserved::Complete,
+        Some("FAILED") => RolloutObserved::Failed,
+        Some("IN_PROGRESS") => RolloutObserved::Going,
+        // None is said behind a Classic Load Balancer; then only the counts are left to go by.
+        Some(_) | None => {
+            let alone = live.deployments.len() == 1;
+            if alone && primary.running == primary.desired { RolloutObserved::Complete } else { RolloutObserved::Going }
+        }
+    }
+}
+
+/// Whether what is live was registered for the very build this deploy makes: the second deploy of a
+/// commit picks up the rollout of the first.
+fn runs_build(observed: &Observed, service: &Service, image: &Image, live: &ServiceActive) -> bool {
+    let tagged = live.tags.iter().any(|(key, value)| key == TAG_IMAGE && value == image.tag.as_str());
+    let digest = match observed.repositories.get(&service.image) {
+        Some(RepositoryObserved::Present { tagged: Some(digest), .. }) => Some(digest),
+        Some(RepositoryObserved::Present { tagged: None, .. } | RepositoryObserved::Missing) | None => None,
+    };
+    tagged || digest.is_some_and(|digest| runs_digest(live, digest))
+}
+
+fn runs_digest(live: &ServiceActive, digest: &Digest) -> bool {
+    containers(&live.definition)
+        .iter()
+        .filter_map(|container| container["image"].as_str())
+        .any(|image| image.ends_with(digest.as_str()))
+}
+
+fn containers(definition: &Value) -> &[Value] {
+    definition["containerDefinitions"].as_array().map_or(&[], Vec::as_slice)
+}
+
+/// What will be registered but for its images, and the tags beside it.
+fn base_definition(
+    place: &Place,
+    observed: &Observed,
+    key: &Key,
+    service: &Service,
+    image: &Image,
+    live: Option<&ServiceActive>,
+    refusals: &mut Vec<Refusal>,
+) -> Option<(Value, Vec<(String, String)>)> {
+    let live_tags = || live.map(|live| live.tags.clone()).unwrap_or_default();
+    let (base, tags, file) = match (&service.task_definition, live) {
+        (TaskDefinitionSource::File(path), _) => {
+            let Some(content) = observed.task_definition_files.get(path) else {
+                refusals.push(Refusal::FileUnread { service: key.clone(), file: path.clone() });
+                return None;
+            };
+            let (mut base, tags) = from_file(content);
+            if let Value::Object(members) = &mut base
+                && !members.contains_key("family")
+            {
+                let family = live.map_or_else(|| family_name(key), |live| live.task_definition.family().to_owned());
+                members.insert("family".to_owned(), Value::String(family));
+            }
+            (base, tags.unwrap_or_else(live_tags), Some(path.clone()))
+        }
+        // What was made up here is made up again, so that a change of `[sandbox]` arrives; what somebody
+        // registered by hand in the sandbox is cloned, as on AWS.
+        (TaskDefinitionSource::Live, Some(live)) if *place == Place::Aws || !is_made_up(live) => {
+            (live.definition.clone(), live.tags.clone(), None)
+        }
+        (TaskDefinitionSource::Live, _) => (made_up(observed, key, service, image), live_tags(), None),
+    };
+    let made_up = *place == Place::Sandbox
+        && service.task_definition == TaskDefinitionSource::Live
+        && live.is_none_or(is_made_up);
+    if containers(&base).is_empty() {
+        refusals.push(Refusal::NoContainers { service: key.clone(), file });
+        return None;
+    }
+    let mut ours = vec![(TAG_IMAGE, image.tag.as_str()), (TAG_SERVICE, key.as_str())];
+    if made_up {
+        ours.push((TAG_ORIGIN, ORIGIN_SANDBOX));
+    }
+    Some((diff::register_input(&base, &[]), diff::tags_with_ours(&tags, &ours)))
+}
+
+fn is_made_up(live: &ServiceActive) -> bool {
+    live.tags.iter().any(|(key, value)| key == TAG_ORIGIN && value == ORIGIN_SANDBOX)
+}
+
+/// A file holds what `register-task-definition` takes, or what `describe-task-definition` printed.
+fn from_file(content: &Value) -> (Value, Option<Vec<(String, String)>>) {
+    let base = match content.get("taskDefinition") {
+        Some(inner @ Value::Object(_)) => inner.clone(),
+        Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) | None => {
+            content.clone()
+        }
+    };
+    let tags = content.get("tags").and_then(Value::as_array).map(|tags| {
+        let text = |tag: &Value, name: &str| tag.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        tags.iter().map(|tag| (text(tag, "key"), text(tag, "value"))).collect()
+    });
+    (base, tags)
+}
+
+/// The task definition of a service that only the sandbox knows.
+fn made_up(observed: &Observed, key: &Key, service: &Service, image: &Image) -> Value {
+    let settings = &service.sandbox;
+    let container = service.container.as_deref().map_or_else(|| family_name(key), str::to_owned);
+    let name = ImageName { registry: observed.registry.clone(), repository: image.repository.clone() };
+    let environment: Vec<_> =
+        settings.environment.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
+    json!({
+        "family": family_name(key),
+        "networkMode": "bridge",
+        "requiresCompatibilities": ["EC2"],
+        "cpu": settings.cpu,
+        "memory": settings.memory,
+        "containerDefinitions": [{
+            "name": container,
+            "image": Reference::tagged(name, image.tag.clone()).to_string(),
+            "essential": true,
+            "portMappings": [{ "containerPort": settings.container_port, "hostPort": 0, "protocol": "tcp" }],
+            "environment": environment,
+            // Whole seconds; the agent's minimum is 1.
+            "stopTimeout": ceil_seconds(settings).max(1),
+            "logConfiguration": {
+                "logDriver": "awslogs",
+                "options": {
+                    "awslogs-group": format!("/ecs/{}", service.service),
+                    "awslogs-create-group": "true",
+                    "awslogs-region": observed.region,
+                    "awslogs-stream-prefix": "ship",
+                },
+            },
+        }],
+    })
+}
+
+fn ceil_seconds(settings: &SandboxService) -> u64 {
+    settings.stop_timeout.as_secs() + u64::from(settings.stop_timeout.subsec_nanos() > 0)
+}
+
+/// Letters, digits, `-` and `_`: what a family and a container may be called.
+fn family_name(key: &Key) -> String {
+    let allowed = |letter: char| letter.is_ascii_alphanumeric() || letter == '-' || letter == '_';
+    key.as_str().chars().map(|letter| if allowed(letter) { letter } else { '-' }).collect()
+}
+
+fn container_for(key: &Key, service: &Service, base: &Value, refusals: &mut Vec<Refusal>) -> Option<String> {
+    let name = |container: &Value| container["name"].as_str().unwrap_or_default().to_owned();
+    let all: Vec<_> = containers(base).iter().map(name).collect();
+    if let Some(wanted) = &service.container {
+        if all.contains(wanted) {
+            return Some(wanted.clone());
+        }
+        refusals.push(Refusal::ContainerNotFound { service: key.clone(), wanted: wanted.clone(), containers: all });
+        return None;
+    }
+    // A container that does not say is essential.
+    let is_essential = |container: &&Value| container.get("essential").and_then(Value::as_bool).unwrap_or(true);
+    let mut essential: Vec<_> = containers(base).iter().filter(is_essential).map(name).collect();
+    if essential.len() == 1 {
+        return essential.pop();
+    }
+    refusals.push(Refusal::ContainerUnclear { service: key.clone(), containers: essential });
+    None
+}
+
+fn refuse_other_platform(
+    observed: &Observed,
+    key: &Key,
+    service: &Service,
+    image: &Image,
+    base: &Value,
+    refusals: &mut Vec<Refusal>,
+) {
+    let runtime = &base["runtimePlatform"];
+    let architecture = runtime["cpuArchitecture"].as_str().map(str::to_ascii_lowercase).map(architecture);
+    // `WINDOWS_SERVER_2022_CORE` and its kin differ in versions that an image's platform does not name.
+    let system = runtime["operatingSystemFamily"]
+        .as_str()
+        .map(|family| if family.starts_with("WINDOWS") { "windows" } else { "linux" }.to_owned());
+    let built = image.platform.as_deref().unwrap_or(&observed.engine.platform).to_ascii_lowercase();
+    let mut parts = built.split('/');
+    let (built_system, built_architecture) =
+        (parts.next().unwrap_or_default().to_owned(), architecture_of(parts.next()));
+    let differs = |wanted: &Option<String>, built: &str| wanted.as_ref().is_some_and(|wanted| wanted != built);
+    if differs(&system, &built_system) || differs(&architecture, &built_architecture) {
+        refusals.push(Refusal::OtherPlatform {
+            image: service.image.clone(),
+            service: key.clone(),
+            built: format!("{built_system}/{built_architecture}"),
+            wanted: format!("{}/{}", system.unwrap_or(built_system), architecture.unwrap_or(built_architecture)),
+        });
+    }
+}
+
+fn architecture_of(part: Option<&str>) -> String {
+    part.map(str::to_owned).map(architecture).unwrap_or_default()
+}
+
+/// ECS says `X86_64` and `ARM64`, the engine may say `aarch64`; images say `amd64` and `arm64`.
+fn architecture(word: String) -> String {
+    match word.as_str() {
+        "x86_64" | "x86-64" => "amd64".to_owned(),
+        "aarch64" => "arm64".to_owned(),
+        _ => word,
+    }
+}
+
+fn resolve_image<'a>(
+    spec: &Spec,
+    observed: &Observed,
+    key: &'a Key,
+    image: &'a Image,
+    services: &[Resolved<'a>],
+    refusals: &mut Vec<Refusal>,
+) -> Option<Wanted<'a>> {
+    let users: Vec<_> = services.iter().filter(|service| service.spec.image == *key).collect();
+    let source = match observed.repositories.get(key) {
+        Some(RepositoryObserved::Missing) | None => match (&spec.environment.place, image.missing_repository) {
+            (Place::Sandbox, MissingRepository::Refuse | MissingRepository::Create)
+            | (Place::Aws, MissingRepository::Create) => Source::Build { repository: RepositoryStep::Create },
+            (Place::Aws, MissingRepository::Refuse) => {
+                refusals.push(Refusal::RepositoryMissing {
+                    image: key.clone(),
+                    repository: image.repository.clone(),
+                    region: observed.region.clone(),
+                });
+                return None;
+            }
+        },
+        Some(RepositoryObserved::Present { immutable_tags: Mutability::Immutable, tagged: Some(digest), .. }) => {
+            // Pushing the same manifest again would be taken, another one refused after a whole build;
+            // which it would be is not known before it. What a service runs under that tag is this build.
+            if users.iter().any(|user| user.live.is_some_and(|live| runs_digest(live, digest))) {
+                Source::Pushed(digest.clone())
+            } else {
+                // A service that was refused may be the one that runs it: one cause is enough.
+                if refusals.is_empty() {
+                    refusals.push(Refusal::TagTaken {
+                        image: key.clone(),
+                        repository: image.repository.clone(),
+                        tag: image.tag.clone(),
+                        digest: digest.clone(),
+                    });
+                }
+                return None;
+            }
+        }
+        Some(RepositoryObserved::Present { immutable_tags: Mutability::Immutable, tagged: None, .. })
+        | Some(RepositoryObserved::Present { immutable_tags: Mutability::Mutable, .. }) => {
+            Source::Build { repository: RepositoryStep::Keep }
+        }
+    };
+    let name = ImageName { registry: observed.registry.clone(), repository: image.repository.clone() };
+    Some(Wanted { key, image, name, services: users.iter().map(|user| user.key).collect(), source })
+}
+
+/// The steps so far; ids are dense because only [`Steps::add`] gives them.
+#[derive(Default)]
+struct Steps {
+    steps: Vec<Step>,
+}
+
+impl Steps {
+    fn add(&mut self, action: Action, cause: impl Into<String>, needs: &[StepId]) -> StepId {
+        let id = StepId(u32::try_from(self.steps.len() + 1).expect("a plan of four thousand million steps"));
+        let mut needs = needs.to_vec();
+        needs.sort_unstable();
+        needs.dedup();
+        self.steps.push(Step { id, action, cause: cause.into(), needs });
+        id
+    }
+
+    /// The clusters the sandbox lacks, with the step that creates each.
+    fn clusters(&mut self, services: &[Resolved], observed: &Observed) -> BTreeMap<Cluster, StepId> {
+        let wanted: BTreeSet<_> = services.iter().map(|service| &service.spec.cluster).collect();
+        wanted
+            .into_iter()
+            .filter(|cluster| is_missing(observed, cluster))
+            .map(|cluster| {
+                let action = Action::CreateCluster { cluster: cluster.clone() };
+                (cluster.clone(), self.add(action, "the sandbox has none of that name", &[]))
+            })
+            .collect()
+    }
+
+    /// Every image once, however many services run it.
+    fn images(&mut self, images: &[Wanted], observed: &Observed) -> BTreeMap<Key, Later<Digest>> {
+        let mut repositories = BTreeMap::new();
+        for wanted in images {
+            if let Source::Build { repository: RepositoryStep::Create } = wanted.source {
+                // Two images may share one repository.
+                repositories.entry(&wanted.image.repository).or_insert_with(|| {
+                    let repository = wanted.image.repository.clone();
+                    let cause = format!("{repository} does not exist in {}", observed.region);
+                    self.add(Action::CreateRepository { repository }, cause, &[])
+                });
+            }
+        }
+        let mut login = None;
+        let mut built = Vec::new();
+        for wanted in images {
+            if let Source::Build { .. } = wanted.source {
+                // Before the build: a base image may be in the same registry, and credentials that have
+                // run out are better found now than after ten minutes of compiling.
+                let login = *login.get_or_insert_with(|| {
+                    let registry = observed.registry.clone();
+                    self.add(Action::Login { registry }, pushes(images), &[])
+                });
+                built.push((wanted, login, self.build(wanted, login)));
+            }
+        }
+        let mut digests: BTreeMap<_, _> = images
+            .iter()
+            .filter_map(|wanted| match &wanted.source {
+                Source::Pushed(digest) => Some((wanted.key.clone(), Later::Known(digest.clone()))),
+                Source::Build { .. } => None,
+            })
+            .collect();
+        for (wanted, login, build) in built {
+            let reference = Reference::tagged(wanted.name.clone(), wanted.image.tag.clone());
+            let cause = format!("{}:{} for {}", wanted.image.repository, wanted.image.tag, words(&wanted.services));
+            let mut needs = vec![login, build];
+            needs.extend(repositories.get(&wanted.image.repository));
+            let push = self.add(Action::Push { image: wanted.key.clone(), reference, login }, cause, &needs);
+            digests.insert(wanted.key.clone(), Later::From(push));
+        }
+        digests
+    }
+
+    fn build(&mut self, wanted: &Wanted, login: StepId) -> StepId {
+        // Fully taken apart, so that a new key of an image cannot be forgotten here.
+        let Image { repository: _, missing_repository: _, context, dockerfile, target, args, platform, tag, builder } =
+            wanted.image;
+        let action = Action::Build(Box::new(BuildAction {
+            image: wanted.key.clone(),
+            context: context.clone(),
+            dockerfile: dockerfile.clone(),
+            target: target.clone(),
+            args: args.clone(),
+            platform: platform.clone(),
+            tags: vec![Reference::tagged(wanted.name.clone(), tag.clone())],
+            builder: *builder,
+        }));
+        self.add(action, format!("tag {tag}"), &[login])
+    }
+
+    fn register(&mut self, service: &Resolved, digests: &BTreeMap<Key, Later<Digest>>) -> StepId {
+        let digest = digests.get(&service.spec.image).expect("every image of a service was planned").clone();
+        let mut needs = Vec::new();
+        let mut causes = Vec::new();
+        match &digest {
+            Later::From(push) => {
+                needs.push(*push);
+                causes.push("new image".to_owned());
+            }
+            Later::Known(digest) => causes.push(format!("image {}", digest.short())),
+        }
+        if let Some(live) = service.live {
+            causes.extend(changes(&live.definition, &service.base, &service.container));
+        }
+        let action = Action::Register(Box::new(RegisterAction {
+            service: service.key.clone(),
+            base: service.base.clone(),
+            tags: service.tags.clone(),
+            images: vec![ImagePatch {
+                container: service.container.clone(),
+                name: service.name.clone(),
+                tag: service.image.tag.clone(),
+                digest,
+            }],
+            compare_to: service
+                .live
+                .map(|live| LiveDefinition { arn: live.task_definition.clone(), definition: live.definition.clone() }),
+        }));
+        self.add(action, causes.join(", "), &needs)
+    }
+
+    /// The step that starts the rollout.
+    fn roll_out(&mut self, service: &Resolved, register: StepId, clusters: &BTreeMap<Cluster, StepId>) -> StepId {
+        let Some(live) = service.live else { return self.create_service(service, register, clusters) };
+        let primary = primary(live);
+        let rollout = rollout_of(live);
+        let running = Running {
+            task_definition: primary.map_or(&live.task_definition, |primary| &primary.task_definition).clone(),
+            rollout,
+            deployment: primary.map(|primary| primary.id.clone()),
+            previous: live
+                .deployments
+                .iter()
+                .find(|deployment| deployment.status == "ACTIVE")
+                .map(|deployment| deployment.task_definition.clone()),
+            desired: live.desired_count,
+        };
+        let cause = match rollout {
+            RolloutObserved::Complete => format!("it runs {}", running.task_definition),
+            RolloutObserved::Going => format!("its rollout to {} is still going", running.task_definition),
+            RolloutObserved::Failed => format!("its rollout to {} failed", running.task_definition),
+        };
+        let action = Action::Update {
+            service: service.key.clone(),
+            cluster: service.spec.cluster.clone(),
+            name: service.spec.service.clone(),
+            task_definition: Later::From(register),
+            running,
+        };
+        self.add(action, cause, &[register])
+    }
+
+    fn create_service(&mut self, service: &Resolved, register: StepId, clusters: &BTreeMap<Cluster, StepId>) -> StepId {
+        let key = service.key;
+        let settings = Box::new(service.spec.sandbox.clone());
+        let name = balancer_name(service.spec);
+        let cause = format!("the sandbox has no service {}", service.spec.service);
+        let group = self.add(
+            Action::CreateTargetGroup { service: key.clone(), name: name.clone(), settings: settings.clone() },
+            cause.as_str(),
+            &[],
+        );
+        let balancer = self.add(Action::CreateLoadBalancer { service: key.clone(), name }, cause.as_str(), &[]);
+        let listener = self.add(
+            Action::CreateListener {
+                service: key.clone(),
+                load_balancer: Later::From(balancer),
+                target_group: Later::From(group),
+                port: settings.listener_port,
+            },
+            cause.as_str(),
+            &[group, balancer],
+        );
+        let mut needs = vec![register, group, listener];
+        needs.extend(clusters.get(&service.spec.cluster));
+        let action = Action::CreateService {
+            service: key.clone(),
+            cluster: service.spec.cluster.clone(),
+            name: service.spec.service.clone(),
+            task_definition: Later::From(register),
+            target_group: Later::From(group),
+            container: service.container.clone(),
+            settings,
+            listener,
+        };
+        self.add(action, cause, &needs)
+    }
+
+    fn watch(&mut self, service: &Resolved, started: StepId) {
+        let cause = match service.live {
+            Some(live) if rollout_of(live) == RolloutObserved::Going => "until every older task has drained".to_owned(),
+            Some(live) => format!("until the tasks of {} have drained", live.task_definition),
+            None => "until its first tasks are healthy".to_owned(),
+        };
+        let action = Action::Watch {
+            service: service.key.clone(),
+            cluster: service.spec.cluster.clone(),
+            name: service.spec.service.clone(),
+            deployment: started,
+            budget: budget(service),
+        };
+        self.add(action, cause, &[started]);
+    }
+}
+
+/// How long the watch of this service may take.
+fn budget(service: &Resolved) -> WatchBudget {
+    let delay_s = match service.live {
+        Some(live) => live.target_groups.iter().map(|group| group.deregistration_delay_s).max().unwrap_or(0),
+        None => service.spec.sandbox.deregistration_delay.as_secs(),
+    };
+    let stop_s = containers(&service.base)
+        .iter()
+        .chain(service.live.map_or(&[][..], |live| containers(&live.definition)))
+        .map(|container| container.get("stopTimeout").and_then(Value::as_u64).unwrap_or(STOP_TIMEOUT_S))
+        .max()
+        .unwrap_or(STOP_TIMEOUT_S);
+    let milliseconds = |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    WatchBudget {
+        no_progress_ms: milliseconds(service.spec.rollout.no_progress),
+        total_ms: milliseconds(service.spec.rollout.total),
+        drain_ms: delay_s.saturating_add(stop_s).saturating_add(SCHEDULER_TICKS_S).saturating_mul(1000),
+        deregistration_delay_ms: delay_s.saturating_mul(1000),
+    }
+}
+
+/// What registering `base` changes beside the image of `container`, `cpu 256 → 512`.
+fn changes(live: &Value, base: &Value, container: &str) -> Vec<String> {
+    let image = format!("containerDefinitions[{container}].image");
+    diff::differences(live, base)
+        .into_iter()
+        .filter(|difference| difference.path != image)
+        .map(|Difference { path, change }| match change {
+            Change::Changed { from, to } => format!("{path} {from} → {to}"),
+            // The whole of what comes or goes may be pages long; its name says enough here.
+            Change::Added(_) => format!("{path} added"),
+            Change::Removed(_) => format!("{path} removed"),
+        })
+        .collect()
+}
+
+fn pushes(images: &[Wanted]) -> String {
+    let keys: Vec<_> = images.iter().filter(|wanted| matches!(wanted.source, Source::Build { .. })).collect();
+    format!("to push {}", words(&keys.iter().map(|wanted| wanted.key).collect::<Vec<_>>()))
+}
+
+fn words(keys: &[&Key]) -> String {
+    keys.iter().map(|key| key.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+/// ELB takes up to 32 letters, digits and hyphens, none of them at the ends, and load balancers not
+/// `internal-` in front. The hash keeps services of one name in two clusters apart.
+fn balancer_name(service: &Service) -> String {
+    let hash = hex::encode(Sha256::digest(format!("{}/{}", service.cluster, service.service)));
+    let allowed = |letter: char| if letter.is_ascii_alphanumeric() { letter } else { '-' };
+    let readable: String = service.service.as_str().chars().map(allowed).take(20).collect();
+    format!("ship-{}-{}", readable.trim_matches('-'), &hash[..6])
+}
+
+#[cfg(test)]
+mod tests;

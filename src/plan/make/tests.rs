@@ -1,0 +1,736 @@
+//! Plans as text: a spec and a world in, the plan or the refusals out. And properties over any of them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    time::Duration,
+};
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::plan;
+use crate::{
+    config::spec::{
+        Builder, Environment, Image, MissingRepository, Place, Rollout, SandboxService, Service, Spec,
+        TaskDefinitionSource,
+    },
+    id::{Cluster, Key, ServiceName, StepId, TaskDefArn},
+    image::Digest,
+    plan::{
+        observed::{
+            BuildKit, ClusterObserved, DeploymentObserved, EngineObserved, Mutability, Observed, RepositoryObserved,
+            ServiceActive, ServiceObserved, TargetGroupObserved,
+        },
+        settle::{Ready, Settled, settle},
+        step::{Action, Plan, Produced, Started},
+    },
+};
+
+const REGISTRY: &str = "111111111111.dkr.ecr.eu-west-1.amazonaws.com";
+
+fn arn(short: &str) -> TaskDefArn {
+    TaskDefArn::new(format!("arn:aws:ecs:eu-west-1:111111111111:task-definition/{short}"))
+}
+
+fn digest(letter: char) -> Digest {
+    format!("sha256:{}", letter.to_string().repeat(64)).parse().expect("a digest")
+}
+
+fn image(repository: &str) -> Image {
+    Image {
+        repository: repository.to_owned(),
+        missing_repository: MissingRepository::Refuse,
+        context: "/src".into(),
+        dockerfile: "/src/Dockerfile".into(),
+        target: None,
+        args: BTreeMap::new(),
+        platform: None,
+        tag: "4f2c1d".parse().expect("a tag"),
+        builder: Builder::Auto,
+    }
+}
+
+fn service(image: &str, name: &str) -> Service {
+    Service {
+        image: Key::new(image),
+        container: None,
+        cluster: Cluster::new("shop"),
+        service: ServiceName::new(name),
+        task_definition: TaskDefinitionSource::Live,
+        rollout: Rollout::default(),
+        sandbox: SandboxService::default(),
+    }
+}
+
+/// One service `web` that runs one image of the same name.
+fn spec(place: Place) -> Spec {
+    Spec {
+        root: "/src".into(),
+        environment: Environment { name: None, place, region: None, profile: None, account: None },
+        images: BTreeMap::from([(Key::new("web"), image("shop/web"))]),
+        services: BTreeMap::from([(Key::new("web"), service("web", "web"))]),
+    }
+}
+
+/// As `DescribeTaskDefinition` answers.
+fn definition(family: &str, revision: u64, containers: &[&str]) -> Value {
+    let containers: Vec<_> = containers
+        .iter()
+        .map(|name| json!({ "name": name, "image": format!("{REGISTRY}/shop/{name}@{}", digest('a')), "essential": true, "cpu": 0 }))
+        .collect();
+    json!({
+        "taskDefinitionArn": arn(&format!("{family}:{revision}")).as_str(), "family": family, "revision": revision,
+        "status": "ACTIVE", "cpu": "256", "memory": "512", "containerDefinitions": containers,
+        "requiresAttributes": [], "compatibilities": ["EC2"], "registeredAt": 1,
+    })
+}
+
+fn deployment(id: &str, status: &str, state: &str, revision: &TaskDefArn) -> DeploymentObserved {
+    DeploymentObserved {
+        id: id.to_owned(),
+        status: status.to_owned(),
+        rollout_state: Some(state.to_owned()),
+        task_definition: revision.clone(),
+        running: 2,
+        desired: 2,
+        created_ms: None,
+    }
+}
+
+fn active(family: &str, containers: &[&str]) -> ServiceActive {
+    let revision = arn(&format!("{family}:41"));
+    ServiceActive {
+        arn: format!("arn:aws:ecs:eu-west-1:111111111111:service/shop/{family}"),
+        desired_count: 2,
+        definition: definition(family, 41, containers),
+        tags: vec![("team".to_owned(), "shop".to_owned())],
+        deployments: vec![deployment("ecs-svc/1", "PRIMARY", "COMPLETED", &revision)],
+        task_definition: revision,
+        minimum_healthy_percent: 100,
+        maximum_percent: 200,
+        controller: "ECS".to_owned(),
+        target_groups: vec![TargetGroupObserved {
+            arn: "arn:tg".to_owned(),
+            container: family.to_owned(),
+            container_port: 8080,
+            deregistration_delay_s: 300,
+        }],
+    }
+}
+
+fn present(mutability: Mutability, tagged: Option<Digest>) -> RepositoryObserved {
+    RepositoryObserved::Present { uri: format!("{REGISTRY}/shop/web"), immutable_tags: mutability, tagged }
+}
+
+/// The world of [`spec`] with everything in place.
+fn observed() -> Observed {
+    Observed {
+        account: "111111111111".to_owned(),
+        region: "eu-west-1".to_owned(),
+        registry: REGISTRY.to_owned(),
+        engine: EngineObserved { platform: "linux/amd64".to_owned(), buildkit: BuildKit::Present },
+        repositories: BTreeMap::from([(Key::new("web"), present(Mutability::Mutable, None))]),
+        services: BTreeMap::from([(Key::new("web"), ServiceObserved::Active(Box::new(active("web", &["web"]))))]),
+        clusters: BTreeMap::from([(Cluster::new("shop"), ClusterObserved::Active)]),
+        task_definition_files: BTreeMap::new(),
+    }
+}
+
+/// The sandbox when it was just started.
+fn empty_sandbox() -> Observed {
+    Observed {
+        registry: "127.0.0.1:4517".to_owned(),
+        repositories: BTreeMap::new(),
+        services: BTreeMap::new(),
+        clusters: BTreeMap::new(),
+        ..observed()
+    }
+}
+
+fn live(observed: &mut Observed) -> &mut ServiceActive {
+    match observed.services.get_mut(&Key::new("web")) {
+        Some(ServiceObserved::Active(live)) => live,
+        other => panic!("not active: {other:?}"),
+    }
+}
+
+fn told(spec: &Spec, observed: &Observed) -> String {
+    match plan(spec, observed) {
+        Ok(plan) => plan.to_string(),
+        Err(refusals) => refusals.iter().map(|refusal| format!("refused: {refusal}")).collect::<Vec<_>>().join("\n"),
+    }
+}
+
+/// The plan of the usual spec in a world that `change` made unusual.
+fn when(change: impl FnOnce(&mut Spec, &mut Observed)) -> String {
+    let (mut spec, mut observed) = (spec(Place::Aws), observed());
+    change(&mut spec, &mut observed);
+    told(&spec, &observed)
+}
+
+#[test]
+fn a_service_that_runs_gets_a_new_image() {
+    insta::assert_snapshot!(when(|_, _| ()), @"
+    #1 log in to 111111111111.dkr.ecr.eu-west-1.amazonaws.com  ← to push web
+    #2 build web  ← tag 4f2c1d  (after #1)
+    #3 push web  ← shop/web:4f2c1d for web  (after #1, #2)
+    #4 register web  ← new image  (after #3)
+    #5 update web  ← it runs web:41  (after #4)
+    #6 roll out web  ← until the tasks of web:41 have drained  (after #5)
+    ");
+}
+
+#[test]
+fn a_missing_repository_is_created_where_that_is_allowed() {
+    insta::assert_snapshot!(when(|spec, observed| {
+        observed.repositories.clear();
+        spec.images.get_mut(&Key::new("web")).expect("web").missing_repository = MissingRepository::Create;
+    }), @"
+    #1 create repository shop/web  ← shop/web does not exist in eu-west-1
+    #2 log in to 111111111111.dkr.ecr.eu-west-1.amazonaws.com  ← to push web
+    #3 build web  ← tag 4f2c1d  (after #2)
+    #4 push web  ← shop/web:4f2c1d for web  (after #1, #2, #3)
+    #5 register web  ← new image  (after #4)
+    #6 update web  ← it runs web:41  (after #5)
+    #7 roll out web  ← until the tasks of web:41 have drained  (after #6)
+    ");
+}
+
+#[test]
+fn an_empty_sandbox_is_set_up_first() {
+    insta::assert_snapshot!(told(&spec(Place::Sandbox), &empty_sandbox()), @"
+    #1 create cluster shop  ← the sandbox has none of that name
+    #2 create repository shop/web  ← shop/web does not exist in eu-west-1
+    #3 log in to 127.0.0.1:4517  ← to push web
+    #4 build web  ← tag 4f2c1d  (after #3)
+    #5 push web  ← shop/web:4f2c1d for web  (after #2, #3, #4)
+    #6 register web  ← new image  (after #5)
+    #7 create target group ship-web-973756  ← the sandbox has no service web
+    #8 create load balancer ship-web-973756  ← the sandbox has no service web
+    #9 create listener of web  ← the sandbox has no service web  (after #7, #8)
+    #10 create service web  ← the sandbox has no service web  (after #1, #6, #7, #9)
+    #11 roll out web  ← until its first tasks are healthy  (after #10)
+    ");
+}
+
+#[test]
+fn a_service_of_the_sandbox_is_updated_as_any_other() {
+    let mut observed = observed();
+    live(&mut observed).tags.push(("docker-ecs-ship:definition".to_owned(), "sandbox".to_owned()));
+    insta::assert_snapshot!(told(&spec(Place::Sandbox), &observed), @"
+    #1 log in to 111111111111.dkr.ecr.eu-west-1.amazonaws.com  ← to push web
+    #2 build web  ← tag 4f2c1d  (after #1)
+    #3 push web  ← shop/web:4f2c1d for web  (after #1, #2)
+    #4 register web  ← new image, containerDefinitions[web].portMappings[8080/tcp] added, containerDefinitions[web].stopTimeout added, containerDefinitions[web].logConfiguration added, requiresCompatibilities[EC2] added  (after #3)
+    #5 update web  ← it runs web:41  (after #4)
+    #6 roll out web  ← until the tasks of web:41 have drained  (after #5)
+    ");
+}
+
+#[test]
+fn an_image_that_two_services_run_is_built_once() {
+    insta::assert_snapshot!(when(|spec, observed| {
+        spec.services.insert(Key::new("worker"), service("web", "worker"));
+        spec.images.insert(Key::new("job"), image("shop/job"));
+        spec.services.insert(Key::new("job"), service("job", "job"));
+        for name in ["worker", "job"] {
+            observed.services.insert(Key::new(name), ServiceObserved::Active(Box::new(active(name, &[name]))));
+        }
+        observed.repositories.insert(Key::new("job"), present(Mutability::Mutable, None));
+    }), @"
+    #1 log in to 111111111111.dkr.ecr.eu-west-1.amazonaws.com  ← to push job, web
+    #2 build job  ← tag 4f2c1d  (after #1)
+    #3 build web  ← tag 4f2c1d  (after #1)
+    #4 push job  ← shop/job:4f2c1d for job  (after #1, #2)
+    #5 push web  ← shop/web:4f2c1d for web, worker  (after #1, #3)
+    #6 register job  ← new image  (after #4)
+    #7 register web  ← new image  (after #5)
+    #8 register worker  ← new image  (after #5)
+    #9 update job  ← it runs job:41  (after #6)
+    #10 update web  ← it runs web:41  (after #7)
+    #11 update worker  ← it runs worker:41  (after #8)
+    #12 roll out job  ← until the tasks of job:41 have drained  (after #9)
+    #13 roll out web  ← until the tasks of web:41 have drained  (after #10)
+    #14 roll out worker  ← until the tasks of worker:41 have drained  (after #11)
+    ");
+}
+
+#[test]
+fn a_file_says_what_else_it_changes() {
+    insta::assert_snapshot!(when(|spec, observed| {
+        let path = PathBuf::from("/src/task.json");
+        spec.services.get_mut(&Key::new("web")).expect("web").task_definition = TaskDefinitionSource::File(path.clone());
+        let file = json!({
+            "cpu": "512", "memory": "512",
+            "containerDefinitions": [{ "name": "web", "image": "x", "environment": [{ "name": "API_TOKEN", "value": "t" }] },
+                                     { "name": "log", "image": "l", "essential": false }],
+        });
+        observed.task_definition_files.insert(path, file);
+    }), @"
+    #1 log in to 111111111111.dkr.ecr.eu-west-1.amazonaws.com  ← to push web
+    #2 build web  ← tag 4f2c1d  (after #1)
+    #3 push web  ← shop/web:4f2c1d for web  (after #1, #2)
+    #4 register web  ← new image, cpu 256 → 512, containerDefinitions[web].environment[API_TOKEN] added, containerDefinitions[log] added  (after #3)
+    #5 update web  ← it runs web:41  (after #4)
+    #6 roll out web  ← until the tasks of web:41 have drained  (after #5)
+    ");
+}
+
+#[test]
+fn an_immutable_tag_that_already_runs_is_not_built_again() {
+    insta::assert_snapshot!(when(|_, observed| {
+        observed.repositories.insert(Key::new("web"), present(Mutability::Immutable, Some(digest('a'))));
+    }), @"
+    #1 register web  ← image aaaaaaaaaaaa
+    #2 update web  ← it runs web:41  (after #1)
+    #3 roll out web  ← until the tasks of web:41 have drained  (after #2)
+    ");
+}
+
+#[test]
+fn a_rollout_of_this_build_that_is_still_going_is_picked_up() {
+    insta::assert_snapshot!(when(|_, observed| {
+        live(observed).deployments[0].rollout_state = Some("IN_PROGRESS".to_owned());
+        live(observed).tags.push(("docker-ecs-ship:image-tag".to_owned(), "4f2c1d".to_owned()));
+    }), @"
+    #1 log in to 111111111111.dkr.ecr.eu-west-1.amazonaws.com  ← to push web
+    #2 build web  ← tag 4f2c1d  (after #1)
+    #3 push web  ← shop/web:4f2c1d for web  (after #1, #2)
+    #4 register web  ← new image  (after #3)
+    #5 update web  ← its rollout to web:41 is still going  (after #4)
+    #6 roll out web  ← until every older task has drained  (after #5)
+    ");
+}
+
+#[test]
+fn a_rollout_that_failed_is_no_obstacle() {
+    insta::assert_snapshot!(when(|_, observed| {
+        live(observed).deployments[0].rollout_state = Some("FAILED".to_owned());
+    }), @"
+    #1 log in to 111111111111.dkr.ecr.eu-west-1.amazonaws.com  ← to push web
+    #2 build web  ← tag 4f2c1d  (after #1)
+    #3 push web  ← shop/web:4f2c1d for web  (after #1, #2)
+    #4 register web  ← new image  (after #3)
+    #5 update web  ← its rollout to web:41 failed  (after #4)
+    #6 roll out web  ← until the tasks of web:41 have drained  (after #5)
+    ");
+}
+
+#[test]
+fn a_container_is_chosen_where_the_choice_is_clear() {
+    insta::assert_snapshot!(when(|_, observed| {
+        live(observed).definition["containerDefinitions"] = json!([
+            { "name": "init", "image": "i", "essential": false },
+            { "name": "web", "image": "w" },
+        ]);
+    }), @"
+    #1 log in to 111111111111.dkr.ecr.eu-west-1.amazonaws.com  ← to push web
+    #2 build web  ← tag 4f2c1d  (after #1)
+    #3 push web  ← shop/web:4f2c1d for web  (after #1, #2)
+    #4 register web  ← new image  (after #3)
+    #5 update web  ← it runs web:41  (after #4)
+    #6 roll out web  ← until the tasks of web:41 have drained  (after #5)
+    ");
+}
+
+#[test]
+fn credentials_of_another_account_are_the_only_refusal() {
+    insta::assert_snapshot!(when(|spec, observed| {
+        spec.environment.account = Some("222222222222".to_owned());
+        observed.services.clear();
+    }), @"refused: the credentials belong to account 111111111111, but this environment may only touch 222222222222");
+}
+
+#[test]
+fn the_account_of_the_sandbox_is_nobodys() {
+    let mut spec = spec(Place::Sandbox);
+    spec.environment.account = Some("222222222222".to_owned());
+    assert!(plan(&spec, &empty_sandbox()).is_ok());
+}
+
+#[test]
+fn everything_that_is_missing_is_told_at_once() {
+    insta::assert_snapshot!(when(|spec, observed| {
+        observed.repositories.clear();
+        observed.services.clear();
+        let mut elsewhere = service("web", "elsewhere");
+        elsewhere.cluster = Cluster::new("gone");
+        spec.services.insert(Key::new("elsewhere"), elsewhere);
+        spec.services.insert(Key::new("old"), service("web", "old"));
+        observed.services.insert(Key::new("old"), ServiceObserved::Inactive { status: "DRAINING".to_owned() });
+    }), @"
+    refused: cluster gone does not exist in eu-west-1
+    refused: service old in cluster shop is DRAINING: it was deleted
+    refused: service web does not exist in cluster shop
+    refused: repository shop/web does not exist in eu-west-1
+    ");
+}
+
+#[test]
+fn what_is_live_can_be_in_the_way() {
+    insta::assert_snapshot!(when(|_, observed| {
+        live(observed).deployments[0].rollout_state = Some("IN_PROGRESS".to_owned());
+        live(observed).maximum_percent = 100;
+        live(observed).definition["runtimePlatform"] = json!({ "cpuArchitecture": "ARM64", "operatingSystemFamily": "LINUX" });
+        live(observed).definition["containerDefinitions"] = json!([{ "name": "a", "image": "a" }, { "name": "b", "image": "b" }]);
+    }), @"
+    refused: service web can neither start nor stop a task: of 2 at least 2 must run (100 %) and at most 2 may (100 %)
+    refused: another deployment of service web is going on: ecs-svc/1 to web:41
+    refused: which container of web gets the image is not clear: a and b are essential
+    refused: image web is built for linux/amd64, but the task definition of web runs linux/arm64
+    ");
+    insta::assert_snapshot!(when(|_, observed| live(observed).controller = "CODE_DEPLOY".to_owned()), @"refused: service web is rolled out by the CODE_DEPLOY deployment controller, not by ECS itself");
+}
+
+#[test]
+fn what_was_written_can_be_in_the_way() {
+    insta::assert_snapshot!(when(|spec, observed| {
+        spec.services.insert(Key::new("same"), service("web", "web"));
+        observed.services.insert(Key::new("same"), observed.services[&Key::new("web")].clone());
+        let web = spec.services.get_mut(&Key::new("web")).expect("web");
+        web.container = Some("api".to_owned());
+        let mut odd = service("web", "odd");
+        odd.task_definition = TaskDefinitionSource::File("/src/odd.json".into());
+        let mut unread = service("web", "unread");
+        unread.task_definition = TaskDefinitionSource::File("/src/unread.json".into());
+        observed.task_definition_files.insert("/src/odd.json".into(), json!({ "family": "odd" }));
+        for (name, service) in [("odd", odd), ("unread", unread)] {
+            spec.services.insert(Key::new(name), service);
+            observed.services.insert(Key::new(name), ServiceObserved::Active(Box::new(active(name, &[name]))));
+        }
+    }), @"
+    refused: same and web are the same service web in cluster shop
+    refused: /src/odd.json is not a task definition: it has no containers
+    refused: the task definition file /src/unread.json was not read
+    refused: the task definition of web has no container api; it has web
+    ");
+}
+
+#[test]
+fn an_immutable_tag_that_does_not_run_is_in_the_way() {
+    insta::assert_snapshot!(when(|_, observed| {
+        observed.repositories.insert(Key::new("web"), present(Mutability::Immutable, Some(digest('b'))));
+    }), @"refused: tag 4f2c1d of repository shop/web is immutable and points at bbbbbbbbbbbb already");
+}
+
+#[test]
+fn platforms_are_compared_in_one_spelling() {
+    let with = |platform: Option<&str>, runtime: Value| {
+        when(|spec, observed| {
+            spec.images.get_mut(&Key::new("web")).expect("web").platform = platform.map(str::to_owned);
+            live(observed).definition["runtimePlatform"] = runtime;
+        })
+    };
+    for (platform, runtime, fits) in [
+        (None, json!({ "cpuArchitecture": "X86_64" }), true),
+        (None, json!({ "cpuArchitecture": "ARM64" }), false),
+        (Some("linux/arm64/v8"), json!({ "cpuArchitecture": "ARM64", "operatingSystemFamily": "LINUX" }), true),
+        (Some("linux/aarch64"), json!({ "cpuArchitecture": "ARM64" }), true),
+        (Some("linux/amd64"), json!({ "operatingSystemFamily": "WINDOWS_SERVER_2022_CORE" }), false),
+        (Some("windows/amd64"), json!({ "operatingSystemFamily": "WINDOWS_SERVER_2022_CORE" }), true),
+        (Some("linux/arm64"), Value::Null, true),
+    ] {
+        let told = with(platform, runtime.clone());
+        assert_eq!(!told.contains("refused"), fits, "{platform:?} on {runtime}: {told}");
+    }
+}
+
+#[test]
+fn the_sandbox_makes_up_a_definition() {
+    let mut spec = spec(Place::Sandbox);
+    let web = spec.services.get_mut(&Key::new("web")).expect("web");
+    web.sandbox.environment.insert("MODE".to_owned(), "slow".to_owned());
+    web.sandbox.stop_timeout = Duration::from_millis(1500);
+    let Ok(plan) = plan(&spec, &empty_sandbox()) else { panic!("refused") };
+    let register = plan.steps.iter().find_map(|step| match &step.action {
+        Action::Register(register) => Some(register),
+        _ => None,
+    });
+    let register = register.expect("a register step");
+    insta::assert_snapshot!(serde_json::to_string_pretty(&register.base).expect("json"), @r#"
+    {
+      "family": "web",
+      "networkMode": "bridge",
+      "requiresCompatibilities": [
+        "EC2"
+      ],
+      "cpu": "256",
+      "memory": "512",
+      "containerDefinitions": [
+        {
+          "name": "web",
+          "image": "127.0.0.1:4517/shop/web:4f2c1d",
+          "essential": true,
+          "portMappings": [
+            {
+              "containerPort": 8080,
+              "hostPort": 0,
+              "protocol": "tcp"
+            }
+          ],
+          "environment": [
+            {
+              "name": "MODE",
+              "value": "slow"
+            }
+          ],
+          "stopTimeout": 2,
+          "logConfiguration": {
+            "logDriver": "awslogs",
+            "options": {
+              "awslogs-group": "/ecs/web",
+              "awslogs-create-group": "true",
+              "awslogs-region": "eu-west-1",
+              "awslogs-stream-prefix": "ship"
+            }
+          }
+        }
+      ]
+    }
+    "#);
+    assert_eq!(
+        register.tags,
+        [
+            ("docker-ecs-ship:image-tag", "4f2c1d"),
+            ("docker-ecs-ship:service", "web"),
+            ("docker-ecs-ship:definition", "sandbox")
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    );
+}
+
+#[test]
+fn names_in_elb_keep_its_rules() {
+    for name in ["web", "a-very-long-name-of-a-service-with-more-than-32-letters", "under_score", "-x-"] {
+        let name = super::balancer_name(&service("web", name));
+        assert!(name.len() <= 32 && !name.ends_with('-'), "{name}");
+        assert!(name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '-'), "{name}");
+    }
+    let mut other = service("web", "web");
+    other.cluster = Cluster::new("elsewhere");
+    assert_ne!(super::balancer_name(&service("web", "web")), super::balancer_name(&other));
+}
+
+#[test]
+fn the_drain_budget_covers_the_slowest_part() {
+    let mut observed = observed();
+    live(&mut observed).definition["containerDefinitions"][0]["stopTimeout"] = json!(120);
+    let Ok(plan) = plan(&spec(Place::Aws), &observed) else { panic!("refused") };
+    let budget = plan.steps.iter().find_map(|step| match &step.action {
+        Action::Watch { budget, .. } => Some(*budget),
+        _ => None,
+    });
+    let budget = budget.expect("a watch");
+    assert_eq!(budget.deregistration_delay_ms, 300_000);
+    assert_eq!(budget.drain_ms, (300 + 120 + 60) * 1000);
+}
+
+/// Does what a plan says to a world of plain data, as far as planning can see it.
+fn apply(plan: &Plan, observed: &mut Observed) -> BTreeSet<StepId> {
+    let mut produced = BTreeMap::new();
+    let mut skipped = BTreeSet::new();
+    for step in &plan.steps {
+        let gives = match settle(step, &produced) {
+            Settled::Skip { gives, .. } => {
+                skipped.insert(step.id);
+                gives
+            }
+            Settled::Do(ready) => act(ready, observed),
+        };
+        produced.insert(step.id, gives);
+    }
+    skipped
+}
+
+fn act(ready: Ready, observed: &mut Observed) -> Produced {
+    match ready {
+        Ready::CreateCluster { cluster } => {
+            observed.clusters.insert(cluster, ClusterObserved::Active);
+            Produced::Nothing
+        }
+        Ready::CreateRepository { .. } | Ready::Login { .. } | Ready::Build(_) => Produced::Nothing,
+        Ready::CreateTargetGroup { name, .. } | Ready::CreateLoadBalancer { name, .. } => Produced::Arn(name),
+        Ready::CreateListener { load_balancer, target_group, .. } => {
+            Produced::Arn(format!("{load_balancer}/{target_group}"))
+        }
+        // One image, one digest: building the same again gives the same.
+        Ready::Push { image, reference, .. } => {
+            let letter = if image.as_str().len() % 2 == 0 { 'c' } else { 'd' };
+            let digest = digest(letter);
+            observed.repositories.insert(
+                image,
+                RepositoryObserved::Present {
+                    uri: reference.name.to_string(),
+                    immutable_tags: Mutability::Mutable,
+                    tagged: Some(digest.clone()),
+                },
+            );
+            Produced::Digest(digest)
+        }
+        Ready::Register { json, .. } => {
+            let family = json["family"].as_str().expect("a family").to_owned();
+            // Services may share a family; a revision is given once.
+            let revision = arn(&format!("{family}:{}", 42 + observed.task_definition_files.len()));
+            // Parked under the revision, for the update to find.
+            observed.task_definition_files.insert(revision.as_str().into(), json);
+            Produced::TaskDefinition(revision)
+        }
+        Ready::CreateService { service, task_definition, .. } | Ready::Update { service, task_definition, .. } => {
+            let mut definition = observed.task_definition_files[&PathBuf::from(task_definition.as_str())].clone();
+            let tags = definition.as_object_mut().and_then(|members| members.shift_remove("tags")).unwrap_or_default();
+            definition["status"] = json!("ACTIVE");
+            let mut live = active("web", &["web"]);
+            live.tags = tags
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(|tag| ["key", "value"].map(|name| tag[name].as_str().expect("text").to_owned()))
+                .map(|[key, value]| (key, value))
+                .collect();
+            live.definition = definition;
+            live.deployments = vec![deployment("ecs-svc/2", "PRIMARY", "COMPLETED", &task_definition)];
+            live.task_definition = task_definition.clone();
+            observed.services.insert(service, ServiceObserved::Active(Box::new(live)));
+            Produced::Deployment(Started {
+                deployment_id: "ecs-svc/2".to_owned(),
+                service_deployment: None,
+                task_definition,
+                previous: None,
+                desired: 2,
+            })
+        }
+        Ready::Watch { .. } => Produced::Nothing,
+    }
+}
+
+#[test]
+fn an_all_skipped_run_has_nothing_to_do() {
+    let (spec, mut observed) = (spec(Place::Sandbox), empty_sandbox());
+    let Ok(first) = plan(&spec, &observed) else { panic!("refused") };
+    assert!(!first.nothing_to_do(&apply(&first, &mut observed)));
+    let Ok(second) = plan(&spec, &observed) else { panic!("refused") };
+    assert!(second.nothing_to_do(&apply(&second, &mut observed)));
+}
+
+prop_compose! {
+    /// Up to four services over up to three images, some of it missing, some of it in the way.
+    fn any_case()(
+        sandbox in any::<bool>(),
+        services in prop::collection::vec((0_usize..3, any::<bool>(), 0_usize..4, any::<bool>()), 1..5),
+        repositories in prop::collection::vec(0_usize..3, 3),
+        create in any::<bool>(),
+        cluster in any::<bool>(),
+    ) -> (Spec, Observed) {
+        let mut spec = spec(if sandbox { Place::Sandbox } else { Place::Aws });
+        let mut observed = observed();
+        spec.images.clear();
+        spec.services.clear();
+        observed.services.clear();
+        observed.repositories.clear();
+        if !cluster {
+            observed.clusters.clear();
+        }
+        for (index, (image_index, is_file, state, shares_family)) in services.into_iter().enumerate() {
+            let key = Key::new(format!("s{index}"));
+            let image_key = Key::new("i".repeat(image_index + 1));
+            let entry = spec.images.entry(image_key.clone()).or_insert_with(|| image(&format!("shop/{image_key}")));
+            entry.missing_repository = if create { MissingRepository::Create } else { MissingRepository::Refuse };
+            match repositories[image_index] {
+                0 => {}
+                1 => { observed.repositories.insert(image_key.clone(), present(Mutability::Mutable, None)); }
+                _ => { observed.repositories.insert(image_key.clone(), present(Mutability::Mutable, Some(digest('b')))); }
+            }
+            let mut wanted = service(image_key.as_str(), key.as_str());
+            if is_file {
+                let path = PathBuf::from(format!("/src/{key}.json"));
+                let family = if shares_family { "shared" } else { key.as_str() };
+                observed.task_definition_files.insert(
+                    path.clone(),
+                    json!({ "family": family, "containerDefinitions": [{ "name": "app", "image": "x" }] }),
+                );
+                wanted.task_definition = TaskDefinitionSource::File(path);
+            }
+            spec.services.insert(key.clone(), wanted);
+            let seen = match state {
+                0 => ServiceObserved::Missing,
+                1 => ServiceObserved::Inactive { status: "INACTIVE".to_owned() },
+                _ => ServiceObserved::Active(Box::new(active(key.as_str(), &[key.as_str()]))),
+            };
+            observed.services.insert(key, seen);
+        }
+        (spec, observed)
+    }
+}
+
+/// The steps an action takes values from or waits for by name.
+fn named(action: &Action) -> Vec<StepId> {
+    use crate::plan::step::Later;
+    fn from<T>(later: &Later<T>) -> Option<StepId> {
+        match later {
+            Later::Known(_) => None,
+            Later::From(step) => Some(*step),
+        }
+    }
+    match action {
+        Action::CreateCluster { .. }
+        | Action::CreateRepository { .. }
+        | Action::CreateTargetGroup { .. }
+        | Action::CreateLoadBalancer { .. }
+        | Action::Login { .. }
+        | Action::Build(_) => Vec::new(),
+        Action::CreateListener { load_balancer, target_group, .. } => {
+            from(load_balancer).into_iter().chain(from(target_group)).collect()
+        }
+        Action::Push { login, .. } => vec![*login],
+        Action::Register(register) => register.images.iter().filter_map(|image| from(&image.digest)).collect(),
+        Action::CreateService { task_definition, target_group, listener, .. } => {
+            from(task_definition).into_iter().chain(from(target_group)).chain([*listener]).collect()
+        }
+        Action::Update { task_definition, .. } => from(task_definition).into_iter().collect(),
+        Action::Watch { deployment, .. } => vec![*deployment],
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_plan_is_in_order((spec, observed) in any_case()) {
+        if let Ok(plan) = plan(&spec, &observed) {
+            for (index, step) in plan.steps.iter().enumerate() {
+                prop_assert_eq!(step.id, StepId(u32::try_from(index).expect("small") + 1));
+                prop_assert!(step.needs.iter().all(|need| *need < step.id), "{}", step);
+                for named in named(&step.action) {
+                    prop_assert!(step.needs.contains(&named), "{} uses {} without needing it", step, named);
+                }
+                prop_assert!(!step.cause.is_empty());
+            }
+            let built: Vec<_> = plan.steps.iter().filter(|step| matches!(step.action, Action::Build(_))).collect();
+            prop_assert_eq!(built.len(), spec.images.len());
+            let watched = plan.steps.iter().filter(|step| matches!(step.action, Action::Watch { .. })).count();
+            prop_assert_eq!(watched, spec.services.len());
+        }
+    }
+
+    #[test]
+    fn planning_never_changes_its_mind((spec, observed) in any_case()) {
+        prop_assert_eq!(plan(&spec, &observed), plan(&spec, &observed));
+    }
+
+    #[test]
+    fn refusals_are_about_aws_alone_or_about_what_is_gone((spec, observed) in any_case()) {
+        if let Err(refusals) = plan(&spec, &observed) {
+            prop_assert!(!refusals.is_empty());
+            prop_assert_eq!(spec.environment.place, Place::Aws, "{:?}", refusals);
+        }
+    }
+
+    #[test]
+    fn applying_a_plan_leaves_nothing_to_do((spec, mut observed) in any_case()) {
+        if let Ok(first) = plan(&spec, &observed) {
+            apply(&first, &mut observed);
+            let again = plan(&spec, &observed).expect("what was planned once is planned again");
+            let skipped = apply(&again, &mut observed);
+            prop_assert!(again.nothing_to_do(&skipped), "{}", again);
+        }
+    }
+}

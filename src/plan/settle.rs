@@ -1,0 +1,446 @@
+//! A step and what the steps before it gave: do it with these values, or skip it with this cause.
+//!
+//! Everything that only data known during the run can decide is decided here, purely; the runner
+//! asks before each step and has no choice of its own.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::{
+    diff,
+    step::{
+        Action, BuildAction, ImagePatch, Later, Produced, RegisterAction, RolloutObserved, Running, Started, Step,
+        WatchBudget,
+    },
+};
+use crate::{
+    config::spec::SandboxService,
+    id::{Cluster, Key, ServiceName, StepId, TaskDefArn},
+    image::{Digest, Reference},
+};
+
+/// What to do with a step, now that all it waits for is known.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Settled {
+    Do(Ready),
+    /// Nothing to do; `gives` stands in for what the step would have produced.
+    Skip {
+        cause: String,
+        gives: Produced,
+    },
+}
+
+/// One outside call with all its values.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ready {
+    CreateCluster {
+        cluster: Cluster,
+    },
+    CreateRepository {
+        repository: String,
+    },
+    CreateTargetGroup {
+        service: Key,
+        name: String,
+        settings: Box<SandboxService>,
+    },
+    CreateLoadBalancer {
+        service: Key,
+        name: String,
+    },
+    CreateListener {
+        service: Key,
+        load_balancer: String,
+        target_group: String,
+        port: Option<u16>,
+    },
+    Login {
+        registry: String,
+    },
+    Build(Box<BuildAction>),
+    Push {
+        image: Key,
+        reference: Reference,
+        login: StepId,
+    },
+    /// `json` is the whole body of `RegisterTaskDefinition`.
+    Register {
+        service: Key,
+        json: Value,
+    },
+    CreateService {
+        service: Key,
+        cluster: Cluster,
+        name: ServiceName,
+        task_definition: TaskDefArn,
+        target_group: String,
+        container: String,
+        settings: Box<SandboxService>,
+    },
+    Update {
+        service: Key,
+        cluster: Cluster,
+        name: ServiceName,
+        task_definition: TaskDefArn,
+        deployment: NewDeployment,
+        /// What ran at planning time: `Started::previous` of what the call gives.
+        previous: TaskDefArn,
+    },
+    Watch {
+        service: Key,
+        cluster: Cluster,
+        name: ServiceName,
+        started: Started,
+        budget: WatchBudget,
+    },
+}
+
+/// Whether `UpdateService` must be told to start a deployment although nothing changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NewDeployment {
+    /// Another revision starts one by itself.
+    ByRevision,
+    /// `forceNewDeployment`.
+    Forced,
+}
+
+/// What a run that skipped every step that could change something says at its end.
+pub const NOTHING_TO_DO: &str = "nothing to do";
+
+/// Settles one step.
+///
+/// # Panics
+///
+/// When `produced` lacks what the step waits for: the plan was walked out of order, a bug.
+#[must_use]
+pub fn settle(step: &Step, produced: &BTreeMap<StepId, Produced>) -> Settled {
+    let earlier = Earlier { produced };
+    let ready = match &step.action {
+        Action::CreateCluster { cluster } => Ready::CreateCluster { cluster: cluster.clone() },
+        Action::CreateRepository { repository } => Ready::CreateRepository { repository: repository.clone() },
+        Action::CreateTargetGroup { service, name, settings } => {
+            Ready::CreateTargetGroup { service: service.clone(), name: name.clone(), settings: settings.clone() }
+        }
+        Action::CreateLoadBalancer { service, name } => {
+            Ready::CreateLoadBalancer { service: service.clone(), name: name.clone() }
+        }
+        Action::CreateListener { service, load_balancer, target_group, port } => Ready::CreateListener {
+            service: service.clone(),
+            load_balancer: earlier.arn(load_balancer),
+            target_group: earlier.arn(target_group),
+            port: *port,
+        },
+        Action::Login { registry } => Ready::Login { registry: registry.clone() },
+        Action::Build(build) => Ready::Build(build.clone()),
+        Action::Push { image, reference, login } => {
+            Ready::Push { image: image.clone(), reference: reference.clone(), login: *login }
+        }
+        Action::Register(register) => return settle_register(register, &earlier),
+        // The listener is waited for, not used.
+        Action::CreateService {
+            service,
+            cluster,
+            name,
+            task_definition,
+            target_group,
+            container,
+            settings,
+            listener: _,
+        } => Ready::CreateService {
+            service: service.clone(),
+            cluster: cluster.clone(),
+            name: name.clone(),
+            task_definition: earlier.revision(task_definition),
+            target_group: earlier.arn(target_group),
+            container: container.clone(),
+            settings: settings.clone(),
+        },
+        Action::Update { service, cluster, name, task_definition, running } => {
+            let task_definition = earlier.revision(task_definition);
+            let deployment = match settle_update(&task_definition, running) {
+                Ok(deployment) => deployment,
+                Err(skip) => return skip,
+            };
+            Ready::Update {
+                service: service.clone(),
+                cluster: cluster.clone(),
+                name: name.clone(),
+                task_definition,
+                deployment,
+                previous: running.task_definition.clone(),
+            }
+        }
+        Action::Watch { service, cluster, name, deployment, budget } => {
+            let Some(started) = earlier.started(*deployment) else {
+                return Settled::Skip { cause: "nothing was rolled out".to_owned(), gives: Produced::Nothing };
+            };
+            Ready::Watch {
+                service: service.clone(),
+                cluster: cluster.clone(),
+                name: name.clone(),
+                started,
+                budget: *budget,
+            }
+        }
+    };
+    Settled::Do(ready)
+}
+
+fn settle_register(register: &RegisterAction, earlier: &Earlier) -> Settled {
+    let RegisterAction { service, base, tags, images, compare_to } = register;
+    let mut definition = base.clone();
+    for image in images {
+        patch(&mut definition, image, &earlier.digest(&image.digest));
+    }
+    if let Some(live) = compare_to
+        // No service can be updated to a revision that was deregistered, not even back to it.
+        && live.definition.get("status").and_then(Value::as_str).is_none_or(|status| status == "ACTIVE")
+        && diff::equal(&live.definition, &definition)
+    {
+        let gives = Produced::TaskDefinition(live.arn.clone());
+        return Settled::Skip { cause: format!("the same as {}", live.arn), gives };
+    }
+    Settled::Do(Ready::Register { service: service.clone(), json: diff::register_input(&definition, tags) })
+}
+
+fn patch(definition: &mut Value, image: &ImagePatch, digest: &Digest) {
+    let containers = definition.get_mut("containerDefinitions").and_then(Value::as_array_mut);
+    for container in containers.into_iter().flatten() {
+        if container.get("name").and_then(Value::as_str) == Some(&image.container) {
+            // The digest alone: it needs no resolving, is the same for every task, and outlives a tag
+            // that moves. The pushed image keeps its tag, so that no lifecycle policy takes it for untagged.
+            container["image"] = Value::String(Reference::pinned(image.name.clone(), digest.clone()).to_string());
+        }
+    }
+}
+
+/// How to update, or why not to.
+///
+/// | the new revision is | last rollout | |
+/// |---|---|---|
+/// | another | any | update |
+/// | what runs | complete | skip: nothing to do |
+/// | what runs | going | skip: the watch picks it up |
+/// | what runs | failed | update, and force ECS to try once more |
+///
+/// Checked by `an_update_follows_its_table`.
+fn settle_update(task_definition: &TaskDefArn, running: &Running) -> Result<NewDeployment, Settled> {
+    if *task_definition != running.task_definition {
+        return Ok(NewDeployment::ByRevision);
+    }
+    match (running.rollout, &running.deployment) {
+        (RolloutObserved::Complete, _) => {
+            Err(Settled::Skip { cause: format!("{task_definition} runs already"), gives: Produced::Nothing })
+        }
+        (RolloutObserved::Going, Some(deployment)) => Err(Settled::Skip {
+            cause: "its rollout is already going".to_owned(),
+            gives: Produced::Deployment(Started {
+                deployment_id: deployment.clone(),
+                service_deployment: None,
+                task_definition: task_definition.clone(),
+                previous: running.previous.clone(),
+                desired: running.desired,
+            }),
+        }),
+        // Without an id there is nothing to pin a watch to; the answer of the call names one.
+        (RolloutObserved::Going, None) => Ok(NewDeployment::ByRevision),
+        (RolloutObserved::Failed, _) => Ok(NewDeployment::Forced),
+    }
+}
+
+/// What the steps before gave.
+struct Earlier<'a> {
+    produced: &'a BTreeMap<StepId, Produced>,
+}
+
+impl Earlier<'_> {
+    fn arn(&self, later: &Later<String>) -> String {
+        match later {
+            Later::Known(arn) => arn.clone(),
+            Later::From(step) => match self.produced.get(step) {
+                Some(Produced::Arn(arn)) => arn.clone(),
+                other => wrong(*step, "an ARN", other),
+            },
+        }
+    }
+
+    fn digest(&self, later: &Later<Digest>) -> Digest {
+        match later {
+            Later::Known(digest) => digest.clone(),
+            Later::From(step) => match self.produced.get(step) {
+                Some(Produced::Digest(digest)) => digest.clone(),
+                other => wrong(*step, "a digest", other),
+            },
+        }
+    }
+
+    fn revision(&self, later: &Later<TaskDefArn>) -> TaskDefArn {
+        match later {
+            Later::Known(arn) => arn.clone(),
+            Later::From(step) => match self.produced.get(step) {
+                Some(Produced::TaskDefinition(arn)) => arn.clone(),
+                other => wrong(*step, "a task definition", other),
+            },
+        }
+    }
+
+    /// `None`: the update had nothing to do.
+    fn started(&self, step: StepId) -> Option<Started> {
+        match self.produced.get(&step) {
+            Some(Produced::Deployment(started)) => Some(started.clone()),
+            Some(Produced::Nothing) => None,
+            other => wrong(step, "a deployment", other),
+        }
+    }
+}
+
+fn wrong(step: StepId, wanted: &str, got: Option<&Produced>) -> ! {
+    panic!("step {step} should have given {wanted}, it gave {got:?}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::{Value, json};
+
+    use super::{NewDeployment, Ready, Settled, settle};
+    use crate::{
+        id::{Cluster, Key, ServiceName, StepId, TaskDefArn},
+        image::{Digest, ImageName},
+        plan::step::{
+            Action, ImagePatch, Later, LiveDefinition, Produced, RegisterAction, RolloutObserved, Running, Started,
+            Step, WatchBudget,
+        },
+    };
+
+    fn arn(short: &str) -> TaskDefArn {
+        TaskDefArn::new(format!("arn:aws:ecs:eu-west-1:111111111111:task-definition/{short}"))
+    }
+
+    fn digest(letter: char) -> Digest {
+        format!("sha256:{}", letter.to_string().repeat(64)).parse().expect("a digest")
+    }
+
+    fn step(action: Action) -> Step {
+        Step { id: StepId(9), action, cause: "new image".to_owned(), needs: vec![StepId(1)] }
+    }
+
+    fn given(produced: Produced) -> BTreeMap<StepId, Produced> {
+        BTreeMap::from([(StepId(1), produced)])
+    }
+
+    fn register(live: Value) -> Step {
+        let containers = json!([{ "name": "web", "image": "old", "odd": [1.50] }, { "name": "log", "image": "l" }]);
+        step(Action::Register(Box::new(RegisterAction {
+            service: Key::new("web"),
+            base: json!({ "family": "web", "containerDefinitions": containers }),
+            tags: vec![("team".to_owned(), "shop".to_owned())],
+            images: vec![ImagePatch {
+                container: "web".to_owned(),
+                name: ImageName { registry: "r".to_owned(), repository: "shop/web".to_owned() },
+                tag: "4f2c1d".parse().expect("a tag"),
+                digest: Later::From(StepId(1)),
+            }],
+            compare_to: Some(LiveDefinition { arn: arn("web:41"), definition: live }),
+        })))
+    }
+
+    fn live(status: &str, letter: char) -> Value {
+        let image = format!("r/shop/web@{}", digest(letter));
+        json!({
+            "family": "web", "status": status, "revision": 41,
+            "containerDefinitions": [{ "name": "web", "image": image, "cpu": 0, "odd": [1.50] }, { "name": "log", "image": "l" }],
+        })
+    }
+
+    #[test]
+    fn what_is_live_already_is_not_registered_again() {
+        let settled = settle(&register(live("ACTIVE", 'a')), &given(Produced::Digest(digest('a'))));
+        let gives = Produced::TaskDefinition(arn("web:41"));
+        assert_eq!(settled, Settled::Skip { cause: "the same as web:41".to_owned(), gives });
+    }
+
+    #[test]
+    fn another_image_is_registered_by_its_digest_and_nothing_else_changes() {
+        for live in [live("ACTIVE", 'a'), live("INACTIVE", 'b')] {
+            let settled = settle(&register(live), &given(Produced::Digest(digest('b'))));
+            let Settled::Do(Ready::Register { json, .. }) = settled else { panic!("{settled:?}") };
+            insta::allow_duplicates! {
+                insta::assert_snapshot!(json, @r#"{"family":"web","containerDefinitions":[{"name":"web","image":"r/shop/web@sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb","odd":[1.5]},{"name":"log","image":"l"}],"tags":[{"key":"team","value":"shop"}]}"#);
+            }
+        }
+    }
+
+    fn update(rollout: RolloutObserved, deployment: Option<&str>) -> Step {
+        step(Action::Update {
+            service: Key::new("web"),
+            cluster: Cluster::new("shop"),
+            name: ServiceName::new("web"),
+            task_definition: Later::From(StepId(1)),
+            running: Running {
+                task_definition: arn("web:41"),
+                rollout,
+                deployment: deployment.map(str::to_owned),
+                previous: Some(arn("web:40")),
+                desired: 2,
+            },
+        })
+    }
+
+    #[test]
+    fn an_update_follows_its_table() {
+        use RolloutObserved::{Complete, Failed, Going};
+        for (revision, rollout, deployment, told) in [
+            ("web:42", Complete, Some("ecs-svc/1"), "update ByRevision"),
+            ("web:42", Going, Some("ecs-svc/1"), "update ByRevision"),
+            ("web:42", Failed, Some("ecs-svc/1"), "update ByRevision"),
+            ("web:41", Complete, Some("ecs-svc/1"), "skip: web:41 runs already"),
+            ("web:41", Going, Some("ecs-svc/1"), "skip: its rollout is already going, watch ecs-svc/1"),
+            ("web:41", Going, None, "update ByRevision"),
+            ("web:41", Failed, Some("ecs-svc/1"), "update Forced"),
+        ] {
+            let settled = settle(&update(rollout, deployment), &given(Produced::TaskDefinition(arn(revision))));
+            let got = match settled {
+                Settled::Do(Ready::Update { deployment, .. }) => {
+                    format!("update {}", if deployment == NewDeployment::Forced { "Forced" } else { "ByRevision" })
+                }
+                Settled::Skip { cause, gives: Produced::Deployment(started) } => {
+                    assert_eq!(started.previous, Some(arn("web:40")));
+                    format!("skip: {cause}, watch {}", started.deployment_id)
+                }
+                Settled::Skip { cause, .. } => format!("skip: {cause}"),
+                other @ Settled::Do(_) => panic!("{other:?}"),
+            };
+            assert_eq!(got, told, "{revision} {rollout:?}");
+        }
+    }
+
+    #[test]
+    fn a_watch_follows_what_was_started_and_nothing_else() {
+        let watch = step(Action::Watch {
+            service: Key::new("web"),
+            cluster: Cluster::new("shop"),
+            name: ServiceName::new("web"),
+            deployment: StepId(1),
+            budget: WatchBudget { no_progress_ms: 1, total_ms: 2, drain_ms: 3, deregistration_delay_ms: 4 },
+        });
+        assert!(matches!(settle(&watch, &given(Produced::Nothing)), Settled::Skip { gives: Produced::Nothing, .. }));
+        let started = Started {
+            deployment_id: "ecs-svc/2".to_owned(),
+            service_deployment: None,
+            task_definition: arn("web:42"),
+            previous: None,
+            desired: 2,
+        };
+        let settled = settle(&watch, &given(Produced::Deployment(started.clone())));
+        assert!(matches!(settled, Settled::Do(Ready::Watch { started: got, .. }) if got == started));
+    }
+
+    #[test]
+    #[should_panic(expected = "step #1 should have given a digest")]
+    fn a_plan_walked_out_of_order_is_a_bug() {
+        let _ = settle(&register(Value::Null), &BTreeMap::new());
+    }
+}
