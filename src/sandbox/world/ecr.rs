@@ -50,6 +50,7 @@ pub fn call(world: &mut World, operation: &str, input: &Value, now: Millis) -> R
 
 impl Ecr {
     /// Changes whenever the registry does.
+    #[must_use]
     pub fn revision(&self) -> u64 {
         self.revision
     }
@@ -75,14 +76,17 @@ impl Ecr {
         self.changed();
     }
 
+    #[must_use]
     pub fn token_standing(&self, password: &str, now: Millis) -> Standing {
         self.mint.standing(password, now)
     }
 
+    #[must_use]
     pub fn has_repository(&self, name: &str) -> bool {
         self.repositories.contains_key(name)
     }
 
+    #[must_use]
     pub fn repository(&self, name: &str) -> Option<&Repository> {
         self.repositories.get(name)
     }
@@ -92,6 +96,7 @@ impl Ecr {
         self.repositories.keys().map(String::as_str)
     }
 
+    #[must_use]
     pub fn blob_mounting(&self) -> BlobMounting {
         self.blob_mounting
     }
@@ -144,8 +149,8 @@ impl Ecr {
             "PutImageTagMutability" => self.put_image_tag_mutability(place, decode(input)?),
             "PutImageScanningConfiguration" => self.put_image_scanning_configuration(place, decode(input)?),
             "TagResource" => self.tag_resource(place, decode(input)?),
-            "UntagResource" => self.untag_resource(place, decode(input)?),
-            "ListTagsForResource" => self.list_tags_for_resource(place, decode(input)?),
+            "UntagResource" => self.untag_resource(place, &decode(input)?),
+            "ListTagsForResource" => self.list_tags_for_resource(place, &decode(input)?),
 
             "SetRepositoryPolicy" => self.set_repository_policy(place, decode(input)?),
             "GetRepositoryPolicy" => self.get_repository_policy(place, decode(input)?),
@@ -212,6 +217,7 @@ fn known_setting(input: &Value) -> Result<(), Fault> {
 }
 
 /// "The repository with name 'x' does not exist in the registry with id '000000000000'", as AWS says it on both faces.
+#[must_use]
 pub fn repository_not_found(name: &str, account: &str) -> Fault {
     fault(
         "RepositoryNotFoundException",

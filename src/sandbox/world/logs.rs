@@ -67,6 +67,7 @@ pub fn call(world: &mut World, operation: &str, input: &Value, now: Millis) -> R
 
 impl Logs {
     /// Changes whenever a group, a stream or a line does.
+    #[must_use]
     pub fn revision(&self) -> u64 {
         self.revision
     }
@@ -75,6 +76,7 @@ impl Logs {
         self.revision += 1;
     }
 
+    #[must_use]
     pub fn has_group(&self, name: &str) -> bool {
         self.groups.contains_key(name)
     }

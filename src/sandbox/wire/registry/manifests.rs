@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use url::form_urlencoded;
 
 use super::super::super::world::World;
-use super::super::super::world::ecr::ImageToPut;
 use super::super::super::world::ecr::manifest::{Manifest, OCI_INDEX, is_digest};
+use super::super::super::world::ecr::{ImageToPut, Repository};
 use super::refusal::Refusal;
 use super::{Answer, Call, empty, full};
 
@@ -94,7 +94,7 @@ impl Call<'_> {
 
     pub(super) fn tags(&self, name: &str) -> Result<Answer, Refusal> {
         let tags: Vec<String> = self.with_repository(name, |_, ecr| {
-            let tags = ecr.repository(name).into_iter().flat_map(|repository| repository.image_tags());
+            let tags = ecr.repository(name).into_iter().flat_map(Repository::image_tags);
             Ok(tags.map(str::to_owned).collect())
         })?;
         let (tags, next) = self.page(tags)?;
@@ -130,7 +130,7 @@ impl Call<'_> {
     pub(super) fn referrers(&self, name: &str, digest: &str) -> Result<Answer, Refusal> {
         let wanted = self.query.get("artifactType");
         let referrers: Vec<Value> = self.with_repository(name, |_, ecr| {
-            let images = ecr.repository(name).into_iter().flat_map(|repository| repository.images());
+            let images = ecr.repository(name).into_iter().flat_map(Repository::images);
             let referring = images.filter_map(|(referrer, image)| {
                 let manifest = image.parsed();
                 let kind = manifest.artifact_type.clone().unwrap_or_default();

@@ -29,6 +29,7 @@ pub struct Image {
 
 impl Image {
     /// What the stored manifest says. It was parsed before it was stored.
+    #[must_use]
     pub fn parsed(&self) -> Manifest {
         Manifest::parse(&self.manifest, Some(&self.media_type)).expect("only manifests that parse are stored")
     }
@@ -67,6 +68,7 @@ pub enum PutRefusal {
 
 impl PutRefusal {
     /// The refusal as ECR's API words it; the registry uses the same sentences under other codes.
+    #[must_use]
     pub fn fault(&self, place: &Place, repository: &str) -> Fault {
         let account = &place.account;
         match self {

@@ -113,6 +113,7 @@ impl Manifest {
     }
 
     /// The blobs that must have been uploaded: config first, then the layers in order.
+    #[must_use]
     pub fn layers(&self) -> Vec<&str> {
         match &self.content {
             Content::Image { config, layers } => std::iter::once(config)
@@ -124,6 +125,7 @@ impl Manifest {
     }
 
     /// The manifests that must have been put.
+    #[must_use]
     pub fn children(&self) -> Vec<&str> {
         match &self.content {
             Content::Image { .. } => Vec::new(),
@@ -133,11 +135,13 @@ impl Manifest {
 }
 
 /// `sha256:` and the hexadecimal hash of the bytes.
+#[must_use]
 pub fn digest_of(bytes: &[u8]) -> String {
     format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
 }
 
 /// Whether this is a digest that ECR computes; it knows no other algorithm than SHA-256.
+#[must_use]
 pub fn is_digest(text: &str) -> bool {
     text.strip_prefix("sha256:")
         .is_some_and(|hash| hash.len() == 64 && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')))
@@ -145,6 +149,7 @@ pub fn is_digest(text: &str) -> bool {
 
 /// OCI distribution spec: "`<reference>` as a tag MUST be at most 128 characters in length and MUST match
 /// `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`".
+#[must_use]
 pub fn is_tag(text: &str) -> bool {
     let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     (1..=128).contains(&text.len())

@@ -52,6 +52,7 @@ enum Mutability {
 
 impl Repository {
     /// The size of a blob that was pushed here.
+    #[must_use]
     pub fn layer_size(&self, digest: &str) -> Option<u64> {
         self.layers.get(digest).copied()
     }
@@ -64,6 +65,7 @@ impl Repository {
     }
 
     /// The image with this tag or digest, and its digest.
+    #[must_use]
     pub fn image(&self, tag_or_digest: &str) -> Option<(&str, &Image)> {
         let (digest, image) = self.images.get_key_value(self.resolve(tag_or_digest)?)?;
         Some((digest, image))
@@ -325,13 +327,13 @@ impl Ecr {
         Ok(json!({}))
     }
 
-    pub(super) fn untag_resource(&mut self, place: &Place, input: UntagResource) -> Result<Value, Fault> {
+    pub(super) fn untag_resource(&mut self, place: &Place, input: &UntagResource) -> Result<Value, Fault> {
         let repository = self.existing_mut(place, name_in(place, &input.resource_arn)?)?;
         repository.tags.retain(|key, _| !input.tag_keys.contains(key));
         Ok(json!({}))
     }
 
-    pub(super) fn list_tags_for_resource(&self, place: &Place, input: ListTagsForResource) -> Result<Value, Fault> {
+    pub(super) fn list_tags_for_resource(&self, place: &Place, input: &ListTagsForResource) -> Result<Value, Fault> {
         let repository = self.existing(place, name_in(place, &input.resource_arn)?)?;
         let tags: Vec<Value> =
             repository.tags.iter().map(|(key, value)| json!({ "Key": key, "Value": value })).collect();

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Cursor, DAY, Event, Fault, Logs, Millis, group_name, invalid};
+use super::{Cursor, DAY, Event, Fault, Logs, Millis, invalid};
 
 /// "None of the log events in the batch can be more than 2 hours in the future" — API reference, `PutLogEvents`.
 const TOO_NEW: Millis = 2 * 60 * 60 * 1000;
@@ -13,11 +13,13 @@ const TOO_OLD: Millis = 14 * DAY;
 const BATCH: usize = 10_000;
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 pub(super) struct PutLogEvents {
-    log_group_name: String,
-    log_stream_name: String,
-    log_events: Vec<InputLogEvent>,
+    #[serde(rename = "logGroupName")]
+    group: String,
+    #[serde(rename = "logStreamName")]
+    stream: String,
+    #[serde(rename = "logEvents")]
+    events: Vec<InputLogEvent>,
 }
 
 #[derive(Deserialize)]
@@ -28,9 +30,8 @@ struct InputLogEvent {
 
 impl Logs {
     pub(super) fn put_log_events(&mut self, input: PutLogEvents, now: Millis) -> Result<Value, Fault> {
-        let events = input.log_events;
-        let group = group_name(Some(&input.log_group_name), None)?;
-        self.group(group)?.stream(&input.log_stream_name)?;
+        let PutLogEvents { group, stream, events } = input;
+        self.group(&group)?.stream(&stream)?;
         if !(1..=BATCH).contains(&events.len()) {
             return Err(invalid(
                 "1 validation error detected: Value at 'logEvents' failed to satisfy constraint: Member must have length between 1 and 10000",
@@ -52,7 +53,7 @@ impl Logs {
                 "The batch of log events in a single PutLogEvents request cannot span more than 24 hours.",
             ));
         }
-        let horizon = self.group(group)?.horizon(now);
+        let horizon = self.group(&group)?.horizon(now);
         let expired = events.partition_point(|event| event.timestamp < horizon);
         let too_old = events.partition_point(|event| event.timestamp < now.saturating_sub(TOO_OLD));
         let too_new = events.partition_point(|event| event.timestamp <= now + TOO_NEW);
@@ -69,11 +70,7 @@ impl Logs {
         let good = too_old.max(expired)..too_new;
 
         let mut number = self.taken_in;
-        let stream = self
-            .group_mut(&input.log_group_name)?
-            .streams
-            .get_mut(&input.log_stream_name)
-            .ok_or_else(super::no_stream)?;
+        let stream = self.group_mut(&group)?.streams.get_mut(&stream).ok_or_else(super::no_stream)?;
         for event in events.into_iter().take(good.end).skip(good.start) {
             number += 1;
             let place = Cursor { at: event.timestamp, number };

@@ -157,27 +157,25 @@ async fn answer(request: Request<Incoming>, world: &Arc<Mutex<World>>, store: &S
     let body = request.into_body().collect().await.unwrap().to_bytes();
     let mut world = world.lock().unwrap();
     let now = clock::now();
-    let (kind, result) = match target.as_deref().and_then(|target| target.split_once('.')) {
-        Some((prefix, operation)) => {
-            let input = serde_json::from_slice(&body).unwrap();
-            let result = signature.and_then(|_| match prefix {
-                "AmazonEC2ContainerRegistry_V20150921" => ecr::call(&mut world, operation, &input, now),
-                "Logs_20140328" => logs::call(&mut world, operation, &input, now),
-                _ => panic!("no such service: {prefix}"),
-            });
-            ("application/x-amz-json-1.1", result.map(|value| value.to_string()))
-        }
-        None => {
-            let form = Form::parse(&body);
-            let action = form.get("Action").unwrap().to_owned();
-            let result = signature.and_then(|_| sts::call(&mut world, &action, &form, now));
-            let envelope = |inner: String| {
-                format!(
-                    "<{action}Response xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><{action}Result>{inner}</{action}Result></{action}Response>"
-                )
-            };
-            ("text/xml", result.map(envelope))
-        }
+    let (kind, result) = if let Some((prefix, operation)) = target.as_deref().and_then(|target| target.split_once('.'))
+    {
+        let input = serde_json::from_slice(&body).unwrap();
+        let result = signature.and_then(|_| match prefix {
+            "AmazonEC2ContainerRegistry_V20150921" => ecr::call(&mut world, operation, &input, now),
+            "Logs_20140328" => logs::call(&mut world, operation, &input, now),
+            _ => panic!("no such service: {prefix}"),
+        });
+        ("application/x-amz-json-1.1", result.map(|value| value.to_string()))
+    } else {
+        let form = Form::parse(&body);
+        let action = form.get("Action").unwrap().to_owned();
+        let result = signature.and_then(|_| sts::call(&mut world, &action, &form, now));
+        let envelope = |inner: String| {
+            format!(
+                "<{action}Response xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><{action}Result>{inner}</{action}Result></{action}Response>"
+            )
+        };
+        ("text/xml", result.map(envelope))
     };
     let (status, text) = match result {
         Ok(text) => (200, text),
