@@ -438,3 +438,38 @@ async fn says_what_it_does_not_do() {
     "#);
     assert_eq!(server.get("/v2/nothing").await.status, StatusCode::NOT_FOUND);
 }
+
+#[tokio::test]
+async fn a_download_address_needs_no_header_and_reads_only() {
+    let server = Server::start().await;
+    server.repository("x1", "MUTABLE");
+    let bytes = random(5_000);
+    let digest = push_blob(&server, "x1", &bytes).await;
+    let input = json!({ "repositoryName": "x1", "layerDigest": digest });
+    let answer = server.ecr("GetDownloadUrlForLayer", &input).unwrap();
+    let address = answer["downloadUrl"].as_str().unwrap();
+    let path = address.strip_prefix(&format!("http://{}", server.authority)).unwrap();
+    let get = server.request(Method::GET, path).body(Empty::new()).unwrap();
+    assert_eq!(server.send_as_is(get).await.body, bytes);
+    let token = path.split_once('?').unwrap().1;
+    for (method, path) in
+        [(Method::GET, path.replace("Token=", "Token=x")), (Method::POST, format!("/v2/x1/blobs/uploads/?{token}"))]
+    {
+        let request = server.request(method, &path).body(Empty::new()).unwrap();
+        assert!(server.send_as_is(request).await.status.is_client_error(), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_blob_lost_from_the_disk_is_pushed_again() {
+    let server = Server::start().await;
+    server.repository("x1", "MUTABLE");
+    let bytes = random(500);
+    let digest = push_blob(&server, "x1", &bytes).await;
+    let hash = digest.strip_prefix("sha256:").unwrap();
+    std::fs::remove_file(server.folder.path().join("blobs/sha256").join(hash)).unwrap();
+    let path = format!("/v2/x1/blobs/{digest}");
+    assert_eq!(server.send(Method::HEAD, &path, NONE, "").await.status, StatusCode::NOT_FOUND);
+    push_blob(&server, "x1", &bytes).await;
+    assert_eq!(server.get(&path).await.body, bytes);
+}
