@@ -21,6 +21,7 @@ impl Registry {
         registry
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "a call reads better with its JSON in place")]
     fn ask(&mut self, operation: &str, input: Value) -> Result<Value, Fault> {
         self.ecr.answer(&self.place, operation, &input, NOW)
     }
