@@ -66,7 +66,10 @@ impl Ecr {
 
     /// A password that lives shorter or longer than AWS's.
     pub fn issue_token_for(&mut self, now: Millis, lifetime: Millis) -> String {
-        self.changed();
+        // A password is not remembered; only the key behind all of them is, once.
+        if !self.mint.has_key() {
+            self.changed();
+        }
         self.mint.issue(now, lifetime)
     }
 

@@ -304,6 +304,8 @@ fn counts_what_changes_and_nothing_else() {
     for (operation, input, changes) in [
         ("DescribeImages", json!({ "repositoryName": "x1" }), false),
         ("DescribeRepositories", json!({}), false),
+        ("GetAuthorizationToken", json!({}), true),
+        ("GetAuthorizationToken", json!({}), false),
         ("BatchGetImage", json!({ "repositoryName": "x1", "imageIds": [{ "imageTag": "v1" }] }), true),
         ("BatchGetImage", json!({ "repositoryName": "x1", "imageIds": [{ "imageTag": "v1" }] }), false),
         ("BatchDeleteImage", json!({ "repositoryName": "x1", "imageIds": [{ "imageDigest": digest }] }), true),

@@ -43,6 +43,10 @@ struct Password {
 }
 
 impl Mint {
+    pub(super) fn has_key(&self) -> bool {
+        self.key.is_some()
+    }
+
     pub(super) fn issue(&mut self, now: Millis, lifetime: Millis) -> String {
         let key = self.key.get_or_insert_with(super::random_hex::<32>).clone();
         // The payload is the moment of issue (ECR's is sealed, and nobody reads it) and something that makes it unique.
