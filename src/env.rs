@@ -35,6 +35,8 @@ variables! {
     AWS_PROFILE = "AWS_PROFILE";
     /// Another endpoint for every AWS service, as the SDK reads it.
     AWS_ENDPOINT_URL = "AWS_ENDPOINT_URL";
+    /// A PEM file of the certificates to trust, instead of the system's.
+    AWS_CA_BUNDLE = "AWS_CA_BUNDLE";
     /// The engine's address; it wins over `DOCKER_CONTEXT`.
     DOCKER_HOST = "DOCKER_HOST";
     /// The docker context to take the engine from.
@@ -57,6 +59,8 @@ variables! {
     DOCKER_CLI_PLUGIN_ORIGINAL_CLI_COMMAND = "DOCKER_CLI_PLUGIN_ORIGINAL_CLI_COMMAND";
     /// Set by the Docker CLI for a plugin: a socket that closes when the command is to end.
     DOCKER_CLI_PLUGIN_SOCKET = "DOCKER_CLI_PLUGIN_SOCKET";
+    /// Set for a plugin: reach the engine through `docker system dial-stdio`.
+    DOCKER_CLI_PLUGIN_USE_DIAL_STDIO = "DOCKER_CLI_PLUGIN_USE_DIAL_STDIO";
     /// `false`: no tips about what to do next.
     DOCKER_CLI_HINTS = "DOCKER_CLI_HINTS";
     /// Non-empty: shell completion without descriptions.

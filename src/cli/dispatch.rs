@@ -49,8 +49,12 @@ pub fn main() -> ExitCode {
         // Nothing is left to tell it to when stderr fails.
         let _ = Output::Stderr.write_all(text.as_bytes());
     }));
-    let code = panic::catch_unwind(AssertUnwindSafe(|| enter(surroundings))).unwrap_or(Exit::Bug.code());
-    ExitCode::from(code)
+    ExitCode::from(guarded(|| enter(surroundings)))
+}
+
+/// Nothing of what the work held is looked at after a panic.
+fn guarded(work: impl FnOnce() -> u8) -> u8 {
+    panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or(Exit::Bug.code())
 }
 
 fn message(payload: &(dyn Any + Send)) -> String {
@@ -200,4 +204,17 @@ fn show_help(root: &clap::Command, words: &[OsString], door: &Door) -> Result<Ex
     door.print(&help::page(command, &path, help::Manner { name: &door.name, width, docker_flags }))?;
     door.stdout().flush().map_err(Failure::Output)?;
     Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_ends_as_a_bug_and_its_words_are_kept() {
+        assert_eq!(guarded(|| panic!("of the test, on purpose")), 70);
+        assert_eq!(message(&"text"), "text");
+        assert_eq!(message(&"text".to_owned()), "text");
+        assert_eq!(message(&7), "");
+    }
 }

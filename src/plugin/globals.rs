@@ -202,6 +202,27 @@ impl Globals {
         Ok(both)
     }
 
+    /// Spells them again, for a docker that is started on the user's behalf.
+    #[must_use]
+    pub fn to_words(&self) -> Vec<OsString> {
+        let Self { config, context, debug, host, log_level, tls, tls_verify, tls_ca_cert, tls_cert, tls_key } = self;
+        let mut words = Vec::new();
+        let texts = [("--context", context), ("--host", host), ("--log-level", log_level)];
+        for (flag, value) in texts.into_iter().filter_map(|(flag, value)| Some((flag, value.as_ref()?))) {
+            words.extend([flag.into(), value.into()]);
+        }
+        let paths =
+            [("--config", config), ("--tlscacert", tls_ca_cert), ("--tlscert", tls_cert), ("--tlskey", tls_key)];
+        for (flag, value) in paths.into_iter().filter_map(|(flag, value)| Some((flag, value.as_ref()?))) {
+            words.extend([flag.into(), value.into()]);
+        }
+        let switches = [("--debug", debug), ("--tls", tls), ("--tlsverify", tls_verify)];
+        for (flag, on) in switches.into_iter().filter_map(|(flag, on)| Some((flag, on.as_ref()?))) {
+            words.push(format!("{flag}={on}").into());
+        }
+        words
+    }
+
     fn check(&self) -> Result<(), GlobalsError> {
         match (&self.host, &self.context) {
             (Some(_), Some(_)) => Err(GlobalsError::HostAndContext),
@@ -293,6 +314,15 @@ mod tests {
     fn questions_are_heard() {
         assert_eq!(read("-D --help ecsship").expect("docker reads it").asks, Some(Ask::Help));
         assert_eq!(read("-v ecsship").expect("docker reads it").asks, Some(Ask::Version));
+    }
+
+    #[test]
+    fn what_is_spelled_again_reads_the_same() {
+        let line = "-D --tls=false --tlsverify -c=prod -l info --config a --tlscacert b --tlscert=c --tlskey d";
+        let prelude = read(line).expect("docker reads it");
+        let again = Prelude::read(&prelude.globals.to_words()).expect("docker reads it");
+        assert_eq!(again.globals, prelude.globals);
+        assert_eq!(again.read, again.globals.to_words().len());
     }
 
     #[test]

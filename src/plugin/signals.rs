@@ -4,13 +4,12 @@
 //! socket; it never writes to it (cli-plugins/socket/socket.go). The end of the stream is therefore
 //! one cancellation, and it also comes when docker dies.
 
+#[cfg(unix)]
 use std::{
     io::{self, Read as _},
+    os::unix::net::UnixStream,
     thread,
 };
-
-#[cfg(unix)]
-use std::os::unix::net::UnixStream;
 
 /// Calls `gone` once, from a thread of its own, when docker asks the plugin to end or has ended.
 ///

@@ -100,3 +100,13 @@ fn a_reader_that_goes_away_is_no_error() {
     child.stderr.take().expect("stderr is a pipe").read_to_string(&mut stderr).expect("it is text");
     assert_eq!((child.wait().expect("it ends").code(), stderr.as_str()), (Some(0), ""));
 }
+
+#[test]
+fn a_full_disk_under_stdout_is_a_failure() {
+    let environment = Environment::new();
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("Linux has /dev/full");
+    let output = environment.command(PROGRAM).arg("--help").stdout(full).output().expect("the program starts");
+    let stderr = String::from_utf8(output.stderr).expect("it is text");
+    assert!(stderr.starts_with("error: cannot write the output\n  cause: No space left on device"), "{stderr}");
+    assert_eq!(output.status.code(), Some(4));
+}
