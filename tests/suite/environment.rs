@@ -50,7 +50,10 @@ impl Environment {
     /// With the program installed by its own `install` and its PATH line obeyed.
     pub(crate) fn installed() -> Self {
         let mut environment = Self::with_docker();
+        // On PATH the program is linked; copying a debug build for every test would fill the disk.
+        environment.path.push(Path::new(PROGRAM).parent().expect("a file has a folder").to_owned());
         let output = environment.run(PROGRAM, ["install"]).success();
+        environment.path.pop();
         let folders =
             output.stdout.trim().strip_prefix("export PATH=\"").and_then(|line| line.strip_suffix(":$PATH\""));
         let folders = folders.unwrap_or_else(|| panic!("no PATH line: {output}"));
