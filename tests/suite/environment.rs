@@ -4,7 +4,7 @@ use std::{
     ffi::OsStr,
     fmt, fs,
     io::{self, Write as _},
-    os::unix::fs::{PermissionsExt as _, symlink},
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -96,9 +96,19 @@ impl Environment {
 
     /// Writes a shell script that can be run.
     pub(crate) fn script(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.write(name, &format!("#!/bin/sh\n{text}"));
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a mode can be set");
+        let source = self.write(&format!("{name}.sh"), &format!("#!/bin/sh\n{text}"));
+        let path = self.work().join(name);
+        self.install_program(&source, &path);
         path
+    }
+
+    /// Copies a program from a process of its own.
+    ///
+    /// Why not `fs::copy`? While it writes, another test may start a process, which inherits the open
+    /// file for a moment; whoever runs the copy then hears "Text file busy".
+    pub(crate) fn install_program(&self, source: &Path, path: &Path) {
+        let status = self.command("install").args(["-D", "-m", "755"]).args([source, path]).status();
+        assert!(status.expect("there is an `install` program").success());
     }
 
     /// The binary under another name.

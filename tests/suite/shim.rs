@@ -1,6 +1,6 @@
 //! The `docker` shim: ours stays with us, everything else reaches the real docker as it was typed.
 
-use std::fs;
+use std::path::Path;
 
 use crate::environment::{Environment, PROGRAM};
 
@@ -45,8 +45,7 @@ fn two_shims_on_path_do_not_call_each_other_for_ever() {
     // Copies, so that no file identity tells one from another.
     for folder in ["second", "first"] {
         let folder = environment.work().join(folder);
-        fs::create_dir(&folder).expect("a folder can be made");
-        fs::copy(PROGRAM, folder.join("docker")).expect("the program can be copied");
+        environment.install_program(Path::new(PROGRAM), &folder.join("docker"));
         environment.prepend(folder);
     }
     assert_eq!(environment.run("docker", ["ps"]).success().stdout, "real\n");
