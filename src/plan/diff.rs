@@ -56,7 +56,7 @@ pub fn register_input(base: &Value, tags: &[(String, String)]) -> Value {
 /// The tags of the revision before, without those nobody may set, and with ours.
 ///
 /// ECS's rules: at most 50; the prefix `aws:` is reserved, and a request that carries one (a definition
-/// that CloudFormation made has three) is refused. Where there is no room for ours, theirs stay.
+/// that `CloudFormation` made has three) is refused. Where there is no room for ours, theirs stay.
 #[must_use]
 pub fn tags_with_ours(before: &[(String, String)], ours: &[(&str, &str)]) -> Vec<(String, String)> {
     let reserved = |key: &str| key.get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case("aws:"));
@@ -358,23 +358,20 @@ fn compare_lists(place: &Place, live: &[Value], new: &[Value], found: &mut Vec<D
         // Two of one name cannot be told apart by it.
         entries.filter(|entries| entries.len() == items.len())
     };
-    match (named(live), named(new)) {
-        (Some(a), Some(b)) => {
-            for name in union(a.keys(), b.keys()) {
-                compare(&place.entry(name), a.get(name), b.get(name), found);
-            }
+    if let (Some(a), Some(b)) = (named(live), named(new)) {
+        for name in union(a.keys(), b.keys()) {
+            compare(&place.entry(name), a.get(name), b.get(name), found);
         }
-        // `command`, `entryPoint`: the order is the meaning, so the whole is what changed.
-        (None, _) | (_, None) => {
-            let [from, to] = [live, new].map(|items| place.shown(&Value::Array(items.to_vec())));
-            let change = match (live.is_empty(), new.is_empty()) {
-                (true, _) => Change::Added(to),
-                (_, true) => Change::Removed(from),
-                (false, false) => Change::Changed { from, to },
-            };
-            found.push(Difference { path: place.path.clone(), change });
-        }
+        return;
     }
+    // `command`, `entryPoint`: the order is the meaning, so the whole is what changed.
+    let [from, to] = [live, new].map(|items| place.shown(&Value::Array(items.to_vec())));
+    let change = match (live.is_empty(), new.is_empty()) {
+        (true, _) => Change::Added(to),
+        (_, true) => Change::Removed(from),
+        (false, false) => Change::Changed { from, to },
+    };
+    found.push(Difference { path: place.path.clone(), change });
 }
 
 /// All of `a`, then what only `b` has.
@@ -404,7 +401,7 @@ fn mask(value: &mut Value, name: &str) {
     match value {
         Value::String(text) => {
             if looks_secret(name, text) {
-                *text = MASK.to_owned();
+                MASK.clone_into(text);
             }
         }
         Value::Array(items) => items.iter_mut().for_each(|item| mask(item, name)),

@@ -162,9 +162,7 @@ fn resolve<'a>(
     if let Some(live) = live {
         refuse_live(observed, key, service, image, live, refusals);
     }
-    let Some((base, tags)) = base_definition(place, observed, key, service, image, live, refusals) else {
-        return None;
-    };
+    let (base, tags) = base_definition(place, observed, key, service, image, live, refusals)?;
     let container = container_for(key, service, &base, refusals);
     if *place == Place::Aws {
         refuse_other_platform(observed, key, service, image, &base, refusals);
@@ -508,10 +506,10 @@ fn resolve_image<'a>(
                 return None;
             }
         }
-        Some(RepositoryObserved::Present { immutable_tags: Mutability::Immutable, tagged: None, .. })
-        | Some(RepositoryObserved::Present { immutable_tags: Mutability::Mutable, .. }) => {
-            Source::Build { repository: RepositoryStep::Keep }
-        }
+        Some(
+            RepositoryObserved::Present { immutable_tags: Mutability::Immutable, tagged: None, .. }
+            | RepositoryObserved::Present { immutable_tags: Mutability::Mutable, .. },
+        ) => Source::Build { repository: RepositoryStep::Keep },
     };
     let name = ImageName { registry: observed.registry.clone(), repository: image.repository.clone() };
     Some(Wanted { key, image, name, services: users.iter().map(|user| user.key).collect(), source })

@@ -159,8 +159,8 @@ pub fn settle(step: &Step, produced: &BTreeMap<StepId, Produced>) -> Settled {
         Action::Update { service, cluster, name, task_definition, running } => {
             let task_definition = earlier.revision(task_definition);
             let deployment = match settle_update(&task_definition, running) {
-                Ok(deployment) => deployment,
-                Err(skip) => return skip,
+                UpdateRule::Start(deployment) => deployment,
+                UpdateRule::Skip { cause, gives } => return Settled::Skip { cause, gives },
             };
             Ready::Update {
                 service: service.clone(),
@@ -216,6 +216,12 @@ fn patch(definition: &mut Value, image: &ImagePatch, digest: &Digest) {
 }
 
 /// How to update, or why not to.
+enum UpdateRule {
+    Start(NewDeployment),
+    Skip { cause: String, gives: Produced },
+}
+
+/// The rule of an update.
 ///
 /// | the new revision is | last rollout | |
 /// |---|---|---|
@@ -225,15 +231,15 @@ fn patch(definition: &mut Value, image: &ImagePatch, digest: &Digest) {
 /// | what runs | failed | update, and force ECS to try once more |
 ///
 /// Checked by `an_update_follows_its_table`.
-fn settle_update(task_definition: &TaskDefArn, running: &Running) -> Result<NewDeployment, Settled> {
+fn settle_update(task_definition: &TaskDefArn, running: &Running) -> UpdateRule {
     if *task_definition != running.task_definition {
-        return Ok(NewDeployment::ByRevision);
+        return UpdateRule::Start(NewDeployment::ByRevision);
     }
     match (running.rollout, &running.deployment) {
         (RolloutObserved::Complete, _) => {
-            Err(Settled::Skip { cause: format!("{task_definition} runs already"), gives: Produced::Nothing })
+            UpdateRule::Skip { cause: format!("{task_definition} runs already"), gives: Produced::Nothing }
         }
-        (RolloutObserved::Going, Some(deployment)) => Err(Settled::Skip {
+        (RolloutObserved::Going, Some(deployment)) => UpdateRule::Skip {
             cause: "its rollout is already going".to_owned(),
             gives: Produced::Deployment(Started {
                 deployment_id: deployment.clone(),
@@ -242,10 +248,10 @@ fn settle_update(task_definition: &TaskDefArn, running: &Running) -> Result<NewD
                 previous: running.previous.clone(),
                 desired: running.desired,
             }),
-        }),
+        },
         // Without an id there is nothing to pin a watch to; the answer of the call names one.
-        (RolloutObserved::Going, None) => Ok(NewDeployment::ByRevision),
-        (RolloutObserved::Failed, _) => Ok(NewDeployment::Forced),
+        (RolloutObserved::Going, None) => UpdateRule::Start(NewDeployment::ByRevision),
+        (RolloutObserved::Failed, _) => UpdateRule::Start(NewDeployment::Forced),
     }
 }
 

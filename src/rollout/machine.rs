@@ -241,7 +241,7 @@ impl Machine {
             )
             | None => {}
         }
-        let (new, old) = if self.tasks.tasks_ms().is_some() {
+        let (new, old) = if self.tasks.listed_ms().is_some() {
             let serving = |state| state == TaskState::Healthy;
             let old = |state| {
                 matches!(state, TaskState::Healthy | TaskState::Unhealthy | TaskState::Registering | TaskState::Unknown)
@@ -341,12 +341,11 @@ impl Machine {
             {
                 self.word_of_deployment(seen)
             }
-            Some(_) => self.word_of_service(),
             // Not answered yet, which is no reason to listen to the second best.
             None if self.deployment.arn.is_some() && self.schedule.unanswered(Part::Deployment) < UNREADABLE => {
                 Word::Going
             }
-            None => self.word_of_service(),
+            Some(_) | None => self.word_of_service(),
         }
     }
 
@@ -371,9 +370,8 @@ impl Machine {
                 }
                 None => Word::Going,
             },
-            "ROLLBACK_REQUESTED" | "ROLLBACK_IN_PROGRESS" if self.is_contradicted() => Word::Going,
+            status if status.starts_with("ROLLBACK_") && self.is_contradicted() => Word::Going,
             "ROLLBACK_REQUESTED" | "ROLLBACK_IN_PROGRESS" => Word::RollingBack,
-            "ROLLBACK_SUCCESSFUL" | "ROLLBACK_FAILED" if self.is_contradicted() => Word::Going,
             "ROLLBACK_SUCCESSFUL" => Word::Ended(Verdict::RolledBack { why: self.why(reason()) }),
             "ROLLBACK_FAILED" => {
                 Word::Ended(Verdict::Failed { why: format!("{}; the rollback failed too", self.why(reason())) })
@@ -550,7 +548,7 @@ impl Machine {
         if view.desired == 0 || own.running < view.desired || self.services.replaced().is_some() {
             return false;
         }
-        if self.tasks.tasks_ms().is_none() {
+        if self.tasks.listed_ms().is_none() {
             return true;
         }
         let wanted = usize::try_from(view.desired).unwrap_or(usize::MAX);
@@ -564,7 +562,7 @@ impl Machine {
     /// For `done_when = live` without ECS's success: either the targets were read, or ECS itself has begun
     /// to let the old tasks go.
     fn is_proven_live(&self) -> bool {
-        let read = self.tasks.tasks_ms().is_some() && self.tasks.targets_ms().is_some();
+        let read = self.tasks.listed_ms().is_some() && self.tasks.targets_ms().is_some();
         read || self.services.others(&self.goal.started.deployment_id).all(|other| other.desired == 0)
     }
 
@@ -581,7 +579,7 @@ impl Machine {
         }
         let targets = is_fresh(self.tasks.targets_ms()) || self.is_unreadable(Part::Targets);
         // Where tasks may not be read, ECS takes a deployment from the list when its last task is gone.
-        let tasks = is_fresh(self.tasks.tasks_ms())
+        let tasks = is_fresh(self.tasks.listed_ms())
             || (self.is_unreadable(Part::Tasks)
                 && self.services.others(&self.goal.started.deployment_id).next().is_none());
         targets && tasks
@@ -645,7 +643,7 @@ impl Machine {
         let is_ending = matches!(self.phase, Phase::Draining | Phase::Healthy)
             && drain_left_ms.is_none_or(|left| left <= ending_ms.saturating_mul(2));
         let pace = |usual: u64| if is_ending { Want::Every(ending_ms.min(usual)) } else { Want::Every(usual) };
-        let (tasks_at, targets_at) = (self.tasks.tasks_ms(), self.tasks.targets_ms());
+        let (tasks_at, targets_at) = (self.tasks.listed_ms(), self.tasks.targets_ms());
         let is_stale = |at: Option<u64>| self.success_since_ms.is_some_and(|success| at.is_none_or(|at| at < success));
         // Something moved that only the tasks can explain.
         let changed = self.moved_ms == self.now_ms && tasks_at != Some(self.now_ms);

@@ -332,6 +332,7 @@ mod tests {
 
     /// Texts as AWS's guides and recordings have them.
     #[test]
+    #[expect(clippy::too_many_lines, reason = "one row for each text, and the texts are long")]
     fn real_reasons_are_understood() {
         use Class::{Deterministic, NeedsTwo, Noise};
         let exited = "Essential container in task exited";

@@ -50,13 +50,13 @@ struct Known {
 pub(super) struct Tasks {
     known: BTreeMap<String, Known>,
     targets: Vec<TargetView>,
-    tasks_ms: Option<u64>,
+    listed_ms: Option<u64>,
     targets_ms: Option<u64>,
 }
 
 impl Tasks {
     pub(super) fn hear_tasks(&mut self, seen: &[TaskView], started: &Started, now_ms: u64) {
-        self.tasks_ms = Some(now_ms);
+        self.listed_ms = Some(now_ms);
         for known in self.known.values_mut() {
             if !seen.iter().any(|task| task.id == known.view.id) {
                 known.missed = known.missed.saturating_add(1);
@@ -157,8 +157,8 @@ impl Tasks {
         self.known.values().filter_map(|task| task.drain_left_ms(delay_ms, now_ms)).max()
     }
 
-    pub(super) const fn tasks_ms(&self) -> Option<u64> {
-        self.tasks_ms
+    pub(super) const fn listed_ms(&self) -> Option<u64> {
+        self.listed_ms
     }
 
     pub(super) const fn targets_ms(&self) -> Option<u64> {
@@ -172,7 +172,7 @@ impl Tasks {
 
     pub(super) fn board(&self, delay_ms: u64, now_ms: u64) -> Vec<BoardTask> {
         let mut tasks: Vec<_> = self.known.values().filter(|task| task.took_part || task.side == Side::New).collect();
-        let order = |side: Side| if side == Side::New { 0 } else { 1 };
+        let order = |side: Side| side != Side::New;
         tasks.sort_by_key(|task| (order(task.side), task.view.created_ms, task.view.id.clone()));
         tasks
             .into_iter()

@@ -549,14 +549,16 @@ fn act(ready: Ready, observed: &mut Observed) -> Produced {
             observed.clusters.insert(cluster, ClusterObserved::Active);
             Produced::Nothing
         }
-        Ready::CreateRepository { .. } | Ready::Login { .. } | Ready::Build(_) => Produced::Nothing,
+        Ready::CreateRepository { .. } | Ready::Login { .. } | Ready::Build(_) | Ready::Watch { .. } => {
+            Produced::Nothing
+        }
         Ready::CreateTargetGroup { name, .. } | Ready::CreateLoadBalancer { name, .. } => Produced::Arn(name),
         Ready::CreateListener { load_balancer, target_group, .. } => {
             Produced::Arn(format!("{load_balancer}/{target_group}"))
         }
         // One image, one digest: building the same again gives the same.
         Ready::Push { image, reference, .. } => {
-            let letter = if image.as_str().len() % 2 == 0 { 'c' } else { 'd' };
+            let letter = if image.as_str().len().is_multiple_of(2) { 'c' } else { 'd' };
             let digest = digest(letter);
             observed.repositories.insert(
                 image,
@@ -600,7 +602,6 @@ fn act(ready: Ready, observed: &mut Observed) -> Produced {
                 desired: 2,
             })
         }
-        Ready::Watch { .. } => Produced::Nothing,
     }
 }
 

@@ -72,6 +72,39 @@ enum Api {
 /// The moves of the scheduler.
 const TICK: u64 = 10_000;
 
+/// When the breaker fires, or somebody else deploys or deletes; and when ECS has dealt with it.
+const TURN: u64 = 3 * TICK;
+const TURNED: u64 = 5 * TICK;
+
+fn task(id: &str, side: Side, last: &str, desired: &str) -> TaskView {
+    let (revision, by) = match side {
+        Side::New => ("web:42", OURS),
+        Side::Old => ("web:41", OLD),
+    };
+    TaskView {
+        id: id.to_owned(),
+        task_definition: TaskDefArn::new(revision),
+        started_by: Some(by.to_owned()),
+        last_status: last.to_owned(),
+        desired_status: desired.to_owned(),
+        health: Some("UNKNOWN".to_owned()),
+        stop_code: None,
+        stopped_reason: None,
+        created_ms: Some(START),
+        started_ms: None,
+        stopping_ms: None,
+        stopped_ms: None,
+        containers: vec![ContainerView {
+            name: "web".to_owned(),
+            last_status: last.to_owned(),
+            exit_code: None,
+            reason: None,
+            health: None,
+        }],
+        addresses: if last == "PENDING" { Vec::new() } else { vec![format!("10.0.0.1:{id}")] },
+    }
+}
+
 impl Model {
     fn usual() -> Self {
         Self {
@@ -116,50 +149,12 @@ impl Model {
         self.gone_at().max(self.success_at())
     }
 
-    /// The breaker, or the other deployment.
-    fn turn_at(&self) -> u64 {
-        3 * TICK
-    }
-
-    fn turned_at(&self) -> u64 {
-        self.turn_at() + 2 * TICK
-    }
-
     fn new_starts(&self) -> bool {
         self.course != Course::Stuck
     }
 
     fn new_crashes(&self) -> bool {
         matches!(self.course, Course::RolledBack | Course::Stalled)
-    }
-
-    fn task(&self, id: &str, side: Side, last: &str, desired: &str) -> TaskView {
-        let (revision, by) = match side {
-            Side::New => ("web:42", OURS),
-            Side::Old => ("web:41", OLD),
-        };
-        TaskView {
-            id: id.to_owned(),
-            task_definition: TaskDefArn::new(revision),
-            started_by: Some(by.to_owned()),
-            last_status: last.to_owned(),
-            desired_status: desired.to_owned(),
-            health: Some("UNKNOWN".to_owned()),
-            stop_code: None,
-            stopped_reason: None,
-            created_ms: Some(START),
-            started_ms: None,
-            stopping_ms: None,
-            stopped_ms: None,
-            containers: vec![ContainerView {
-                name: "web".to_owned(),
-                last_status: last.to_owned(),
-                exit_code: None,
-                reason: None,
-                health: None,
-            }],
-            addresses: if last == "PENDING" { Vec::new() } else { vec![format!("10.0.0.1:{id}")] },
-        }
     }
 
     /// The truth at `t` milliseconds after the update; before 0 it is the world before it.
@@ -178,17 +173,17 @@ impl Model {
         for index in 0..self.desired {
             let id = format!("1{index}");
             if rolls && t >= self.gone_at() {
-                let mut task = self.task(&id, Side::Old, "STOPPED", "STOPPED");
+                let mut task = task(&id, Side::Old, "STOPPED", "STOPPED");
                 task.stop_code = Some("ServiceSchedulerInitiated".to_owned());
                 task.stopped_reason = Some(format!("Scaling activity initiated by (deployment {OURS})"));
                 tasks.push(task);
             } else if rolls && t >= self.signalled_at() {
-                tasks.push(self.task(&id, Side::Old, "STOPPING", "STOPPED"));
+                tasks.push(task(&id, Side::Old, "STOPPING", "STOPPED"));
             } else if rolls && t >= self.drains_at() {
-                tasks.push(self.task(&id, Side::Old, "DEACTIVATING", "STOPPED"));
+                tasks.push(task(&id, Side::Old, "DEACTIVATING", "STOPPED"));
                 targets.push(target(&id, "draining", Some("Target.DeregistrationInProgress")));
             } else {
-                tasks.push(self.task(&id, Side::Old, "RUNNING", "RUNNING"));
+                tasks.push(task(&id, Side::Old, "RUNNING", "RUNNING"));
                 targets.push(target(&id, "healthy", None));
             }
             let id = format!("2{index}");
@@ -196,15 +191,15 @@ impl Model {
                 continue;
             }
             if self.new_crashes() && t >= TICK + self.boot {
-                let mut task = self.task(&id, Side::New, "STOPPED", "STOPPED");
+                let mut task = task(&id, Side::New, "STOPPED", "STOPPED");
                 task.stop_code = Some("EssentialContainerExited".to_owned());
                 task.stopped_reason = Some("Essential container in task exited".to_owned());
                 task.containers[0].exit_code = Some(1);
                 tasks.push(task);
             } else if t < TICK + self.boot {
-                tasks.push(self.task(&id, Side::New, "PENDING", "RUNNING"));
+                tasks.push(task(&id, Side::New, "PENDING", "RUNNING"));
             } else {
-                tasks.push(self.task(&id, Side::New, "RUNNING", "RUNNING"));
+                tasks.push(task(&id, Side::New, "RUNNING", "RUNNING"));
                 let healthy = t >= self.healthy_at();
                 let (state, reason) =
                     if healthy { ("healthy", None) } else { ("initial", Some("Elb.InitialHealthChecking")) };
@@ -241,7 +236,7 @@ impl Model {
         let new_running = if self.new_starts() && !self.new_crashes() && t >= TICK + self.boot { n } else { 0 };
         // Told to stop, they no longer count as running.
         let old_running = if rolls && t >= self.drains_at() { 0 } else { n };
-        let turned = t >= self.turn_at();
+        let turned = t >= TURN;
         let mut deployments = Vec::new();
         if before {
             deployments.push(deployment(OLD, "PRIMARY", "web:41", n, "COMPLETED", ""));
@@ -250,10 +245,10 @@ impl Model {
             deployments.push(deployment(OURS, "ACTIVE", "web:42", new_running, "IN_PROGRESS", ""));
             deployments.push(deployment(OLD, "ACTIVE", "web:41", n, "COMPLETED", ""));
         } else if self.course == Course::RolledBack && turned {
-            let state = if t >= self.turned_at() { "COMPLETED" } else { "IN_PROGRESS" };
+            let state = if t >= TURNED { "COMPLETED" } else { "IN_PROGRESS" };
             let reason = format!("ECS deployment circuit breaker: rolling back to deploymentId {OLD}.");
             deployments.push(deployment("ecs-svc/3", "PRIMARY", "web:41", n, state, &reason));
-            if t < self.turned_at() {
+            if t < TURNED {
                 let reason = "ECS deployment circuit breaker: tasks failed to start.";
                 deployments.push(deployment(OURS, "ACTIVE", "web:42", 0, "FAILED", reason));
             }
@@ -285,7 +280,7 @@ impl Model {
                 },
             );
         }
-        if !before && rolls && t >= self.drained_at() + 1 {
+        if !before && rolls && t > self.drained_at() {
             events.insert(
                 0,
                 EventView {
@@ -308,8 +303,8 @@ impl Model {
     }
 
     fn deployment_at(&self, before: bool, t: u64) -> ServiceDeploymentView {
-        let turned = t >= self.turn_at();
-        let done = t >= self.turned_at();
+        let turned = t >= TURN;
+        let done = t >= TURNED;
         let status = match self.course {
             // The one before ours, which `UpdateService` may still name.
             _ if before => "SUCCESSFUL",
