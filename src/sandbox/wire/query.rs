@@ -92,6 +92,11 @@ impl Xml {
     /// `<name>value</name>`.
     pub fn text(&mut self, name: &str, value: impl Display) -> &mut Self {
         self.open(name);
+        self.bare(value).close(name)
+    }
+
+    /// The value alone: what stands inside a `<member>` of a list of strings.
+    pub fn bare(&mut self, value: impl Display) -> &mut Self {
         for character in value.to_string().chars() {
             match character {
                 '&' => self.0.push_str("&amp;"),
@@ -106,7 +111,7 @@ impl Xml {
                 other => self.0.push(other),
             }
         }
-        self.close(name)
+        self
     }
 
     /// `<name>value</name>`, or nothing.

@@ -1,0 +1,112 @@
+//! Attributes of load balancers and target groups: names, defaults, and what values they take.
+
+use std::collections::BTreeMap;
+
+use super::super::Fault;
+use super::fault;
+
+/// What values an attribute takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Seconds { from: u32, to: u32 },
+    Switch,
+    OneOf(&'static [&'static str]),
+    /// Kept and told back; the sandbox does nothing with it.
+    Text,
+}
+
+pub(super) struct Attribute {
+    pub(super) key: &'static str,
+    default: &'static str,
+    kind: Kind,
+}
+
+const fn attribute(key: &'static str, default: &'static str, kind: Kind) -> Attribute {
+    Attribute { key, default, kind }
+}
+
+const fn seconds(from: u32, to: u32) -> Kind {
+    Kind::Seconds { from, to }
+}
+
+/// Of a target group of an Application Load Balancer, with the defaults of the API reference (`TargetGroupAttribute`).
+pub(super) const GROUP: &[Attribute] = &[
+    attribute("deregistration_delay.timeout_seconds", "300", seconds(0, 3600)),
+    attribute("stickiness.enabled", "false", Kind::Switch),
+    // `app_cookie` is real but not emulated: a deploy's drain looks the same with either.
+    attribute("stickiness.type", "lb_cookie", Kind::OneOf(&["lb_cookie"])),
+    attribute("stickiness.lb_cookie.duration_seconds", "86400", seconds(1, 604_800)),
+    attribute("stickiness.app_cookie.cookie_name", "", Kind::Text),
+    attribute("stickiness.app_cookie.duration_seconds", "86400", seconds(1, 604_800)),
+    attribute("slow_start.duration_seconds", "0", Kind::OneOf(&["0"])),
+    attribute("load_balancing.algorithm.type", "round_robin", Kind::OneOf(&["round_robin"])),
+    attribute("load_balancing.algorithm.anomaly_mitigation", "off", Kind::OneOf(&["off"])),
+    attribute("load_balancing.cross_zone.enabled", "use_load_balancer_configuration", Kind::Text),
+    attribute("target_group_health.dns_failover.minimum_healthy_targets.count", "1", Kind::Text),
+    attribute("target_group_health.dns_failover.minimum_healthy_targets.percentage", "off", Kind::Text),
+    attribute("target_group_health.unhealthy_state_routing.minimum_healthy_targets.count", "1", Kind::OneOf(&["1"])),
+    attribute(
+        "target_group_health.unhealthy_state_routing.minimum_healthy_targets.percentage",
+        "off",
+        Kind::OneOf(&["off"]),
+    ),
+];
+
+/// Of an Application Load Balancer (`LoadBalancerAttribute`).
+pub(super) const LOAD_BALANCER: &[Attribute] = &[
+    attribute("access_logs.s3.enabled", "false", Kind::Text),
+    attribute("access_logs.s3.bucket", "", Kind::Text),
+    attribute("access_logs.s3.prefix", "", Kind::Text),
+    attribute("client_keep_alive.seconds", "3600", seconds(60, 604_800)),
+    attribute("connection_logs.s3.enabled", "false", Kind::Text),
+    attribute("connection_logs.s3.bucket", "", Kind::Text),
+    attribute("connection_logs.s3.prefix", "", Kind::Text),
+    attribute("deletion_protection.enabled", "false", Kind::Switch),
+    attribute("idle_timeout.timeout_seconds", "60", seconds(1, 4000)),
+    attribute("ipv6.deny_all_igw_traffic", "false", Kind::Switch),
+    attribute("load_balancing.cross_zone.enabled", "true", Kind::OneOf(&["true"])),
+    attribute("routing.http.desync_mitigation_mode", "defensive", Kind::OneOf(&["defensive", "monitor", "strictest"])),
+    attribute("routing.http.drop_invalid_header_fields.enabled", "false", Kind::Switch),
+    attribute("routing.http.preserve_host_header.enabled", "false", Kind::Switch),
+    attribute("routing.http.x_amzn_tls_version_and_cipher_suite.enabled", "false", Kind::Switch),
+    attribute("routing.http.xff_client_port.enabled", "false", Kind::Switch),
+    attribute("routing.http.xff_header_processing.mode", "append", Kind::OneOf(&["append", "preserve", "remove"])),
+    attribute("routing.http2.enabled", "true", Kind::Switch),
+    attribute("waf.fail_open.enabled", "false", Kind::Switch),
+    attribute("zonal_shift.config.enabled", "false", Kind::Switch),
+];
+
+/// The value of `key`: set, or the default; nothing for a name that does not exist.
+pub(super) fn value<'a>(known: &'a [Attribute], set: &'a BTreeMap<String, String>, key: &str) -> &'a str {
+    set.get(key)
+        .map(String::as_str)
+        .or_else(|| known.iter().find(|attribute| attribute.key == key).map(|attribute| attribute.default))
+        .unwrap_or_default()
+}
+
+/// All attributes with their values, in the order of the table.
+pub(super) fn all<'a>(
+    known: &'a [Attribute],
+    set: &'a BTreeMap<String, String>,
+) -> impl Iterator<Item = (&'a str, &'a str)> {
+    known.iter().map(|attribute| (attribute.key, set.get(attribute.key).map_or(attribute.default, String::as_str)))
+}
+
+/// Whether `key` may be set to `value`.
+pub(super) fn check(known: &[Attribute], owner: &str, key: &str, value: &str) -> Result<(), Fault> {
+    let Some(attribute) = known.iter().find(|attribute| attribute.key == key) else {
+        return Err(fault::validation(format!("{owner} attribute key '{key}' is not recognized")));
+    };
+    match attribute.kind {
+        Kind::Seconds { from, to } if !value.parse().is_ok_and(|value| (from..=to).contains(&value)) => {
+            Err(fault::validation(format!("{owner} attribute '{key}' must be between {from} and {to}; '{value}' is not")))
+        }
+        Kind::Switch if !["true", "false"].contains(&value) => {
+            Err(fault::validation(format!("{owner} attribute '{key}' must be 'true' or 'false'; '{value}' is not")))
+        }
+        Kind::OneOf(allowed) if !allowed.contains(&value) => {
+            Err(fault::not_emulated(format_args!("'{value}' for attribute '{key}', only {}", allowed.join(", "))))
+        }
+        Kind::Seconds { .. } | Kind::Switch | Kind::OneOf(_) | Kind::Text => Ok(()),
+    }
+}
