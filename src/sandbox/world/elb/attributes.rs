@@ -8,7 +8,10 @@ use super::fault;
 /// What values an attribute takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    Seconds { from: u32, to: u32 },
+    Seconds {
+        from: u32,
+        to: u32,
+    },
     Switch,
     OneOf(&'static [&'static str]),
     /// Kept and told back; the sandbox does nothing with it.
@@ -98,9 +101,9 @@ pub(super) fn check(known: &[Attribute], owner: &str, key: &str, value: &str) ->
         return Err(fault::validation(format!("{owner} attribute key '{key}' is not recognized")));
     };
     match attribute.kind {
-        Kind::Seconds { from, to } if !value.parse().is_ok_and(|value| (from..=to).contains(&value)) => {
-            Err(fault::validation(format!("{owner} attribute '{key}' must be between {from} and {to}; '{value}' is not")))
-        }
+        Kind::Seconds { from, to } if !value.parse().is_ok_and(|value| (from..=to).contains(&value)) => Err(
+            fault::validation(format!("{owner} attribute '{key}' must be between {from} and {to}; '{value}' is not")),
+        ),
         Kind::Switch if !["true", "false"].contains(&value) => {
             Err(fault::validation(format!("{owner} attribute '{key}' must be 'true' or 'false'; '{value}' is not")))
         }

@@ -15,7 +15,8 @@ pub(super) fn validation(message: impl Into<String>) -> Fault {
 /// `1 validation error detected: Value null at 'name' failed to satisfy constraint: Member must not be null`.
 pub(super) fn missing(member: &str) -> Fault {
     let mut characters = member.chars();
-    let member: String = characters.next().map(|first| first.to_ascii_lowercase()).into_iter().chain(characters).collect();
+    let member: String =
+        characters.next().map(|first| first.to_ascii_lowercase()).into_iter().chain(characters).collect();
     validation(format!(
         "1 validation error detected: Value null at '{member}' failed to satisfy constraint: Member must not be null"
     ))

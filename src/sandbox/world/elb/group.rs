@@ -76,7 +76,9 @@ impl HealthPort {
         }
         match text.parse() {
             Ok(port) if port > 0 => Ok(Self::Fixed(port)),
-            _ => Err(fault::validation(format!("Health check port '{text}' must be 'traffic-port' or from 1 to 65535"))),
+            _ => {
+                Err(fault::validation(format!("Health check port '{text}' must be 'traffic-port' or from 1 to 65535")))
+            }
         }
     }
 
@@ -106,7 +108,9 @@ impl Matcher {
     pub(super) fn parse(text: &str) -> Result<Self, Fault> {
         // An Application Load Balancer takes codes from 200 to 499.
         let valid = |code: u16| (200..=499).contains(&code);
-        let all = text.split(',').all(|part| Self::range(part).is_some_and(|(from, to)| valid(from) && valid(to) && from <= to));
+        let all = text
+            .split(',')
+            .all(|part| Self::range(part).is_some_and(|(from, to)| valid(from) && valid(to) && from <= to));
         if all {
             Ok(Self(text.to_owned()))
         } else {
@@ -159,8 +163,15 @@ impl Default for HealthCheck {
 impl HealthCheck {
     /// The ranges of `CreateTargetGroup`.
     pub(super) fn validate(&self) -> Result<(), Fault> {
-        let Self { port: _, path, interval_seconds, timeout_seconds, healthy_threshold, unhealthy_threshold, matcher: _ } =
-            self;
+        let Self {
+            port: _,
+            path,
+            interval_seconds,
+            timeout_seconds,
+            healthy_threshold,
+            unhealthy_threshold,
+            matcher: _,
+        } = self;
         let within = |name: &str, value: u32, from: u32, to: u32| {
             if (from..=to).contains(&value) {
                 Ok(())
@@ -178,7 +189,9 @@ impl HealthCheck {
             )));
         }
         if !path.starts_with('/') || path.len() > 1024 {
-            return Err(fault::validation(format!("Health check path '{path}' must begin with '/' and be at most 1024 long")));
+            return Err(fault::validation(format!(
+                "Health check path '{path}' must begin with '/' and be at most 1024 long"
+            )));
         }
         Ok(())
     }
@@ -214,13 +227,17 @@ pub enum Process {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Standing {
     /// Being registered; the first probe has not gone out.
-    Registering { until: Millis },
+    Registering {
+        until: Millis,
+    },
     /// Probed, and not decided yet.
     Checking,
     Healthy,
     Unhealthy(Failing),
     /// Gets no new requests, and is gone at `until`.
-    Draining { until: Millis },
+    Draining {
+        until: Millis,
+    },
 }
 
 /// A target of a group.
@@ -281,7 +298,9 @@ impl Registration {
         self.standing = match (before, outcome) {
             (Standing::Draining { .. }, _) => return Change::None,
             (Standing::Registering { .. } | Standing::Checking, ProbeOutcome::Passed) => Standing::Healthy,
-            (Standing::Unhealthy(_), ProbeOutcome::Passed) if self.passes >= check.healthy_threshold => Standing::Healthy,
+            (Standing::Unhealthy(_), ProbeOutcome::Passed) if self.passes >= check.healthy_threshold => {
+                Standing::Healthy
+            }
             (Standing::Healthy | Standing::Unhealthy(_), ProbeOutcome::Passed) => before,
             (Standing::Unhealthy(_), ProbeOutcome::Failed(why)) => Standing::Unhealthy(why),
             (_, ProbeOutcome::Failed(why)) if self.failures >= check.unhealthy_threshold => Standing::Unhealthy(why),

@@ -32,7 +32,8 @@ pub struct ListenerRoute {
 impl ListenerRoute {
     fn of(elb: &Elb, listener: &Listener) -> Self {
         let Listener { arn: _, load_balancer, port, default_rule: _, default_action, rules } = listener;
-        let idle = elb.load_balancer(load_balancer).map(|found| found.attribute("idle_timeout.timeout_seconds").parse());
+        let idle =
+            elb.load_balancer(load_balancer).map(|found| found.attribute("idle_timeout.timeout_seconds").parse());
         let rules = rules.iter().map(|Rule { conditions, action, .. }| (conditions.clone(), action.clone()));
         Self {
             port: *port,

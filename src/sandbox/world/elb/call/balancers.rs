@@ -65,7 +65,9 @@ pub(super) fn create(
 pub(super) fn describe(elb: &Elb, place: &Place, form: &Form, xml: &mut Xml) -> Result<(), Fault> {
     let (arns, names) = (form.strings("LoadBalancerArns"), form.strings("Names"));
     if !arns.is_empty() && !names.is_empty() {
-        return Err(fault::validation("Load balancer names and load balancer ARNs cannot be specified at the same time"));
+        return Err(fault::validation(
+            "Load balancer names and load balancer ARNs cannot be specified at the same time",
+        ));
     }
     let mut found: Vec<&LoadBalancer> = Vec::new();
     for arn in &arns {

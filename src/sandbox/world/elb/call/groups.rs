@@ -25,7 +25,9 @@ fn only_http(form: &Form, member: &str) -> Result<(), Fault> {
 fn health_check(form: &Form, check: &HealthCheck) -> Result<HealthCheck, Fault> {
     only_http(form, "HealthCheckProtocol")?;
     if form.get("HealthCheckEnabled") == Some("false") {
-        return Err(fault::validation("Health checks must be enabled for target groups with target type 'instance' or 'ip'"));
+        return Err(fault::validation(
+            "Health checks must be enabled for target groups with target type 'instance' or 'ip'",
+        ));
     }
     if form.get("Matcher.GrpcCode").is_some() {
         return Err(fault::not_emulated("gRPC health checks"));
@@ -228,8 +230,17 @@ pub(super) fn describe_health(elb: &Elb, form: &Form, xml: &mut Xml) -> Result<(
 }
 
 fn write(group: &TargetGroup, xml: &mut Xml) {
-    let TargetGroup { arn, name, port, vpc_id, target_type, health_check, attributes: _, registrations: _, load_balancers } =
-        group;
+    let TargetGroup {
+        arn,
+        name,
+        port,
+        vpc_id,
+        target_type,
+        health_check,
+        attributes: _,
+        registrations: _,
+        load_balancers,
+    } = group;
     let HealthCheck {
         port: health_port,
         path,

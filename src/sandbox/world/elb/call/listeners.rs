@@ -81,7 +81,8 @@ fn forward(elb: &Elb, action: &Form, balancer: &str) -> Result<Action, Fault> {
 fn fixed(config: &Form) -> Result<Action, Fault> {
     let status = required(config, "StatusCode")?;
     let code = status.parse().ok().filter(|code| matches!(code, 200..=299 | 400..=599));
-    let code = code.ok_or_else(|| fault::validation(format!("Fixed response status code '{status}' must be 2XX, 4XX or 5XX")))?;
+    let code = code
+        .ok_or_else(|| fault::validation(format!("Fixed response status code '{status}' must be 2XX, 4XX or 5XX")))?;
     let body = config.get("MessageBody").unwrap_or_default().to_owned();
     if body.len() > 1024 {
         return Err(fault::validation("A fixed response message body can have at most 1024 characters"));
@@ -89,7 +90,10 @@ fn fixed(config: &Form) -> Result<Action, Fault> {
     let content_type = config.get("ContentType").map(ToOwned::to_owned);
     let allowed = ["text/plain", "text/css", "text/html", "application/javascript", "application/json"];
     if let Some(other) = content_type.as_deref().filter(|one| !allowed.contains(one)) {
-        return Err(fault::validation(format!("Fixed response content type '{other}' is not one of {}", allowed.join(", "))));
+        return Err(fault::validation(format!(
+            "Fixed response content type '{other}' is not one of {}",
+            allowed.join(", ")
+        )));
     }
     Ok(Action::Fixed { status: code, content_type, body })
 }
@@ -241,11 +245,8 @@ pub(super) fn modify(elb: &mut Elb, pace: Pace, form: &Form, now: Millis, xml: &
     let arn = listener_arn(form)?;
     let Listener { load_balancer: balancer, port: old_port, .. } = find_mut(elb, arn)?.clone();
     only_http(form)?;
-    let default_action = if form.contains("DefaultActions") {
-        Some(action(elb, form, "DefaultActions", &balancer)?)
-    } else {
-        None
-    };
+    let default_action =
+        if form.contains("DefaultActions") { Some(action(elb, form, "DefaultActions", &balancer)?) } else { None };
     let port = match super::port(form, "Port")? {
         Some(port) if port != old_port => {
             free(elb, &balancer, port)?;
@@ -293,8 +294,12 @@ pub(super) fn create_rule(elb: &mut Elb, pace: Pace, form: &Form, now: Millis, x
         return Err(fault::priority_in_use(priority));
     }
     let id = resource_id(&["listener-rule", arn, &priority.to_string()], elb.revision, now);
-    let created =
-        Rule { arn: format!("{}/{id}", arn.replacen(":listener/", ":listener-rule/", 1)), priority, conditions, action };
+    let created = Rule {
+        arn: format!("{}/{id}", arn.replacen(":listener/", ":listener-rule/", 1)),
+        priority,
+        conditions,
+        action,
+    };
     if !tags.is_empty() {
         elb.tags.insert(created.arn.clone(), tags);
     }
@@ -330,7 +335,8 @@ pub(super) fn describe_rules(elb: &Elb, form: &Form, xml: &mut Xml) -> Result<()
     let mut found = Vec::new();
     if form.contains("ListenerArn") {
         let arn = listener_arn(form)?;
-        let listener = elb.listeners.iter().find(|listener| listener.arn == arn).ok_or_else(fault::listener_not_found)?;
+        let listener =
+            elb.listeners.iter().find(|listener| listener.arn == arn).ok_or_else(fault::listener_not_found)?;
         found.extend(listener.rules.iter().map(Described::Written));
         found.push(Described::Default(listener));
     } else if arns.is_empty() {
@@ -445,14 +451,17 @@ fn write_action(action: &Action, xml: &mut Xml) {
         Action::Forward(groups) => {
             // The plain member is only there when it says everything.
             let only = if let [only] = groups.as_slice() { Some(&only.arn) } else { None };
-            xml.text("Type", "forward").optional("TargetGroupArn", only).text("Order", 1).nest("ForwardConfig", |xml| {
-                xml.list("TargetGroups", groups, |xml, Weighted { arn, weight }| {
-                    xml.text("TargetGroupArn", arn).text("Weight", weight);
-                })
-                .nest("TargetGroupStickinessConfig", |xml| {
-                    xml.text("Enabled", false);
-                });
-            });
+            xml.text("Type", "forward").optional("TargetGroupArn", only).text("Order", 1).nest(
+                "ForwardConfig",
+                |xml| {
+                    xml.list("TargetGroups", groups, |xml, Weighted { arn, weight }| {
+                        xml.text("TargetGroupArn", arn).text("Weight", weight);
+                    })
+                    .nest("TargetGroupStickinessConfig", |xml| {
+                        xml.text("Enabled", false);
+                    });
+                },
+            );
         }
         Action::Fixed { status, content_type, body } => {
             xml.text("Type", "fixed-response").text("Order", 1).nest("FixedResponseConfig", |xml| {

@@ -34,9 +34,10 @@ fn resources(elb: &Elb, form: &Form) -> Result<Vec<String>, Fault> {
             Some("listener") => (elb.listeners.iter().any(|one| one.arn == *arn), fault::listener_not_found),
             Some("listener-rule") => {
                 let is_it = |rule: &str| rule == arn;
-                let mut rules = elb.listeners.iter().flat_map(|one| {
-                    one.rules.iter().map(|rule| rule.arn.as_str()).chain([one.default_rule.as_str()])
-                });
+                let mut rules = elb
+                    .listeners
+                    .iter()
+                    .flat_map(|one| one.rules.iter().map(|rule| rule.arn.as_str()).chain([one.default_rule.as_str()]));
                 (rules.any(is_it), fault::rule_not_found)
             }
             _ => return Err(fault::validation(format!("'{arn}' is not a valid ARN"))),

@@ -1,0 +1,65 @@
+//! Health checks.
+
+use std::sync::{Mutex, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, header};
+use http_body_util::Empty;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+
+use super::super::super::clock;
+use super::super::super::world::elb::{Failing, HealthCheck, ProbeOutcome, REGISTRATION_SECONDS, Target};
+use super::super::super::world::{Pace, World};
+use super::{address, lock};
+
+/// However fast the sandbox's time runs, the application's does not: it gets at least this long to answer.
+const LEAST_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// And is asked no more often than this.
+const LEAST_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Probes `target` at the check's interval and tells the world, for as long as there is one.
+pub(super) async fn repeat(world: Weak<Mutex<World>>, pace: Pace, group: String, target: Target, check: HealthCheck) {
+    let period = pace.scaled(Duration::from_secs(check.interval_seconds.into())).max(LEAST_INTERVAL);
+    let limit = pace.scaled(Duration::from_secs(check.timeout_seconds.into())).max(LEAST_TIMEOUT);
+    let first = Instant::now() + pace.scaled(Duration::from_secs(REGISTRATION_SECONDS));
+    let mut beat = interval_at(first, period);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        beat.tick().await;
+        let outcome = timeout(limit, probe(&target, &check)).await.unwrap_or(ProbeOutcome::Failed(Failing::TimedOut));
+        let Some(world) = world.upgrade() else { return };
+        lock(&world).elb.probe_result(&group, &target, outcome, pace, clock::now());
+    }
+}
+
+/// One check on a connection of its own: "after each health check is completed, the load balancer node closes the
+/// connection".
+async fn probe(target: &Target, check: &HealthCheck) -> ProbeOutcome {
+    let address = address(target, check.port.of(target));
+    let request = Request::get(check.path.as_str())
+        .header(header::HOST, address.to_string())
+        .header(header::USER_AGENT, "ELB-HealthChecker/2.0")
+        .header(header::ACCEPT_ENCODING, "gzip, compressed")
+        .header(header::CONNECTION, "close")
+        .body(Empty::<Bytes>::new());
+    let status = async {
+        let stream = TcpStream::connect(address).await.ok()?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.ok()?;
+        let exchange = sender.send_request(request.ok()?);
+        tokio::select! {
+            biased;
+            response = exchange => response.ok().map(|response| response.status().as_u16()),
+            // The response is looked at first, so this is a connection closed without one.
+            _ = connection => None,
+        }
+    };
+    match status.await {
+        Some(code) if check.matcher.matches(code) => ProbeOutcome::Passed,
+        Some(code) => ProbeOutcome::Failed(Failing::Code(code)),
+        None => ProbeOutcome::Failed(Failing::Broken),
+    }
+}
