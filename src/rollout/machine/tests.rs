@@ -551,6 +551,72 @@ fn a_deployment_that_was_stopped_for_another_is_superseded_even_if_that_shows_la
 }
 
 #[test]
+fn the_success_of_the_rollout_before_does_not_cut_ours_short() {
+    // The old tasks are gone, but ECS still watches alarms; the stale pin says SUCCESSFUL all along.
+    let model = Model::usual();
+    let completed = model.gone_at() + 30_000;
+    let mut goal = model.goal(DoneWhen::Drained);
+    goal.started.service_deployment = Some("arn:before".to_owned());
+    let watched = watch(goal, |ask, t| {
+        let mut view = model.answer(ask, t);
+        if let Some(service) = &mut view.service {
+            service.current_service_deployment = None;
+            for deployment in service.deployments.iter_mut().filter(|_| t < completed) {
+                deployment.rollout_state = Some("IN_PROGRESS".to_owned());
+            }
+        }
+        if let Some(deployment) = &mut view.deployment {
+            deployment.arn = "arn:before".to_owned();
+            deployment.status = "SUCCESSFUL".to_owned();
+        }
+        view
+    });
+    assert_eq!(watched.verdict, Verdict::Drained);
+    assert!(watched.end >= completed, "done at {} of {completed}", watched.end);
+}
+
+#[test]
+fn a_task_does_not_come_back_from_the_dead() {
+    let model = Model::usual();
+    let mut machine = Machine::new(model.goal(DoneWhen::Drained), START);
+    let old_states = |heard: &Heard| -> Vec<TaskState> {
+        let Some(Progress::Board(board)) = heard.progress.last() else { panic!("no board") };
+        board.tasks.iter().filter(|task| task.side == Side::Old).map(|task| task.state).collect()
+    };
+    for t in [0, model.drains_at(), model.gone_at()] {
+        machine.see(&model.answer(&Ask::all(), t), START + t);
+    }
+    // An answer that was on its way for a while.
+    let late = View { tasks: model.at(0).tasks, ..View::default() };
+    let heard = machine.see(&late, START + model.gone_at() + 1_000);
+    assert_eq!(old_states(&heard), [TaskState::Gone, TaskState::Gone]);
+}
+
+#[test]
+fn a_target_of_a_new_task_that_drains_holds_nothing_back() {
+    // One new task failed on the way and was replaced; its target drains for long.
+    let model = Model::usual();
+    let watched = watch(model.goal(DoneWhen::Drained), |ask, t| {
+        let mut view = model.answer(ask, t);
+        if let Some(tasks) = &mut view.tasks {
+            tasks.push(task("29", Side::New, "STOPPED", "STOPPED"));
+        }
+        if let Some(targets) = &mut view.targets {
+            targets.push(TargetView {
+                target_group: "tg".to_owned(),
+                address: "10.0.0.1:29".to_owned(),
+                state: "draining".to_owned(),
+                reason: None,
+                description: None,
+            });
+        }
+        view
+    });
+    assert_eq!(watched.verdict, Verdict::Drained);
+    assert!(watched.end - model.drained_at() < 3_000);
+}
+
+#[test]
 fn a_deployment_that_somebody_stopped_is_stopped() {
     let model = Model { course: Course::Stuck, ..Model::usual() };
     let watched = watch(model.goal(DoneWhen::Drained), |ask, t| {
