@@ -264,6 +264,8 @@ table! {
         account: Option<Written<String>> = "\"111111111111\"",
         /// Ship to the embedded stand-in on this machine; no account is needed.
         sandbox: Option<Written<bool>> = "true",
+        /// Show the plan and ask before acting; `--yes` answers for CI.
+        confirm: Option<Written<bool>> = "true",
         /// Keys of services that are different here.
         services: BTreeMap<String, ServiceTable> = "{ api = { cluster = \"jobs-production\" } }",
         /// Keys of images that are different here.

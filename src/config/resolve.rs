@@ -20,7 +20,7 @@ use super::{
     },
     secrets::looks_secret,
     spec::{
-        self, Builder, Environment, GitFacts, Image, MissingRepository, NoGit, Rollout, SandboxService, Service, Spec,
+        self, Builder, Confirm, Environment, GitFacts, Image, MissingRepository, NoGit, Rollout, SandboxService, Service, Spec,
         TaskDefinitionSource, WorkTree,
     },
     variables::{self, Broken, Piece, Variable},
@@ -438,6 +438,10 @@ impl<'a> Resolver<'a> {
             region: self.region.clone(),
             profile,
             account: self.account.clone(),
+            confirm: match &table.confirm {
+                Some(Written { value: true, .. }) => Confirm::Ask,
+                Some(Written { value: false, .. }) | None => Confirm::Never,
+            },
         })
     }
 
@@ -1152,6 +1156,7 @@ mod tests {
                     region: None,
                     profile: None,
                     account: None,
+                    confirm: Confirm::Never,
                 },
                 images: BTreeMap::from([(
                     key.clone(),
@@ -1242,6 +1247,7 @@ images.web.args.T = "override"
                 region: Some("eu-central-1".to_owned()),
                 profile: Some("local-eu-central-1".to_owned()),
                 account: Some("222222222222".to_owned()),
+                confirm: Confirm::Never,
             }
         );
         let texts = |pairs: &[(&str, &str)]| {

@@ -30,6 +30,16 @@ pub struct Environment {
     pub profile: Option<String>,
     /// The only account this environment may touch.
     pub account: Option<String>,
+    pub confirm: Confirm,
+}
+
+/// Whether `deploy` shows the plan and asks before it acts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Confirm {
+    #[default]
+    Never,
+    /// Unless `--yes` is given.
+    Ask,
 }
 
 /// Where the deploy goes.
