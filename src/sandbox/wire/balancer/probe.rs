@@ -36,6 +36,15 @@ pub(super) async fn repeat(world: Weak<Mutex<World>>, pace: Pace, group: String,
     }
 }
 
+/// Ends with the check, also when that is cut off by its time limit.
+struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 /// One check on a connection of its own: "after each health check is completed, the load balancer node closes the
 /// connection".
 async fn probe(target: &Target, check: &HealthCheck) -> ProbeOutcome {
@@ -49,17 +58,43 @@ async fn probe(target: &Target, check: &HealthCheck) -> ProbeOutcome {
     let status = async {
         let stream = TcpStream::connect(address).await.ok()?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.ok()?;
-        let exchange = sender.send_request(request.ok()?);
-        tokio::select! {
-            biased;
-            response = exchange => response.ok().map(|response| response.status().as_u16()),
-            // The response is looked at first, so this is a connection closed without one.
-            _ = connection => None,
-        }
+        // On a task of its own: an answer and the end of the connection arrive together where the target
+        // closes at once, and the answer must win.
+        let driver = AbortOnDrop(tokio::spawn(connection));
+        let response = sender.send_request(request.ok()?).await.ok();
+        drop(driver);
+        response.map(|response| response.status().as_u16())
     };
     match status.await {
         Some(code) if check.matcher.matches(code) => ProbeOutcome::Passed,
         Some(code) => ProbeOutcome::Failed(Failing::Code(code)),
         None => ProbeOutcome::Failed(Failing::Broken),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_target_that_closes_with_its_answer_is_healthy() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut head = [0; 1024];
+                let _read = stream.read(&mut head).await.unwrap();
+                stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nwell").await.unwrap();
+                stream.shutdown().await.unwrap();
+            }
+        });
+        let target = Target { address: "127.0.0.1".to_owned(), port };
+        for _ in 0..200 {
+            assert_eq!(probe(&target, &HealthCheck::default()).await, ProbeOutcome::Passed);
+        }
     }
 }
