@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 
 pub mod clock;
 pub mod daemon;
+pub mod load;
 mod state;
 pub mod tasks;
 pub mod wire;
