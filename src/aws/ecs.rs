@@ -111,9 +111,9 @@ async fn describe(aws: &Aws, cluster: &Cluster, name: &ServiceName) -> Result<Op
     }
 }
 
-/// The task definition as ECS sent it, and its tags. Null for a service that has none of its own
-/// (task sets of another deployment controller).
-async fn definition(aws: &Aws, arn: Option<&str>) -> Result<(Value, Vec<(String, String)>), AwsError> {
+/// The task definition as ECS sent it, and its tags; `family:revision` will do for an ARN. Null for a
+/// service that has none of its own (task sets of another deployment controller).
+pub async fn definition(aws: &Aws, arn: Option<&str>) -> Result<(Value, Vec<(String, String)>), AwsError> {
     let Some(arn) = arn else { return Ok((Value::Null, Vec::new())) };
     let body = KeepBody::default();
     let request = aws.ecs.describe_task_definition().task_definition(arn).include(TaskDefinitionField::Tags);

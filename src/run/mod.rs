@@ -1,1 +1,10 @@
-//! Doing: walks a plan, watches rollouts, hears cancellation, and knows the outcome.
+//! Doing: walks a plan ([`runner`]), watches rollouts ([`watch`]), hears cancellation ([`cancel`]), and
+//! knows what is live at the end ([`outcome`]).
+
+pub mod act;
+pub mod cancel;
+pub mod error;
+pub mod outcome;
+pub mod runner;
+pub mod teller;
+pub mod watch;

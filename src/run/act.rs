@@ -1,0 +1,207 @@
+//! One settled step becomes one call on a hand. No decisions: what to do was decided by the plan, and
+//! with which values by `plan::settle`.
+
+use std::path::Path;
+
+use tokio::sync::mpsc;
+
+use super::{
+    cancel::Cancel,
+    error::{self, RunError},
+    watch::{self, Finished, Watched},
+};
+use crate::{
+    aws::{Aws, ecr, ecr::EcrToken, ecs, elb},
+    credentials::{Granted, Tokens},
+    docker::{
+        self, DockerError, Engine, RegistryAuth, RegistryCredentials,
+        error::PushCause,
+    },
+    event::Progress,
+    image::{Digest, Reference},
+    plan::{
+        settle::{NewDeployment, Ready},
+        step::{BuildAction, Produced, Started},
+    },
+    rollout::goal::{DoneWhen, Goal, Pace},
+};
+
+/// What acts on the world.
+pub struct Hands {
+    pub aws: Aws,
+    pub engine: Engine,
+    /// For private base images outside of ECR.
+    pub registry_auth: RegistryAuth,
+    pub tokens: Tokens<EcrToken>,
+    /// The ECR registry of this run, as in an image reference.
+    pub registry: String,
+    /// How often a rollout is looked at.
+    pub pace: Pace,
+}
+
+/// What a step gave, and the note that goes with it.
+pub(crate) struct Acted {
+    pub(crate) produced: Produced,
+    pub(crate) note: String,
+}
+
+impl Acted {
+    fn new(produced: Produced, note: impl Into<String>) -> Self {
+        Self { produced, note: note.into() }
+    }
+}
+
+/// Does it. Building, pushing and watching stop when cancelling is asked for; a call that changes
+/// something is let finish, so that what is live stays known.
+pub(crate) async fn act(
+    ready: Ready,
+    hands: &Hands,
+    progress: mpsc::Sender<Progress>,
+    clock: fn() -> u64,
+    cancel: &Cancel,
+) -> Result<Acted, RunError> {
+    let aws = &hands.aws.telling(progress.clone());
+    let acted = match ready {
+        Ready::CreateCluster { cluster } => Acted::new(Produced::Arn(ecs::create_cluster(aws, &cluster).await?), ""),
+        Ready::CreateRepository { repository } => {
+            let uri = ecr::create_repository(aws, &repository).await?;
+            Acted::new(Produced::Nothing, uri)
+        }
+        Ready::CreateTargetGroup { service: _, name, settings } => {
+            Acted::new(Produced::Arn(elb::create_target_group(aws, &name, &settings).await?), "")
+        }
+        Ready::CreateLoadBalancer { service: _, name } => {
+            Acted::new(Produced::Arn(elb::create_load_balancer(aws, &name).await?), "")
+        }
+        Ready::CreateListener { service: _, load_balancer, target_group, port } => {
+            let listener = elb::create_listener(aws, &load_balancer, &target_group, port).await?;
+            // The address is worth a note; that it cannot be read is no failure of the step.
+            let urls = elb::listener_urls(aws, &load_balancer).await.unwrap_or_default();
+            Acted::new(Produced::Arn(listener), urls.join(", "))
+        }
+        Ready::Login { registry } => {
+            until_cancelled(cancel, async {
+                let token = token(hands, aws, &registry, clock).await?;
+                let left = token.expires_ms.saturating_sub(clock()) / 3_600_000;
+                Ok(Acted::new(Produced::Nothing, format!("token valid for {left}h")))
+            })
+            .await?
+        }
+        Ready::Build(build) => until_cancelled(cancel, build_image(&build, hands, aws, &progress, clock)).await?,
+        Ready::Push { image: _, reference, login: _ } => {
+            let digest =
+                until_cancelled(cancel, push_image(&reference, hands, aws, &progress, clock)).await?;
+            let note = digest.to_string();
+            Acted::new(Produced::Digest(digest), note)
+        }
+        Ready::Register { service: _, json } => {
+            let arn = ecs::register(aws, &json).await?;
+            let note = arn.to_string();
+            Acted::new(Produced::TaskDefinition(arn), note)
+        }
+        Ready::CreateService { service: _, cluster, name, task_definition, target_group, container, settings } => {
+            let new = ecs::NewService {
+                cluster: &cluster,
+                name: &name,
+                task_definition: &task_definition,
+                target_group: &target_group,
+                container: &container,
+                settings: &settings,
+            };
+            let started = ecs::create_service(aws, new).await?;
+            let note = format!("{} tasks of {task_definition}", started.desired);
+            Acted::new(Produced::Deployment(started), note)
+        }
+        Ready::Update { service: _, cluster, name, task_definition, deployment, previous } => {
+            let force = match deployment {
+                NewDeployment::ByRevision => ecs::Force::No,
+                NewDeployment::Forced => ecs::Force::Yes,
+            };
+            let started = ecs::update_service(aws, &cluster, &name, &task_definition, force).await?;
+            // What ran at planning time is what a person means by "before"; the answer may already
+            // list a deployment that replaced it in between.
+            let started = Started { previous: Some(previous), ..started };
+            let note = format!("deployment {}", started.deployment_id);
+            Acted::new(Produced::Deployment(started), note)
+        }
+        Ready::Watch { service, cluster, name, started, budget } => {
+            let goal = Goal { service, started, budget, done_when: DoneWhen::Drained, pace: hands.pace };
+            let watched = Watched { cluster: &cluster, name: &name, goal };
+            let Finished { verdict } = watch::watch(aws, watched, &progress, clock, cancel).await?;
+            Acted::new(Produced::Nothing, error::words(&verdict))
+        }
+    };
+    Ok(acted)
+}
+
+/// Drops the work when cancelling is asked for: the engine ends a build or a push whose connection is gone.
+async fn until_cancelled<T>(
+    cancel: &Cancel,
+    work: impl Future<Output = Result<T, RunError>>,
+) -> Result<T, RunError> {
+    tokio::select! {
+        done = work => done,
+        () = cancel.once() => Err(RunError::Cancelled),
+    }
+}
+
+async fn token(hands: &Hands, aws: &Aws, registry: &str, clock: fn() -> u64) -> Result<EcrToken, RunError> {
+    let fetched = hands
+        .tokens
+        .get(registry, clock(), async || {
+            let token = ecr::token(aws).await?;
+            Ok::<_, RunError>(Granted { issued_ms: clock(), expires_ms: token.expires_ms, token })
+        })
+        .await?;
+    Ok(fetched)
+}
+
+async fn build_image(
+    build: &BuildAction,
+    hands: &Hands,
+    aws: &Aws,
+    progress: &mpsc::Sender<Progress>,
+    clock: fn() -> u64,
+) -> Result<Acted, RunError> {
+    let mut auth = hands.registry_auth.clone();
+    if mentions(&build.dockerfile, &hands.registry).await {
+        let token = token(hands, aws, &hands.registry, clock).await?;
+        auth = auth.with(credentials(&hands.registry, &token));
+    }
+    let built = docker::build(&hands.engine, build, &auth, progress).await?;
+    Ok(Acted::new(Produced::Nothing, format!("{} by {}", built.image_id.short(), built.builder)))
+}
+
+/// Whether a Dockerfile has a base image in this registry. Only then is the token worth waiting for
+/// before the build; a Dockerfile that cannot be read is the build's to complain about.
+async fn mentions(dockerfile: &Path, registry: &str) -> bool {
+    tokio::fs::read_to_string(dockerfile).await.is_ok_and(|text| text.contains(registry))
+}
+
+async fn push_image(
+    reference: &Reference,
+    hands: &Hands,
+    aws: &Aws,
+    progress: &mpsc::Sender<Progress>,
+    clock: fn() -> u64,
+) -> Result<Digest, RunError> {
+    let registry = &reference.name.registry;
+    let first = token(hands, aws, registry, clock).await?;
+    match docker::push(&hands.engine, reference, &credentials(registry, &first), progress).await {
+        // A token can expire under a long push. Layers that are up already are found there again.
+        Err(DockerError::Push(failure)) if failure.cause == PushCause::TokenExpired => {
+            hands.tokens.forget(registry).await;
+            let fresh = token(hands, aws, registry, clock).await?;
+            Ok(docker::push(&hands.engine, reference, &credentials(registry, &fresh), progress).await?)
+        }
+        pushed => Ok(pushed?),
+    }
+}
+
+fn credentials(registry: &str, token: &EcrToken) -> RegistryCredentials {
+    RegistryCredentials {
+        username: token.username.clone(),
+        password: token.password.clone(),
+        server: registry.to_owned(),
+    }
+}

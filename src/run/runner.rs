@@ -1,0 +1,120 @@
+//! Walks a plan: announces, settles, acts, records, and stops at the first failure. It decides nothing
+//! about the deploy; what late data means is said by `plan::settle`.
+//!
+//! Steps whose needs are met run side by side: the token is fetched while the image builds, and
+//! services roll out together. After a failure nothing new starts, and what has started may finish: an
+//! `UpdateService` that was cut off half-way would leave nobody knowing what is live.
+
+use std::{collections::BTreeMap, pin::Pin};
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use tokio::sync::mpsc;
+
+use super::{
+    act::{self, Hands},
+    cancel::Cancel,
+    error::RunError,
+    outcome::{Ended, Outcome},
+    teller::Teller,
+};
+use crate::{
+    event::Event,
+    id::{RunId, StepId},
+    plan::{
+        settle::{Settled, settle},
+        step::{Plan, Produced, Step},
+    },
+};
+
+/// How many unread progress messages a step may have before it waits.
+const STEP_CHANNEL: usize = 64;
+
+/// How a step ended.
+#[derive(Debug)]
+pub(crate) enum StepEnd {
+    Done { produced: Produced },
+    Skipped { gives: Produced },
+    Failed(RunError),
+}
+
+/// What the faces are told first.
+#[derive(Debug, Clone)]
+pub struct Opening {
+    pub run: RunId,
+    pub verb: String,
+    pub environment: Option<String>,
+}
+
+/// Walks `plan` to its end and says how it went. Never panics on a plan that `plan::make` made.
+pub async fn run(plan: &Plan, opening: Opening, hands: &Hands, teller: &Teller, cancel: &Cancel) -> Outcome {
+    let Opening { run, verb, environment } = opening;
+    teller.tell(Event::Begun { run, verb, environment, steps: plan.outline() }).await;
+
+    let mut waiting: Vec<&Step> = plan.steps.iter().collect();
+    let mut produced: BTreeMap<StepId, Produced> = BTreeMap::new();
+    let mut done: BTreeMap<StepId, Ended> = BTreeMap::new();
+    let mut failure: Option<(StepId, RunError)> = None;
+    let mut running: FuturesUnordered<Pin<Box<dyn Future<Output = (StepId, StepEnd)> + Send + '_>>> =
+        FuturesUnordered::new();
+    loop {
+        let may_start = failure.is_none() && cancel.asked() == super::cancel::Asked::Never;
+        if may_start {
+            let (ready, rest): (Vec<_>, Vec<_>) =
+                waiting.into_iter().partition(|step| step.needs.iter().all(|need| produced.contains_key(need)));
+            waiting = rest;
+            for step in ready {
+                let settled = settle(step, &produced);
+                running.push(Box::pin(walk(step, settled, hands, teller, cancel)));
+            }
+        }
+        tokio::select! {
+            // A second wish to stop leaves everything where it is.
+            () = cancel.again() => break,
+            ended = running.next() => match ended {
+                None => break,
+                Some((step, StepEnd::Done { produced: result })) => {
+                    produced.insert(step, result);
+                    done.insert(step, Ended::Done);
+                }
+                Some((step, StepEnd::Skipped { gives })) => {
+                    produced.insert(step, gives);
+                    done.insert(step, Ended::Skipped);
+                }
+                Some((step, StepEnd::Failed(error))) => {
+                    done.insert(step, Ended::Failed);
+                    // The first failure is the one to tell; what fails after it usually follows from it.
+                    if failure.as_ref().is_none_or(|(_, first)| first.is_cancelled() && !error.is_cancelled()) {
+                        failure = Some((step, error));
+                    }
+                }
+            },
+        }
+    }
+    drop(running);
+    Outcome::of(plan, produced, done, failure, cancel.asked())
+}
+
+async fn walk(step: &Step, settled: Settled, hands: &Hands, teller: &Teller, cancel: &Cancel) -> (StepId, StepEnd) {
+    let id = step.id;
+    let ready = match settled {
+        Settled::Skip { cause, gives } => {
+            teller.tell(Event::Skipped { step: id, cause }).await;
+            return (id, StepEnd::Skipped { gives });
+        }
+        Settled::Do(ready) => ready,
+    };
+    teller.tell(Event::Started { step: id }).await;
+    let (sender, receiver) = mpsc::channel(STEP_CHANNEL);
+    let (acted, ()) =
+        tokio::join!(act::act(ready, hands, sender, teller.clock(), cancel), teller.relay(id, receiver));
+    match acted {
+        Ok(act::Acted { produced, note }) => {
+            teller.tell(Event::Done { step: id, note }).await;
+            (id, StepEnd::Done { produced })
+        }
+        Err(error) => {
+            teller.tell(Event::Failed { step: id, note: error.to_string() }).await;
+            (id, StepEnd::Failed(error))
+        }
+    }
+}

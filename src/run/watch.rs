@@ -1,0 +1,177 @@
+//! Drives one rollout's state machine: polls what it asks for, feeds it, sleeps for as long as it says,
+//! and hears cancellation. The only loop in the program that sleeps.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use super::{cancel::Cancel, error::RunError};
+use crate::{
+    aws::{self, Aws, logs},
+    docker::tell,
+    event::{FailedTask, Progress},
+    exit::Exit,
+    id::{Cluster, ServiceName},
+    plan::observed::{ServiceObserved, TargetGroupObserved},
+    rollout::{
+        goal::Goal,
+        machine::{Machine, Next, Verdict},
+        schedule::{Ask, Part},
+        view::View,
+    },
+};
+
+/// Enough to see a stack trace's head and the message before it, and still one screen with the rest.
+const LOG_LINES: u16 = 15;
+
+/// Which rollout, seen from the outside.
+pub(crate) struct Watched<'a> {
+    pub(crate) cluster: &'a Cluster,
+    pub(crate) name: &'a ServiceName,
+    pub(crate) goal: Goal,
+}
+
+/// Where the parts of a look are found.
+struct Place<'a> {
+    cluster: &'a Cluster,
+    name: &'a ServiceName,
+    /// Their health belongs to the picture; `None` until they could be read.
+    groups: Option<Vec<TargetGroupObserved>>,
+}
+
+/// A rollout that went well.
+pub(crate) struct Finished {
+    pub(crate) verdict: Verdict,
+}
+
+/// Watches until the machine knows how it ended, or until somebody asks to stop.
+pub(crate) async fn watch(
+    aws: &Aws,
+    watched: Watched<'_>,
+    progress: &mpsc::Sender<Progress>,
+    clock: fn() -> u64,
+    cancel: &Cancel,
+) -> Result<Finished, RunError> {
+    let Watched { cluster, name, goal } = watched;
+    let aws = &aws.telling(progress.clone());
+    let mut place = Place { cluster, name, groups: None };
+    let service = goal.service.clone();
+    let task_definition = goal.started.task_definition.clone();
+    let mut logs = Logs::new(aws);
+    let mut failed = Vec::new();
+    let mut machine = Machine::new(goal, clock());
+    let mut ask = Ask::all();
+    loop {
+        let view = tokio::select! {
+            view = look(aws, &mut place, &machine, &ask) => view,
+            () = cancel.once() => {
+                return Err(RunError::StoppedWatching { service, task_definition });
+            }
+        };
+        let heard = machine.see(&view, clock());
+        for mut message in heard.progress {
+            if let Progress::TaskFailed { task, .. } = &mut message {
+                logs.fill(task).await;
+                failed.push(task.clone());
+            }
+            tell(progress, message).await;
+        }
+        match heard.next {
+            Next::Look { after_ms, ask: next } => {
+                ask = next;
+                tokio::select! {
+                    () = pause(after_ms) => {}
+                    () = cancel.once() => {
+                        return Err(RunError::StoppedWatching { service, task_definition });
+                    }
+                }
+            }
+            Next::Ended(verdict) => {
+                let live = machine.live();
+                return match verdict.exit(live) {
+                    Exit::Done => Ok(Finished { verdict }),
+                    exit => Err(RunError::Rollout { service, verdict, live, exit, failed }),
+                };
+            }
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place where the program waits for the world")]
+async fn pause(milliseconds: u64) {
+    tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+}
+
+/// One look: the parts that were asked for, side by side. A part that AWS does not give (throttled, not
+/// allowed, a network that blinked) is `None`, and the machine looks again later.
+async fn look(aws: &Aws, place: &mut Place<'_>, machine: &Machine, ask: &Ask) -> View {
+    let Place { cluster, name, groups } = place;
+    if groups.is_none()
+        && let Ok(ServiceObserved::Active(active)) = aws::ecs::service(aws, cluster, name).await
+    {
+        *groups = Some(active.target_groups);
+    }
+    let (cluster, name, groups) = (*cluster, *name, groups.as_deref());
+    let service = async {
+        if ask.wants(Part::Service) { aws::ecs::view_service(aws, cluster, name).await.ok().flatten() } else { None }
+    };
+    let deployment = async {
+        match machine.service_deployment() {
+            Some(arn) if ask.wants(Part::Deployment) => aws::ecs::view_deployment(aws, arn).await.ok().flatten(),
+            Some(_) | None => None,
+        }
+    };
+    let tasks = async {
+        let ports: Vec<_> = groups.unwrap_or_default().iter().map(|group| group.container_port).collect();
+        if ask.wants(Part::Tasks) { aws::ecs::view_tasks(aws, cluster, name, &ports).await.ok() } else { None }
+    };
+    let targets = async {
+        let groups = groups.filter(|_| ask.wants(Part::Targets))?;
+        let asked = groups.iter().map(|group| aws::elb::target_health(aws, &group.arn));
+        let answered: Result<Vec<_>, _> = futures_util::future::join_all(asked).await.into_iter().collect();
+        answered.ok().map(|groups| groups.into_iter().flatten().collect())
+    };
+    let (service, deployment, tasks, targets) = tokio::join!(service, deployment, tasks, targets);
+    View { service, deployment, tasks, targets }
+}
+
+/// The last log lines of failed containers, read once per task while they are there.
+struct Logs<'a> {
+    aws: &'a Aws,
+    definitions: BTreeMap<String, Option<Value>>,
+    /// What was already read: a task is told once, but its containers may share a stream.
+    read: BTreeSet<(String, String)>,
+}
+
+impl<'a> Logs<'a> {
+    const fn new(aws: &'a Aws) -> Self {
+        Self { aws, definitions: BTreeMap::new(), read: BTreeSet::new() }
+    }
+
+    async fn fill(&mut self, task: &mut FailedTask) {
+        let definition = match self.definitions.get(&task.revision) {
+            Some(known) => known.clone(),
+            None => {
+                let asked = aws::ecs::definition(self.aws, Some(&task.revision)).await.ok().map(|(definition, _)| definition);
+                self.definitions.insert(task.revision.clone(), asked.clone());
+                asked
+            }
+        };
+        let Some(definition) = definition else { return };
+        for container in &mut task.containers {
+            let Some(source) = logs::log_source(&definition, &container.name, &task.id) else { continue };
+            if !self.read.insert((source.group.clone(), source.stream.clone())) {
+                continue;
+            }
+            match logs::last_lines(self.aws, &source, LOG_LINES).await {
+                Ok(lines) => container.log = lines,
+                // What may not be read is said, not hidden.
+                Err(error) => container.log = vec![format!("(its log could not be read: {error})")],
+            }
+        }
+    }
+}
