@@ -8,6 +8,13 @@ pub mod render;
 use std::{io, path::PathBuf};
 
 use crate::{
+    aws::{AwsError, hints},
+    config::error::{ConfigErrors, Look},
+    docker::DockerError,
+    observe::ObserveError,
+    plan::refusal::Refusal,
+    run::{error::RunError, outcome::Outcome},
+    sandbox::daemon::DaemonError,
     cli::usage::{Mistake, UsageError},
     event::ServiceLive,
     exit::Exit,
@@ -38,8 +45,55 @@ pub enum Failure {
     Output(#[source] io::Error),
     #[error("cannot start the asynchronous runtime")]
     Runtime(#[source] io::Error),
-    #[error("`{part}` is not linked into this build")]
-    NotLinked { part: &'static str },
+    /// Mistakes in `ship.toml`, drawn in place by the renderer.
+    #[error("{errors}")]
+    Config { errors: ConfigErrors, look: Look },
+    #[error("the working folder is gone")]
+    FolderGone(#[source] io::Error),
+    #[error("there is no home folder to keep the sandbox's state in")]
+    NoHome,
+    #[error("`--progress tty` needs a terminal on standard error, and there is none")]
+    NoTerminal,
+    #[error("cannot listen for signals")]
+    Signals(#[source] io::Error),
+    #[error(transparent)]
+    Aws(#[from] AwsError),
+    #[error(transparent)]
+    Docker(#[from] DockerError),
+    #[error(transparent)]
+    Observe(#[from] ObserveError),
+    #[error(transparent)]
+    Sandbox(#[from] DaemonError),
+    #[error("the sandbox does not run")]
+    SandboxSleeps,
+    /// The plan was not made; nothing has changed.
+    #[error("refused before anything was changed")]
+    Refused(Vec<Refusal>),
+    /// The user was asked and did not say yes.
+    #[error("not confirmed; nothing was changed")]
+    Declined,
+    #[error("this environment asks before it acts, and there is nobody to ask")]
+    NobodyToAsk,
+    #[error("cancelled; nothing was changed")]
+    CancelledEarly,
+    /// A step of the run failed, or the run was cancelled.
+    #[error("{}", .0.title)]
+    Run(#[source] Box<RunFailure>),
+    #[error("line {line} of {} is not an event", path.display())]
+    Recording { path: PathBuf, line: usize, source: serde_json::Error },
+}
+
+/// A run that did not end well.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct RunFailure {
+    /// What was being done: `push web failed`.
+    pub title: String,
+    pub error: RunError,
+    pub live: Vec<ServiceLive>,
+    pub exit: Exit,
+    /// How the user spells us.
+    pub name: String,
 }
 
 /// An environment variable whose value is not understood.
@@ -58,7 +112,67 @@ impl From<UsageError> for Failure {
     }
 }
 
+impl RunFailure {
+    fn hints(&self) -> Vec<String> {
+        let name = &self.name;
+        match &self.error {
+            RunError::Aws(error) => hints::hints(error),
+            RunError::Docker(error) => vec![error.remedy()],
+            RunError::Rollout { service, failed, .. } => {
+                let mut hints = vec![format!("look at what runs now: {name} status {service}")];
+                if failed.is_empty() {
+                    hints.push("ECS told no reason; the service's events in `aws ecs describe-services` may".to_owned());
+                }
+                hints
+            }
+            RunError::Cancelled => vec!["run the same command again; what was done already is found and skipped".to_owned()],
+            RunError::StoppedWatching { service, .. } => vec![
+                format!("look again: {name} status {service}"),
+                "run the same command again to go on watching".to_owned(),
+            ],
+        }
+    }
+}
+
+fn sandbox_hint(error: &DaemonError) -> String {
+    match error {
+        DaemonError::Folder { folder, .. } => format!("see whether you may write {}", folder.display()),
+        DaemonError::Log { log, .. } => format!("see whether you may write {}", log.display()),
+        DaemonError::Spawn { .. } => "run the program by its full path".to_owned(),
+        DaemonError::Ended { .. } | DaemonError::Silent { .. } => {
+            "run `docker ecs-ship sandbox up --foreground` to see it happen".to_owned()
+        }
+        DaemonError::Signal { pid, .. } => format!("the process {pid} may belong to another user"),
+        DaemonError::Stubborn { pid } => format!("end the process {pid} yourself; the next `sandbox up` clears up after it"),
+        DaemonError::Signals { .. } => "the system refused a signal handler; see `ulimit -a`".to_owned(),
+        DaemonError::Start(_) => "choose another port with --port, or see `docker ecs-ship sandbox status`".to_owned(),
+    }
+}
+
 impl Failure {
+    /// A file that could not be read.
+    #[must_use]
+    pub const fn read(path: PathBuf, source: io::Error) -> Self {
+        Self::Io { action: "read", path, source }
+    }
+
+    /// A file that could not be written.
+    #[must_use]
+    pub const fn write(path: PathBuf, source: io::Error) -> Self {
+        Self::Io { action: "write", path, source }
+    }
+
+    /// The end of a run: its exit code, or why it failed. `name` is how the user spells us.
+    pub fn of_run(outcome: Outcome, name: &str) -> Result<Exit, Self> {
+        let Outcome { live, failure, cancelled: _, summary: _, exit } = outcome;
+        match failure {
+            None => Ok(exit),
+            Some((title, error)) => {
+                Err(Self::Run(Box::new(RunFailure { title, error, live, exit, name: name.to_owned() })))
+            }
+        }
+    }
+
     /// The name of this kind of failure; a promise to scripts, like the exit codes.
     #[must_use]
     pub const fn code(&self) -> &'static str {
@@ -94,13 +208,39 @@ impl Failure {
             Self::Io { .. } => "io",
             Self::Output(_) => "output",
             Self::Runtime(_) => "runtime",
-            Self::NotLinked { .. } => "not_linked",
+            Self::Config { .. } => "config::mistakes",
+            Self::FolderGone(_) => "environment::folder_gone",
+            Self::NoHome => "environment::no_home",
+            Self::NoTerminal => "usage::no_terminal",
+            Self::Signals(_) => "environment::signals",
+            Self::Aws(_) => "aws",
+            Self::Docker(_) => "docker",
+            Self::Observe(error) => match error {
+                ObserveError::Aws(_) => "aws::observe",
+                ObserveError::ReadFile { .. } => "task_definition::read",
+                ObserveError::ParseFile { .. } => "task_definition::parse",
+                ObserveError::NotAnObject { .. } => "task_definition::not_an_object",
+            },
+            Self::Sandbox(_) => "sandbox",
+            Self::SandboxSleeps => "sandbox::not_running",
+            Self::Refused(_) => "plan::refused",
+            Self::Declined => "deploy::declined",
+            Self::NobodyToAsk => "deploy::nobody_to_ask",
+            Self::CancelledEarly => "deploy::cancelled_early",
+            Self::Run(run) => match run.error {
+                RunError::Aws(_) => "run::aws",
+                RunError::Docker(_) => "run::docker",
+                RunError::Rollout { .. } => "run::rollout",
+                RunError::Cancelled => "run::cancelled",
+                RunError::StoppedWatching { .. } => "run::stopped_watching",
+            },
+            Self::Recording { .. } => "replay::not_an_event",
         }
     }
 
     /// How the program ends with it.
     #[must_use]
-    pub const fn exit(&self) -> Exit {
+    pub fn exit(&self) -> Exit {
         match self {
             Self::Usage(_) | Self::Variable(_) => Exit::Usage,
             Self::Install(error) => match error {
@@ -111,8 +251,29 @@ impl Failure {
                     Exit::Environment
                 }
             },
-            Self::Shim(_) | Self::Io { .. } | Self::Output(_) | Self::Runtime(_) => Exit::Environment,
-            Self::NotLinked { .. } => Exit::Bug,
+            Self::Shim(_)
+            | Self::Io { .. }
+            | Self::Output(_)
+            | Self::Runtime(_)
+            | Self::FolderGone(_)
+            | Self::NoHome
+            | Self::Signals(_)
+            | Self::Aws(_)
+            | Self::Docker(_)
+            | Self::Sandbox(_)
+            | Self::SandboxSleeps
+            | Self::Recording { .. } => Exit::Environment,
+            Self::Config { .. } => Exit::Config,
+            Self::Observe(error) => match error {
+                ObserveError::Aws(_) => Exit::Environment,
+                ObserveError::ReadFile { .. } | ObserveError::ParseFile { .. } | ObserveError::NotAnObject { .. } => {
+                    Exit::Config
+                }
+            },
+            Self::NoTerminal => Exit::Usage,
+            Self::Refused(_) | Self::Declined | Self::NobodyToAsk => Exit::Refused,
+            Self::CancelledEarly => Exit::Cancelled,
+            Self::Run(run) => run.exit,
         }
     }
 
@@ -160,13 +321,43 @@ impl Failure {
             Self::Io { path, .. } => vec![format!("see whether {} exists and who may use it", path.display())],
             Self::Output(_) => vec!["see whether there is room where stdout and stderr go".to_owned()],
             Self::Runtime(_) => vec!["the system refused a thread or a file descriptor; see `ulimit -a`".to_owned()],
-            Self::NotLinked { .. } => vec!["build docker-ecs-ship from a released version".to_owned()],
+            // Each mistake is drawn with its own help.
+            Self::Config { .. } => vec!["every key is described in docs/reference/ship-toml.md".to_owned()],
+            Self::FolderGone(_) => vec!["change to a folder that exists".to_owned()],
+            Self::NoHome => vec!["set HOME, or ECS_SHIP_STATE_DIR".to_owned()],
+            Self::NoTerminal => vec!["leave --progress out, or use --progress plain".to_owned()],
+            Self::Signals(_) => vec!["the system refused a signal handler; see `ulimit -a`".to_owned()],
+            Self::Aws(error) => hints::hints(error),
+            Self::Docker(error) => vec![error.remedy()],
+            Self::Observe(error) => match error {
+                ObserveError::Aws(error) => hints::hints(error),
+                ObserveError::ReadFile { path, .. } => {
+                    vec![format!("`task_definition` in ship.toml names {}; paths are relative to ship.toml", path.display())]
+                }
+                ObserveError::ParseFile { path, line, column, .. } => {
+                    vec![format!("look at {}:{line}:{column}", path.display())]
+                }
+                ObserveError::NotAnObject { .. } => vec![
+                    "it should be what `aws ecs register-task-definition --cli-input-json` takes: an object with `family` and `containerDefinitions`"
+                        .to_owned(),
+                ],
+            },
+            Self::Sandbox(error) => vec![sandbox_hint(error)],
+            Self::SandboxSleeps => {
+                vec!["start it with `docker ecs-ship sandbox up`; `deploy` starts it by itself".to_owned()]
+            }
+            Self::Refused(refusals) => refusals.iter().map(Refusal::hint).collect(),
+            Self::Declined => vec!["answer y, or give --yes".to_owned()],
+            Self::NobodyToAsk => vec!["give --yes, as in a CI job".to_owned()],
+            Self::CancelledEarly => vec!["run the same command again".to_owned()],
+            Self::Run(run) => run.hints(),
+            Self::Recording { .. } => vec!["give a file that `--record` wrote".to_owned()],
         }
     }
 
     /// What serves now; empty where nothing outside was touched.
     #[must_use]
-    pub const fn live(&self) -> &[ServiceLive] {
+    pub fn live(&self) -> &[ServiceLive] {
         match self {
             Self::Usage(_)
             | Self::Variable(_)
@@ -175,14 +366,32 @@ impl Failure {
             | Self::Io { .. }
             | Self::Output(_)
             | Self::Runtime(_)
-            | Self::NotLinked { .. } => &[],
+            | Self::Config { .. }
+            | Self::FolderGone(_)
+            | Self::NoHome
+            | Self::NoTerminal
+            | Self::Signals(_)
+            | Self::Aws(_)
+            | Self::Docker(_)
+            | Self::Observe(_)
+            | Self::Sandbox(_)
+            | Self::SandboxSleeps
+            | Self::Refused(_)
+            | Self::Declined
+            | Self::NobodyToAsk
+            | Self::CancelledEarly
+            | Self::Recording { .. } => &[],
+            Self::Run(run) => run.live.as_slice(),
         }
     }
 
     /// One of each kind, for the tests of this module and of its rendering.
     #[cfg(test)]
     pub(crate) fn examples() -> Vec<Self> {
-        use crate::plugin::globals::GlobalsError;
+        use crate::{
+            id::{Key, TaskDefArn},
+            plugin::globals::GlobalsError,
+        };
 
         let io = || io::Error::from(io::ErrorKind::PermissionDenied);
         let usage = |mistake| {
@@ -193,6 +402,15 @@ impl Failure {
             })
         };
         let command = || "docker ecs-ship deploy".to_owned();
+        let run = |error, exit| {
+            let live = vec![ServiceLive {
+                service: Key::new("web"),
+                live: crate::event::Live::Unchanged,
+                words: "web:41 is serving".to_owned(),
+            }];
+            let name = "docker ecs-ship".to_owned();
+            Self::Run(Box::new(RunFailure { title: "roll out web failed".to_owned(), error, live, exit, name }))
+        };
         vec![
             usage(Mistake::UnknownFlag { flag: "--enviroment".to_owned(), nearest: Some("--environment".to_owned()) }),
             usage(Mistake::UnknownLetter { letter: 'Z', word: "-yZ".to_owned() }),
@@ -230,7 +448,42 @@ impl Failure {
             Self::Io { action: "read", path: "/a/ship.toml".into(), source: io() },
             Self::Output(io()),
             Self::Runtime(io()),
-            Self::NotLinked { part: "deploy" },
+            Self::FolderGone(io()),
+            Self::NoHome,
+            Self::NoTerminal,
+            Self::Signals(io()),
+            Self::Docker(DockerError::NoBuildKit),
+            Self::Observe(ObserveError::NotAnObject { path: "/a/task.json".into() }),
+            Self::Sandbox(DaemonError::Ended { last_lines: "address in use".to_owned() }),
+            Self::SandboxSleeps,
+            Self::Refused(vec![Refusal::ClusterMissing {
+                cluster: crate::id::Cluster::new("jobs"),
+                region: "eu-west-1".to_owned(),
+            }]),
+            Self::Declined,
+            Self::NobodyToAsk,
+            Self::CancelledEarly,
+            Self::Recording {
+                path: "/a/run.jsonl".into(),
+                line: 3,
+                source: serde_json::from_str::<u8>("x").expect_err("this is no number"),
+            },
+            run(RunError::Docker(DockerError::NoBuildKit), Exit::Build),
+            run(RunError::Cancelled, Exit::Cancelled),
+            run(
+                RunError::StoppedWatching { service: Key::new("web"), task_definition: TaskDefArn::new("web:42") },
+                Exit::Cancelled,
+            ),
+            run(
+                RunError::Rollout {
+                    service: Key::new("web"),
+                    verdict: crate::rollout::machine::Verdict::RolledBack { why: "tasks failed to start".to_owned() },
+                    live: crate::event::Live::Unchanged,
+                    exit: Exit::RolloutFailed,
+                    failed: Vec::new(),
+                },
+                Exit::RolloutFailed,
+            ),
         ]
     }
 }

@@ -25,6 +25,7 @@ pub enum Verb {
     Plan(Plan),
     Status(Status),
     Sandbox(Sandbox),
+    Replay(Replay),
     Install(Install),
     Uninstall(Uninstall),
     Version(Version),
@@ -102,8 +103,6 @@ pub struct Deploy {
 pub struct Plan {
     #[command(flatten)]
     pub selection: Selection,
-    #[command(flatten)]
-    pub display: Display,
 }
 
 /// Show what is running
@@ -111,8 +110,19 @@ pub struct Plan {
 pub struct Status {
     #[command(flatten)]
     pub selection: Selection,
-    #[command(flatten)]
-    pub display: Display,
+    /// Format of the output
+    #[arg(long, value_enum, value_name = "string", default_value = "table")]
+    pub format: StatusFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum StatusFormat {
+    /// For people
+    Table,
+    /// One JSON object a line
+    Json,
+    /// Where the services answer, one URL a line
+    Url,
 }
 
 /// Rehearse without an AWS account
@@ -131,8 +141,51 @@ pub enum SandboxVerb {
     Up(SandboxUp),
     /// Stop the sandbox and remove the containers it started
     Down,
-    /// Show whether the sandbox runs and how to point other tools at it
-    Status,
+    Status(SandboxStatus),
+    #[command(hide = true)]
+    Load(SandboxLoad),
+}
+
+/// Show whether the sandbox runs and how to point other tools at it
+#[derive(Debug, Clone, Args)]
+pub struct SandboxStatus {
+    /// Format of the output
+    #[arg(long, value_enum, value_name = "string", default_value = "table")]
+    pub format: TableFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TableFormat {
+    /// For people
+    Table,
+    /// For programs
+    Json,
+}
+
+/// Put steady HTTP load on a balancer until Ctrl-C, and count what is lost
+#[derive(Debug, Clone, Args)]
+pub struct SandboxLoad {
+    /// Address of the balancer, as "status --format url" shows it
+    #[arg(value_name = "URL")]
+    pub url: String,
+    /// Path to ask for
+    #[arg(long, value_name = "string", default_value = "/")]
+    pub path: String,
+    /// Requests a second
+    #[arg(long, value_name = "int", default_value = "100")]
+    pub rate: u32,
+    /// Connections to use
+    #[arg(long, value_name = "int", default_value = "24")]
+    pub workers: u32,
+    /// Send every so many requests to the slow path; 0 sends none there
+    #[arg(long, value_name = "int", default_value = "0")]
+    pub slow_every: u32,
+    /// Path that takes its time
+    #[arg(long, value_name = "string", default_value = "/")]
+    pub slow_path: String,
+    /// Count answers by the value of this header
+    #[arg(long, value_name = "string")]
+    pub count_by: Option<String>,
 }
 
 /// Start the sandbox
@@ -152,6 +205,30 @@ pub struct SandboxUp {
     /// Run no containers: tasks exist on paper only
     #[arg(long)]
     pub paper: bool,
+    /// What "up" runs in the background
+    #[arg(long, hide = true, conflicts_with = "foreground")]
+    pub detached: bool,
+}
+
+impl Default for SandboxUp {
+    fn default() -> Self {
+        Self { foreground: false, speed: 1.0, port: None, paper: false, detached: false }
+    }
+}
+
+/// Show a recorded run again
+///
+/// Reads what "deploy --record" wrote and shows it through any type of progress output.
+#[derive(Debug, Clone, Args)]
+pub struct Replay {
+    /// File that "deploy --record" wrote
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub recording: PathBuf,
+    #[command(flatten)]
+    pub display: Display,
+    /// Show one table of steps, times and replaced tasks
+    #[arg(long, conflicts_with = "progress")]
+    pub summary: bool,
 }
 
 /// Make "docker ecs-ship" work on this machine

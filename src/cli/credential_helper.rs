@@ -18,6 +18,8 @@ use super::{
     surroundings::Surroundings,
 };
 use crate::{
+    aws::{self, Endpoint, Identity, ecr},
+    env,
     exit::Exit,
     failure::{Failure, render},
     plugin::{face, globals::Globals},
@@ -105,9 +107,16 @@ fn get(door: &Door) -> Result<Answer, Failure> {
 }
 
 /// Fetches the login of a private ECR registry.
-#[expect(clippy::unused_async, reason = "the login is fetched over the network")]
-async fn login(_registry: &EcrRegistry<'_>, _door: &Door) -> Result<Login, Failure> {
-    Err(Failure::NotLinked { part: "the login to ECR" })
+async fn login(registry: &EcrRegistry<'_>, door: &Door) -> Result<Login, Failure> {
+    let variables = &door.surroundings.variables;
+    let identity = Identity {
+        region: Some(registry.region.to_owned()),
+        profile: variables.get(env::ECS_SHIP_PROFILE).map(str::to_owned),
+        variables: aws::Variables::read(|name| variables.get(name).map(str::to_owned)),
+    };
+    let aws = aws::connect(&Endpoint::Aws, &identity).await?;
+    let token = ecr::token(&aws).await?;
+    Ok(Login { username: token.username, password: token.password })
 }
 
 /// A private ECR registry, taken from its host name.

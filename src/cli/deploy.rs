@@ -1,9 +1,84 @@
 //! `deploy`: build, push, register, roll out.
 
-use super::{Door, args};
-use crate::{exit::Exit, failure::Failure};
+use std::io::Write as _;
 
-#[expect(clippy::unused_async, reason = "the verb talks to the engine and to AWS")]
-pub async fn run(_args: &args::Deploy, _door: &Door) -> Result<Exit, Failure> {
-    Err(Failure::NotLinked { part: "deploy" })
+use tokio::sync::mpsc;
+
+use super::{
+    Door, args,
+    prepare::{self, Prepared, Sleeping},
+    show,
+};
+use crate::{
+    config::spec::Confirm,
+    credentials::Tokens,
+    env,
+    event::Event,
+    exit::Exit,
+    failure::Failure,
+    id::RunId,
+    report,
+    run::{
+        act::Hands,
+        cancel::{self, Source},
+        runner::{self, Opening},
+        teller::{self, Teller},
+    },
+    plugin::signals,
+};
+
+pub async fn run(args: &args::Deploy, door: &Door) -> Result<Exit, Failure> {
+    let begun = show::now_ms();
+    let faces = show::faces(&args.display, door)?;
+    let (canceller, cancel) = cancel::token();
+    canceller.hear_signals().map_err(Failure::Signals)?;
+    let socket = door.surroundings.variables.get(env::DOCKER_CLI_PLUGIN_SOCKET);
+    signals::on_docker_gone(socket, move || canceller.ask(Source::DockerSocket));
+
+    // Until the first step begins nothing has changed, and a wish to stop simply stops.
+    let prepared = tokio::select! {
+        prepared = prepare::prepare(&args.selection, door, Sleeping::Start) => prepared?,
+        () = cancel.once() => return Err(Failure::CancelledEarly),
+    };
+    let Prepared { understood, place, engine, observed, plan } = prepared;
+    show::warnings(&understood, door)?;
+    let plan = plan.map_err(Failure::Refused)?;
+
+    let (auth, complaints) = prepare::logins(door).await;
+    for complaint in complaints {
+        writeln!(door.stderr(), "warning: {complaint}").map_err(Failure::Output)?;
+    }
+    let environment = understood.spec.environment.name.clone();
+    if understood.spec.environment.confirm == Confirm::Ask && !args.yes {
+        show::confirm(&plan, environment.as_deref(), door)?;
+    }
+    let hands = Hands {
+        pace: place.pace(understood.spec.services.len()),
+        registry: observed.registry.clone(),
+        tokens: Tokens::new(),
+        registry_auth: auth,
+        aws: place.aws,
+        engine,
+    };
+    let recording = match &args.display.record {
+        Some(path) => Some(teller::recording(path).map_err(|source| Failure::write(path.clone(), source))?),
+        None => None,
+    };
+    let (records, heard) = mpsc::channel(teller::CHANNEL);
+    let teller = Teller::new(records, recording, show::now_ms);
+    let showing = tokio::spawn(report::drive(heard, faces, show::now_ms));
+    let opening = Opening { run: RunId::new(format!("{begun:x}")), verb: "deploy".to_owned(), environment };
+    let outcome = runner::run(&plan, opening, &hands, &teller, &cancel).await;
+    teller
+        .tell(Event::Ended {
+            summary: outcome.summary.clone(),
+            exit: outcome.exit.code(),
+            live: outcome.live.clone(),
+            elapsed_ms: show::now_ms().saturating_sub(begun),
+        })
+        .await;
+    drop(teller);
+    // The faces have drawn their last when this returns; a face that panicked has drawn what it could.
+    drop(showing.await);
+    Failure::of_run(outcome, &door.name)
 }

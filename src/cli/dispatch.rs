@@ -21,7 +21,7 @@ use super::{
     door::Door,
     help, install,
     output::Output,
-    plan, sandbox, status,
+    plan, replay, sandbox, status,
     surroundings::Surroundings,
     usage::UsageError,
     version,
@@ -150,9 +150,9 @@ fn run(call: Call, surroundings: Surroundings) -> u8 {
 fn shows_json(line: &args::Line, door: &Door) -> bool {
     let display = match &line.verb {
         Some(Verb::Deploy(deploy)) => &deploy.display,
-        Some(Verb::Plan(plan)) => &plan.display,
-        Some(Verb::Status(status)) => &status.display,
-        Some(Verb::Sandbox(_) | Verb::Install(_) | Verb::Uninstall(_) | Verb::Version(_) | Verb::Completion(_))
+        Some(
+            Verb::Plan(_) | Verb::Status(_) | Verb::Replay(_) | Verb::Sandbox(_) | Verb::Install(_) | Verb::Uninstall(_) | Verb::Version(_) | Verb::Completion(_),
+        )
         | None => return false,
     };
     door.progress(display.progress).is_ok_and(|progress| progress == args::Progress::Json)
@@ -167,8 +167,10 @@ fn act(verb: Verb, command: &clap::Command, door: &Door) -> Result<Exit, Failure
             None => show_help(command, &["sandbox".into()], door),
             Some(SandboxVerb::Up(args)) => block_on(sandbox::up(&args, door)),
             Some(SandboxVerb::Down) => block_on(sandbox::down(door)),
-            Some(SandboxVerb::Status) => block_on(sandbox::status(door)),
+            Some(SandboxVerb::Status(args)) => block_on(sandbox::status(&args, door)),
+            Some(SandboxVerb::Load(args)) => block_on(sandbox::load(&args, door)),
         },
+        Verb::Replay(args) => replay::run(&args, door),
         Verb::Install(args) => install::install(&args, door),
         Verb::Uninstall(args) => install::uninstall(&args, door),
         Verb::Version(args) => version::run(&args, door),

@@ -1,9 +1,17 @@
-//! `plan`: what `deploy` would do, printed.
+//! `plan`: the plan that `deploy` would walk, printed; nothing is touched.
 
-use super::{Door, args};
+use super::{
+    Door, args,
+    prepare::{self, Prepared, Sleeping},
+    show,
+};
 use crate::{exit::Exit, failure::Failure};
 
-#[expect(clippy::unused_async, reason = "the verb talks to the engine and to AWS")]
-pub async fn run(_args: &args::Plan, _door: &Door) -> Result<Exit, Failure> {
-    Err(Failure::NotLinked { part: "plan" })
+pub async fn run(args: &args::Plan, door: &Door) -> Result<Exit, Failure> {
+    let Prepared { understood, place: _, engine: _, observed: _, plan } =
+        prepare::prepare(&args.selection, door, Sleeping::Refuse).await?;
+    show::warnings(&understood, door)?;
+    let plan = plan.map_err(Failure::Refused)?;
+    door.print(&format!("{plan}\n"))?;
+    Ok(Exit::Done)
 }

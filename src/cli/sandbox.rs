@@ -1,19 +1,169 @@
-//! `sandbox up|down|status`: the stand-in for AWS on this machine.
+//! `sandbox up|down|status|load`: the stand-in for AWS on this machine.
 
-use super::{Door, args};
-use crate::{exit::Exit, failure::Failure};
+use std::{path::PathBuf, time::Duration};
 
-#[expect(clippy::unused_async, reason = "the verb starts servers")]
-pub async fn up(_args: &args::SandboxUp, _door: &Door) -> Result<Exit, Failure> {
-    Err(Failure::NotLinked { part: "sandbox up" })
+use serde_json::json;
+use tokio::sync::watch;
+
+use super::{Door, args, prepare};
+use crate::{
+    exit::Exit,
+    failure::Failure,
+    run::cancel,
+    sandbox::{
+        PORT, Port, Settings, Tasks,
+        daemon::{self, Running, Session, Spawned},
+        load::{self, Load},
+    },
+};
+
+const LOG: &str = "sandbox.log";
+
+/// Where the sandbox keeps what it knows.
+pub(crate) fn state_folder(door: &Door) -> Result<PathBuf, Failure> {
+    Ok(door.surroundings.state_folder().ok_or(Failure::NoHome)?.join("sandbox"))
 }
 
-#[expect(clippy::unused_async, reason = "the verb talks to the sandbox")]
-pub async fn down(_door: &Door) -> Result<Exit, Failure> {
-    Err(Failure::NotLinked { part: "sandbox down" })
+/// Starts it in the background, or finds the one that runs.
+pub(crate) async fn start(up: &args::SandboxUp, door: &Door) -> Result<Running, Failure> {
+    match spawn(up, door).await? {
+        Spawned::Fresh(running) | Spawned::Already(running) => Ok(running),
+    }
 }
 
-#[expect(clippy::unused_async, reason = "the verb talks to the sandbox")]
-pub async fn status(_door: &Door) -> Result<Exit, Failure> {
-    Err(Failure::NotLinked { part: "sandbox status" })
+async fn spawn(up: &args::SandboxUp, door: &Door) -> Result<Spawned, Failure> {
+    let folder = state_folder(door)?;
+    let exe = std::env::current_exe().map_err(|source| Failure::read("/proc/self/exe".into(), source))?;
+    let mut words: Vec<String> =
+        door.globals.to_words().iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    words.extend(["sandbox", "up", "--detached"].map(str::to_owned));
+    words.extend(["--speed".to_owned(), up.speed.to_string()]);
+    if let Some(port) = up.port {
+        words.extend(["--port".to_owned(), port.to_string()]);
+    }
+    if up.paper {
+        words.push("--paper".to_owned());
+    }
+    Ok(daemon::spawn(&exe, &words, &folder, &folder.join(LOG)).await?)
+}
+
+pub async fn up(args: &args::SandboxUp, door: &Door) -> Result<Exit, Failure> {
+    if args.foreground || args.detached {
+        return serve(args, door).await;
+    }
+    let running = match spawn(args, door).await? {
+        Spawned::Fresh(running) => {
+            door.tell("the sandbox is up\n")?;
+            running
+        }
+        Spawned::Already(running) => {
+            door.tell("the sandbox runs already\n")?;
+            running
+        }
+    };
+    door.tell(&how_to_use(&running))?;
+    Ok(Exit::Done)
+}
+
+async fn serve(args: &args::SandboxUp, door: &Door) -> Result<Exit, Failure> {
+    let tasks = if args.paper { Tasks::Paper } else { Tasks::Containers(prepare::engine(door).await?.docker().clone()) };
+    let settings = Settings {
+        port: match args.port {
+            None => Port::Preferred(PORT),
+            Some(0) => Port::Any,
+            Some(port) => Port::Fixed(port),
+        },
+        speed: args.speed,
+        tasks,
+        ..Settings::new(state_folder(door)?)
+    };
+    let session = if args.detached { Session::Own } else { Session::Callers };
+    let mut told = Ok(());
+    daemon::serve(settings, session, |handle| {
+        if args.foreground {
+            told = door.tell(&format!("the sandbox is up at {}; Ctrl-C ends it\n", handle.endpoint()));
+        }
+    })
+    .await?;
+    told.map(|()| Exit::Done)
+}
+
+pub async fn down(door: &Door) -> Result<Exit, Failure> {
+    let words = match daemon::stop(&state_folder(door)?).await? {
+        Some(_) => "the sandbox is down; its containers are gone, its state is kept\n",
+        None => "no sandbox runs\n",
+    };
+    door.tell(words)?;
+    Ok(Exit::Done)
+}
+
+pub async fn status(args: &args::SandboxStatus, door: &Door) -> Result<Exit, Failure> {
+    let running = daemon::running(&state_folder(door)?).await;
+    match (&args.format, &running) {
+        (args::TableFormat::Json, Some(running)) => {
+            let Running { sandbox, pid, endpoint, registry, speed, started } = running;
+            let answer = json!({
+                "id": sandbox, "pid": pid, "endpoint": endpoint, "registry": registry, "speed": speed,
+                "region": "us-east-1", "started_ms": started,
+            });
+            door.print(&format!("{answer}\n"))?;
+        }
+        (args::TableFormat::Json, None) => door.print("null\n")?,
+        (args::TableFormat::Table, Some(running)) => door.print(&how_to_use(running))?,
+        (args::TableFormat::Table, None) => {
+            door.print(&format!("no sandbox runs; start one with: {} sandbox up\n", door.name))?;
+        }
+    }
+    Ok(if running.is_some() { Exit::Done } else { Exit::Refused })
+}
+
+fn how_to_use(running: &Running) -> String {
+    let Running { sandbox: _, pid, endpoint, registry, speed, started: _ } = running;
+    let speed = if (speed - 1.0).abs() < f64::EPSILON { "real time".to_owned() } else { format!("{speed} times real time") };
+    format!(
+        "  endpoint  {endpoint}   ECS, ECR, ELB, Logs and STS
+  registry  {registry}
+  process   {pid}, {speed}
+
+To use it with the AWS CLI:
+  export AWS_ENDPOINT_URL={endpoint} AWS_ACCESS_KEY_ID=sandbox AWS_SECRET_ACCESS_KEY=sandbox AWS_DEFAULT_REGION=us-east-1
+  aws --endpoint-url {endpoint} ecs list-clusters
+"
+    )
+}
+
+/// Drives load until a signal, then prints what came of it as shell assignments.
+pub async fn load(args: &args::SandboxLoad, door: &Door) -> Result<Exit, Failure> {
+    let authority = args.url.trim_start_matches("http://").trim_end_matches('/').to_owned();
+    let (canceller, cancel) = cancel::token();
+    canceller.hear_signals().map_err(Failure::Signals)?;
+    let load = Load {
+        authority,
+        path: args.path.clone(),
+        rate: args.rate,
+        workers: args.workers,
+        slow_every: args.slow_every,
+        slow_path: args.slow_path.clone(),
+        count_by: args.count_by.clone(),
+        limit: Duration::from_secs(30),
+    };
+    let (stop, stopped) = watch::channel(());
+    let driving = tokio::spawn(load::drive(load, stopped));
+    cancel.once().await;
+    // The driver may have ended by itself when the load generator failed; its tally says so.
+    let _ended = stop.send(());
+    let tally = driving.await.unwrap_or_default();
+    let answers: Vec<_> = tally.answers.iter().map(|(value, count)| format!("{count} by {value}")).collect();
+    let lost = if tally.failed == 0 { "no request was lost".to_owned() } else { format!("{} were lost", tally.failed) };
+    door.tell(&format!(
+        "{} requests, {lost}; answers: {}; slowest {} ms\n",
+        tally.requests,
+        answers.join(", "),
+        tally.slowest_ms
+    ))?;
+    for (at_ms, kind) in &tally.first_failures {
+        door.tell(&format!("  lost at +{:.1} s: {kind}\n", Duration::from_millis(*at_ms).as_secs_f64()))?;
+    }
+    door.print(&format!("requests={} failed={} slowest_ms={}\n", tally.requests, tally.failed, tally.slowest_ms))?;
+    Ok(if tally.failed == 0 { Exit::Done } else { Exit::RolloutFailed })
 }

@@ -22,7 +22,17 @@ pub fn plain(failure: &Failure) -> String {
             command = error.command,
         );
     }
+    if let Failure::Config { errors, look } = failure {
+        return errors.render(*look);
+    }
     let mut text = String::new();
+    if let Failure::Refused(refusals) = failure {
+        for refusal in refusals {
+            labelled(&mut text, "refused: ", &refusal.to_string());
+            labelled(&mut text, "  hint:  ", &refusal.hint());
+        }
+        return text;
+    }
     labelled(&mut text, "error: ", &failure.to_string());
     for cause in causes(failure) {
         labelled(&mut text, "  cause: ", &cause);
@@ -40,6 +50,27 @@ pub fn plain(failure: &Failure) -> String {
 /// One line of JSON.
 #[must_use]
 pub fn json(failure: &Failure) -> String {
+    let refusals: Vec<_> = match failure {
+        Failure::Refused(refusals) => refusals
+            .iter()
+            .map(|refusal| json!({ "code": refusal.code(), "message": refusal.to_string(), "hint": refusal.hint() }))
+            .collect(),
+        _ => Vec::new(),
+    };
+    let mistakes: Vec<_> = match failure {
+        Failure::Config { errors, .. } => errors
+            .errors
+            .iter()
+            .map(|error| {
+                let place = error.place.line_and_column(&errors.text);
+                json!({
+                    "code": error.mistake.code(), "message": error.to_string(), "help": error.mistake.help(),
+                    "line": place.map(|(line, _)| line), "column": place.map(|(_, column)| column),
+                })
+            })
+            .collect(),
+        _ => Vec::new(),
+    };
     let value = json!({
         "error": {
             "code": failure.code(),
@@ -48,6 +79,8 @@ pub fn json(failure: &Failure) -> String {
             "causes": causes(failure),
             "live": failure.live(),
             "hints": failure.hints(),
+            "refusals": refusals,
+            "mistakes": mistakes,
         }
     });
     format!("{value}\n")

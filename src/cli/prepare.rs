@@ -1,0 +1,237 @@
+//! What `deploy`, `plan` and `status` share: from the words typed to a spec, connected hands and the
+//! world as observed.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::{
+    Door,
+    args::{SandboxUp, Selection},
+    show,
+};
+use crate::{
+    aws::{self, Aws, Endpoint, Identity, Variables},
+    config::{
+        error::{self, ConfigError, ConfigErrors, ConfigWarning, Mistake},
+        file,
+        resolve::{self, Facts, Resolved, Typed},
+        spec::{self, Spec},
+    },
+    credentials::{DockerConfig, RegistryAuth as Login},
+    docker::{
+        DockerFlags, Engine, EndpointInputs, RegistryAuth, RegistryCredentials,
+        endpoint::DockerEnvironment,
+    },
+    env,
+    failure::Failure,
+    git, observe,
+    plan::{make, observed::Observed, refusal::Refusal, step::Plan},
+    rollout::goal::Pace,
+    sandbox::daemon,
+};
+
+/// `ship.toml`, understood.
+pub(crate) struct Understood {
+    pub(crate) spec: Spec,
+    pub(crate) warnings: Vec<ConfigWarning>,
+    /// The file as the user would write it, with its text, to draw warnings in.
+    pub(crate) name: String,
+    pub(crate) text: String,
+}
+
+/// Finds, reads and resolves the file, or reports all mistakes in it.
+pub(crate) async fn understand(selection: &Selection, door: &Door) -> Result<Understood, Failure> {
+    let surroundings = &door.surroundings;
+    let folder = surroundings.folder().map_err(Failure::FolderGone)?;
+    let path = find(selection, door, folder)?;
+    let root = path.parent().unwrap_or(folder).to_owned();
+    let name = path.strip_prefix(folder).unwrap_or(&path).display().to_string();
+    let bytes = fs::read(&path).map_err(|source| Failure::read(path.clone(), source))?;
+    let look = show::look(door);
+    let broken = |text: &str, errors| {
+        let errors = ConfigErrors { name: name.clone(), text: text.to_owned(), errors };
+        Failure::Config { errors, look }
+    };
+    let text = file::text(&bytes).map_err(|error| broken("", vec![error]))?;
+    let parsed = file::parse(text);
+    let facts = Facts {
+        git: git::facts(&root).await,
+        root,
+        variables: surroundings.variables.to_text(),
+        now_ms: show::now_ms(),
+    };
+    let typed = Typed {
+        environment: selection.environment.clone(),
+        region: selection.region.clone(),
+        profile: selection.profile.clone(),
+        services: selection.services.clone(),
+    };
+    let Resolved { spec, warnings } =
+        resolve::resolve(&parsed, &typed, &facts).map_err(|errors| broken(text, errors))?;
+    Ok(Understood { spec, warnings, text: text.to_owned(), name })
+}
+
+fn find(selection: &Selection, door: &Door, folder: &Path) -> Result<PathBuf, Failure> {
+    let named = selection.file.clone().or_else(|| door.surroundings.variables.path(env::ECS_SHIP_FILE));
+    let found = match named {
+        Some(path) if folder.join(&path).is_file() => Ok(folder.join(path)),
+        Some(path) => Err(ConfigError::new(Mistake::FileMissing { path }, error::Place::Nowhere)),
+        None => file::find(folder.ancestors(), Path::is_file),
+    };
+    found.map_err(|error| {
+        let errors = ConfigErrors { name: file::FILE_NAME.to_owned(), text: String::new(), errors: vec![error] };
+        Failure::Config { errors, look: show::look(door) }
+    })
+}
+
+/// What to do when the environment is the sandbox and none runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sleeping {
+    /// `deploy` starts it.
+    Start,
+    /// Everything that only looks says so instead.
+    Refuse,
+}
+
+/// Everything a plan is made of, and the plan or why there is none.
+pub(crate) struct Prepared {
+    pub(crate) understood: Understood,
+    pub(crate) place: Connected,
+    pub(crate) engine: Engine,
+    pub(crate) observed: Observed,
+    pub(crate) plan: Result<Plan, Vec<Refusal>>,
+}
+
+/// Clients, and the sandbox they talk to if it is one.
+pub(crate) struct Connected {
+    pub(crate) aws: Aws,
+    pub(crate) sandbox: Option<daemon::Running>,
+}
+
+impl Connected {
+    /// How often rollouts are looked at: as AWS's rate limits allow, or as the sandbox's clock runs.
+    pub(crate) fn pace(&self, services: usize) -> Pace {
+        match &self.sandbox {
+            None => Pace::for_services(services),
+            Some(running) => {
+                let interval = Duration::from_secs(2).div_f64(running.speed.max(1.0)).max(QUICKEST);
+                Pace::every(u64::try_from(interval.as_millis()).unwrap_or(u64::MAX))
+            }
+        }
+    }
+}
+
+/// A look at the sandbox costs a few milliseconds; more often than this only burns them.
+const QUICKEST: Duration = Duration::from_millis(200);
+
+/// Reads `ship.toml`, connects, observes and plans. Nothing is changed, but for the sandbox being started
+/// where that is asked for.
+pub(crate) async fn prepare(selection: &Selection, door: &Door, sleeping: Sleeping) -> Result<Prepared, Failure> {
+    let understood = understand(selection, door).await?;
+    // The engine comes first: without one there is nothing to build with, and no sandbox either.
+    let engine = engine(door).await?;
+    let (place, described) = tokio::join!(connect(&understood.spec, door, sleeping), engine.describe());
+    let (place, described) = (place?, described?);
+    let observed = observe::observe(&understood.spec, &place.aws, &described.observed).await?;
+    let plan = make::plan(&understood.spec, &observed);
+    Ok(Prepared { understood, place, engine, observed, plan })
+}
+
+/// Clients for the place the spec names.
+pub(crate) async fn connect(spec: &Spec, door: &Door, sleeping: Sleeping) -> Result<Connected, Failure> {
+    let variables = &door.surroundings.variables;
+    let sandbox = match spec.environment.place {
+        spec::Place::Aws => None,
+        spec::Place::Sandbox => Some(sandbox(door, sleeping).await?),
+    };
+    let endpoint = match &sandbox {
+        None => Endpoint::Aws,
+        Some(running) => Endpoint::At { url: running.endpoint.clone() },
+    };
+    let identity = Identity {
+        region: spec.environment.region.clone(),
+        profile: spec.environment.profile.clone(),
+        variables: Variables::read(|name| variables.get(name).map(str::to_owned)),
+    };
+    let aws = aws::connect(&endpoint, &identity).await?;
+    Ok(Connected { aws, sandbox })
+}
+
+/// The sandbox that runs, started when that is asked for.
+async fn sandbox(door: &Door, sleeping: Sleeping) -> Result<daemon::Running, Failure> {
+    let state = super::sandbox::state_folder(door)?;
+    match (daemon::running(&state).await, sleeping) {
+        (Some(running), _) => Ok(running),
+        (None, Sleeping::Start) => super::sandbox::start(&SandboxUp::default(), door).await,
+        (None, Sleeping::Refuse) => Err(Failure::SandboxSleeps),
+    }
+}
+
+/// The engine that docker itself would use here.
+pub(crate) async fn engine(door: &Door) -> Result<Engine, Failure> {
+    let inputs = engine_inputs(door)?;
+    Ok(Engine::connect(&inputs, &|path: &Path| fs::read(path)).await?)
+}
+
+fn engine_inputs(door: &Door) -> Result<EndpointInputs, Failure> {
+    let (variables, globals) = (&door.surroundings.variables, &door.globals);
+    let value = |name| variables.get(name).map(str::to_owned);
+    let config_dir = door.docker_config().unwrap_or_default();
+    let config_path = config_dir.join("config.json");
+    let config_file = match fs::read_to_string(&config_path) {
+        Ok(text) => Some(text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(source) => return Err(Failure::read(config_path, source)),
+    };
+    Ok(EndpointInputs {
+        flags: DockerFlags {
+            context: globals.context.clone(),
+            hosts: globals.host.iter().cloned().collect(),
+            tls: globals.tls,
+            tlsverify: globals.tls_verify,
+            tlscacert: globals.tls_ca_cert.clone(),
+            tlscert: globals.tls_cert.clone(),
+            tlskey: globals.tls_key.clone(),
+        },
+        environment: DockerEnvironment {
+            host: value(env::DOCKER_HOST),
+            context: value(env::DOCKER_CONTEXT),
+            tls: value(env::DOCKER_TLS),
+            tls_verify: value(env::DOCKER_TLS_VERIFY),
+            cert_path: variables.path(env::DOCKER_CERT_PATH),
+            api_version: value(env::DOCKER_API_VERSION),
+            custom_headers: value(env::DOCKER_CUSTOM_HEADERS),
+        },
+        config_dir,
+        config_file,
+        dial_stdio: None,
+    })
+}
+
+/// The logins that docker knows, for private base images. A store that cannot be read must not stop a
+/// build that needs none of it: what could not be had is told as a warning.
+pub(crate) async fn logins(door: &Door) -> (RegistryAuth, Vec<String>) {
+    let Some(folder) = door.docker_config() else {
+        return (RegistryAuth::default(), Vec::new());
+    };
+    let variable = door.surroundings.variables.get(env::DOCKER_AUTH_CONFIG);
+    let config = match DockerConfig::load(&folder, variable).await {
+        Ok(config) => config,
+        Err(error) => return (RegistryAuth::default(), vec![error.to_string()]),
+    };
+    let (mut auth, mut warnings) = (RegistryAuth::default(), Vec::new());
+    for server in config.registries() {
+        match config.lookup(&server).await {
+            Ok(Some(Login::Password { username, password })) => {
+                auth = auth.with(RegistryCredentials { username, password, server });
+            }
+            // BuildKit's session as bollard speaks it has no place for an identity token.
+            Ok(Some(Login::IdentityToken(_) | Login::RegistryToken(_)) | None) => {}
+            Err(error) => warnings.push(format!("no login for {server}: {error}")),
+        }
+    }
+    (auth, warnings)
+}
