@@ -26,10 +26,10 @@ const RUN_FILE: &str = "sandbox.json";
 const UP_LOCK: &str = "up.lock";
 
 /// How long a sandbox may take to answer once its process runs: it may have containers to see to first.
-const STARTING: Duration = Duration::from_secs(60);
+const STARTING: Duration = Duration::from_mins(1);
 
 /// How long it may take to end: requests under way are finished and containers removed.
-const STOPPING: Duration = Duration::from_secs(60);
+const STOPPING: Duration = Duration::from_mins(1);
 
 /// How long a process that is there may take to say who it is.
 const ANSWERING: Duration = Duration::from_secs(3);
@@ -109,9 +109,9 @@ async fn ask(authority: &str) -> Option<Running> {
 pub async fn spawn(exe: &Path, args: &[String], folder: &Path, log: &Path) -> Result<Spawned, DaemonError> {
     let failed = |source| DaemonError::Folder { folder: folder.to_owned(), source };
     state::create(folder).map_err(failed)?;
-    let lock = state::lock_file(folder, UP_LOCK).map_err(failed)?;
+    let gate = state::lock_file(folder, UP_LOCK).map_err(failed)?;
     // Whoever holds it is waiting for the sandbox it has started: so does this call, and then finds it.
-    let _held = tokio::task::spawn_blocking(move || lock.lock().map(|()| lock))
+    let _held = tokio::task::spawn_blocking(move || gate.lock().map(|()| gate))
         .await
         .map_err(|source| failed(io::Error::other(source)))?
         .map_err(failed)?;
@@ -119,14 +119,14 @@ pub async fn spawn(exe: &Path, args: &[String], folder: &Path, log: &Path) -> Re
         return Ok(Spawned::Already(running));
     }
     let log_failed = |source| DaemonError::Log { log: log.to_owned(), source };
-    let out = fs::OpenOptions::new().create(true).append(true).open(log).map_err(log_failed)?;
-    let begin = out.metadata().map_err(log_failed)?.len();
-    let err = out.try_clone().map_err(log_failed)?;
+    let written = fs::OpenOptions::new().create(true).append(true).open(log).map_err(log_failed)?;
+    let begin = written.metadata().map_err(log_failed)?.len();
+    let copy = written.try_clone().map_err(log_failed)?;
     let mut child = tokio::process::Command::new(exe)
         .args(args)
         .stdin(Stdio::null())
-        .stdout(Stdio::from(out))
-        .stderr(Stdio::from(err))
+        .stdout(Stdio::from(written))
+        .stderr(Stdio::from(copy))
         .spawn()
         .map_err(|source| DaemonError::Spawn { exe: exe.to_owned(), source })?;
     let mut look = tokio::time::interval(LOOK);

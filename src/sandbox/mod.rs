@@ -40,7 +40,7 @@ pub enum Port {
     Preferred(u16),
 }
 
-/// The port a sandbox has unless told otherwise: unassigned by IANA, and 4517 turned round is nobody's either.
+/// The port a sandbox has unless told otherwise: one that no service is known to use.
 pub const PORT: u16 = 4517;
 
 #[derive(Debug, Clone)]
@@ -91,6 +91,7 @@ pub struct Sandbox;
 
 impl Sandbox {
     /// Starts a sandbox, or picks up where the one before it on the same state was stopped or killed.
+    #[expect(clippy::similar_names, reason = "the world's own names, of types that cannot be mixed up")]
     pub async fn start(settings: Settings) -> Result<Handle, StartError> {
         let Settings { state, port, speed, tasks, account, region } = settings;
         let folder = Folder::open(&state)?;
@@ -206,11 +207,12 @@ impl Handle {
     /// Stops answering, removes every container it started, and writes the world down.
     pub async fn stop(self) {
         let Self { balancer, stop, server, crew, writer, keeper, .. } = self;
+        // Requests that are being answered by a task come before the task.
+        balancer.stop().await;
         // All receivers gone means that everything has ended by itself.
         let _ended = stop.send(true);
         let _server = server.await;
         let _crew = crew.await;
-        balancer.stop().await;
         let _writer = writer.await;
         // The state of the last call is on disk already; what is lost here is what a kill would lose.
         let _kept = keeper.keep().await;

@@ -36,9 +36,18 @@ pub(super) struct Yard {
     keeper: Keeper,
     /// The sandbox's identity, which all its containers are labelled with.
     pub(super) identity: String,
+    /// Whether the sandbox itself is ending.
+    leaving: watch::Sender<bool>,
 }
 
 impl Yard {
+    /// Returns when the sandbox is ending.
+    pub(super) async fn left(&self) {
+        let mut leaving = self.leaving.subscribe();
+        // The sender is this very yard's: it cannot be gone.
+        let _left = leaving.wait_for(|leaving| *leaving).await;
+    }
+
     pub(super) fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().expect("nobody panics while holding the world")
     }
@@ -68,7 +77,7 @@ impl Crew {
         world: Arc<Mutex<World>>,
         keeper: Keeper,
     ) -> Result<Self, bollard::errors::Error> {
-        let yard = Arc::new(Yard { world, keeper, identity: identity.to_owned() });
+        let yard = Arc::new(Yard { world, keeper, identity: identity.to_owned(), leaving: watch::Sender::new(false) });
         let living = run::living(&yard.world());
         let means = match tasks {
             Tasks::Paper => {
@@ -85,10 +94,12 @@ impl Crew {
                 let mut found = container::find(&docker, identity).await?;
                 let (mut jobs, mut stops) = (JoinSet::new(), HashMap::new());
                 for task in living {
-                    let known = run::was_up(&yard.world(), &task).then(|| run::definition_of(&yard.world(), &task));
-                    let whole = known
-                        .flatten()
-                        .and_then(|definition| container::match_up(&task, &definition, found.get(&task)?));
+                    let definition = {
+                        let world = yard.world();
+                        if run::was_up(&world, &task) { run::definition_of(&world, &task) } else { None }
+                    };
+                    let whole =
+                        definition.and_then(|definition| container::match_up(&task, &definition, found.get(&task)?));
                     let remains = if whole.is_some() { Remains::Whole } else { Remains::Broken };
                     run::resume(&mut yard.world(), &task, remains, clock::now());
                     if let Some(containers) = whole {
@@ -158,7 +169,9 @@ impl Crew {
             }
         }
         if let Means::Containers { docker, mut jobs, .. } = self.means {
-            jobs.shutdown().await;
+            // Not cut off: a container whose creation is under way would be left behind.
+            self.yard.leaving.send_replace(true);
+            while jobs.join_next().await.is_some() {}
             let mine = container::find(&docker, &self.yard.identity).await.unwrap_or_default();
             let ids: Vec<String> = mine.into_values().flatten().map(|found| found.id).collect();
             futures_util::future::join_all(ids.iter().map(|id| container::remove(&docker, id))).await;

@@ -91,9 +91,13 @@ pub(super) async fn remove(docker: &Docker, id: &str) {
 }
 
 /// Why a task did not come up.
-struct Failure {
-    container: Option<String>,
-    reason: String,
+enum Setback {
+    Failed {
+        container: Option<String>,
+        reason: String,
+    },
+    /// It was told to stop meanwhile.
+    CutShort,
 }
 
 /// The whole life of one task.
@@ -101,21 +105,17 @@ pub(super) async fn run(docker: Docker, yard: Arc<Yard>, task: String, mut stop:
     yard.report(&task, Report::PullStarted);
     let Some(launch) = run::launch(&mut yard.world(), &task, clock::now()) else { return };
     let mut created = Vec::new();
-    let outcome = tokio::select! {
-        outcome = bring_up(&docker, &yard, &launch, &mut created) => Some(outcome),
-        _ = stop.wait_for(|stop| *stop) => None,
-    };
-    match outcome {
-        Some(Ok(started)) => {
+    match bring_up(&docker, &yard, &launch, &mut created, &mut stop).await {
+        Ok(started) => {
             yard.report(&task, Report::Started(started));
             attend(docker, yard, task, created, stop).await;
         }
-        Some(Err(Failure { container, reason })) => {
+        Err(Setback::Failed { container, reason }) => {
             remove_all(&docker, &created).await;
             yard.report(&task, Report::FailedToStart { container, reason });
         }
-        None => {
-            sweep_task(&docker, &yard.identity, &task).await;
+        Err(Setback::CutShort) => {
+            remove_all(&docker, &created).await;
             yard.report(&task, Report::Gone);
         }
     }
@@ -125,11 +125,18 @@ async fn remove_all(docker: &Docker, containers: &[Live]) {
     future::join_all(containers.iter().map(|live| remove(docker, &live.id))).await;
 }
 
-/// A start cut short may have created a container whose id it never learned.
-async fn sweep_task(docker: &Docker, identity: &str, task: &str) {
-    let found = find(docker, identity).await.unwrap_or_default();
-    for container in found.get(task).into_iter().flatten() {
-        remove(docker, &container.id).await;
+/// Waits for what may take long, but not beyond the order to stop. Calls that make something are never cut short:
+/// what they had made would be left behind.
+async fn unless_stopped<T>(
+    yard: &Yard,
+    stop: &mut watch::Receiver<bool>,
+    long: impl Future<Output = T>,
+) -> Result<T, Setback> {
+    tokio::select! {
+        biased;
+        _ = stop.wait_for(|stop| *stop) => Err(Setback::CutShort),
+        () = yard.left() => Err(Setback::CutShort),
+        done = long => Ok(done),
     }
 }
 
@@ -138,21 +145,24 @@ async fn bring_up(
     yard: &Yard,
     launch: &Launch,
     created: &mut Vec<Live>,
-) -> Result<Vec<Started>, Failure> {
+    stop: &mut watch::Receiver<bool>,
+) -> Result<Vec<Started>, Setback> {
     let pace = yard.world().pace;
     for part in &launch.parts {
-        pull(docker, yard, part).await.map_err(|reason| Failure { container: Some(part.name.clone()), reason })?;
+        unless_stopped(yard, stop, pull(docker, yard, part))
+            .await?
+            .map_err(|reason| Setback::Failed { container: Some(part.name.clone()), reason })?;
     }
     yard.report(&launch.task, Report::PullStopped);
     let mut started = Vec::new();
     for part in in_order(&launch.parts) {
-        let fail = |kind: &str, error: &Error| Failure {
+        let fail = |kind: &str, error: &Error| Setback::Failed {
             container: Some(part.name.clone()),
             reason: format!("{kind}: Error response from daemon: {}", said(error)),
         };
-        wait_for_dependencies(docker, part, created)
-            .await
-            .map_err(|reason| Failure { container: Some(part.name.clone()), reason })?;
+        unless_stopped(yard, stop, wait_for_dependencies(docker, part, created))
+            .await?
+            .map_err(|reason| Setback::Failed { container: Some(part.name.clone()), reason })?;
         // In awsvpc mode the containers of a task share one network: the first one's.
         let shares = launch.definition["networkMode"] == "awsvpc";
         let host = created.first().filter(|_| shares).map(|first: &Live| first.id.clone());
@@ -449,6 +459,7 @@ pub(super) async fn attend(
     loop {
         tokio::select! {
             ended = ends.join_next() => if ended.is_none() { break },
+            () = yard.left() => break,
             () = stopping.as_mut() => {}
         }
     }
@@ -531,9 +542,9 @@ async fn follow(docker: Docker, yard: Arc<Yard>, live: Live) {
         };
         half.extend_from_slice(&message);
         while let Some(end) = half.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = half.drain(..=end).collect();
-            let line = String::from_utf8_lossy(&line);
-            yard.world().logs.append(&group, &stream, clock::now(), line.trim_end_matches(['\r', '\n']));
+            let bytes: Vec<u8> = half.drain(..=end).collect();
+            let text = String::from_utf8_lossy(&bytes);
+            yard.world().logs.append(&group, &stream, clock::now(), text.trim_end_matches(['\r', '\n']));
         }
     }
     for half in halves.iter().filter(|half| !half.is_empty()) {

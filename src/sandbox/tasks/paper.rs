@@ -71,7 +71,7 @@ fn started(world: &World, launch: &Launch) -> Vec<Started> {
     for part in &launch.parts {
         let mut bindings = Vec::new();
         for (container_port, protocol) in run::port_mappings(&part.definition) {
-            let host_port = (FIRST_PORT..).find(|port| !taken.contains(port)).unwrap_or(FIRST_PORT);
+            let host_port = (FIRST_PORT..=u16::MAX).find(|port| !taken.contains(port)).unwrap_or(FIRST_PORT);
             taken.insert(host_port);
             bindings.push(Binding { container_port, host_port, protocol });
         }

@@ -110,13 +110,11 @@ async fn respond(desk: &Desk, request: Request<Incoming>) -> Response<Body> {
     }
     let id = request_id();
     let target = request.headers().get("x-amz-target").and_then(|value| value.to_str().ok()).map(ToOwned::to_owned);
-    let body = match Limited::new(request.into_body(), LONGEST).collect().await {
-        Ok(body) => body.to_bytes(),
-        Err(_) => {
-            let fault = Fault::new("RequestEntityTooLargeException", "The request is larger than the sandbox takes.");
-            return full(json11::answer(&Err(fault), &id));
-        }
+    let Ok(body) = Limited::new(request.into_body(), LONGEST).collect().await else {
+        let fault = Fault::new("RequestEntityTooLargeException", "The request is larger than the sandbox takes.");
+        return full(json11::answer(&Err(fault), &id));
     };
+    let body = body.to_bytes();
     match target {
         Some(target) => full(json(desk, &target, &body, &id).await),
         None => full(form(desk, &body, &id).await),

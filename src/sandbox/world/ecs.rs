@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::elb::Elb;
 use super::{Fault, Millis, Place, World};
 use definition::Definitions;
-use deployment::Progress;
+use deployment::RecordStatus;
 use ids::Dice;
 use input::{client, count, flag, includes, invalid, list, merge_tags, page, put, short, strings, text};
 use schedule::Scene;
@@ -650,16 +650,19 @@ fn stop_service_deployment(ecs: &mut Ecs, input: &Value, now: Millis) -> Result<
     let record = service.history.iter_mut().find(|record| record.id == id).ok_or_else(not_found)?;
     let conflict = |why: &str| Err(Fault::new("ConflictException", why));
     match record.progress {
-        Progress::Pending | Progress::InProgress if way_back => {
-            record.progress = Progress::RollbackRequested;
+        RecordStatus::Pending | RecordStatus::InProgress if way_back => {
+            record.progress = RecordStatus::RollbackRequested;
             record.updated_at = now;
         }
-        Progress::Pending | Progress::InProgress => {
+        RecordStatus::Pending | RecordStatus::InProgress => {
             return conflict("There is no completed service deployment to roll back to.");
         }
         // Already on its way out: asked for once more, it changes nothing.
-        Progress::StopRequested | Progress::RollbackRequested | Progress::RollbackInProgress => {}
-        Progress::Successful | Progress::Stopped | Progress::RollbackSuccessful | Progress::RollbackFailed => {
+        RecordStatus::StopRequested | RecordStatus::RollbackRequested | RecordStatus::RollbackInProgress => {}
+        RecordStatus::Successful
+        | RecordStatus::Stopped
+        | RecordStatus::RollbackSuccessful
+        | RecordStatus::RollbackFailed => {
             return conflict(&format!("Service deployment in status {} cannot be stopped.", record.progress.word()));
         }
     }

@@ -91,6 +91,7 @@ pub struct World {
 impl World {
     /// An empty account. `seed` is where its ids come from.
     #[must_use]
+    #[expect(clippy::similar_names, reason = "the contract's own names, of types that cannot be mixed up")]
     pub fn new(place: Place, pace: Pace, seed: u64) -> Self {
         Self {
             place,

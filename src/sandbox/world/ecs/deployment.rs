@@ -130,7 +130,7 @@ pub(super) struct Revision {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Progress {
+pub(super) enum RecordStatus {
     Pending,
     InProgress,
     Successful,
@@ -142,7 +142,7 @@ pub(super) enum Progress {
     RollbackFailed,
 }
 
-impl Progress {
+impl RecordStatus {
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Pending => "PENDING",
@@ -173,7 +173,7 @@ pub(super) struct ServiceDeployment {
     /// Revisions that had tasks when it began, with their counts then.
     pub(super) sources: Vec<String>,
     pub(super) configuration: Value,
-    pub(super) progress: Progress,
+    pub(super) progress: RecordStatus,
     pub(super) reason: Option<String>,
     pub(super) rollback: Option<Rollback>,
     /// Whether the breaker has fired.
@@ -194,7 +194,7 @@ impl ServiceDeployment {
             target,
             sources,
             configuration,
-            progress: Progress::Pending,
+            progress: RecordStatus::Pending,
             reason: None,
             rollback: None,
             triggered: false,
@@ -209,24 +209,27 @@ impl ServiceDeployment {
 
     pub(super) fn is_underway(&self) -> bool {
         match self.progress {
-            Progress::Pending
-            | Progress::InProgress
-            | Progress::StopRequested
-            | Progress::RollbackRequested
-            | Progress::RollbackInProgress => true,
-            Progress::Successful | Progress::Stopped | Progress::RollbackSuccessful | Progress::RollbackFailed => false,
+            RecordStatus::Pending
+            | RecordStatus::InProgress
+            | RecordStatus::StopRequested
+            | RecordStatus::RollbackRequested
+            | RecordStatus::RollbackInProgress => true,
+            RecordStatus::Successful
+            | RecordStatus::Stopped
+            | RecordStatus::RollbackSuccessful
+            | RecordStatus::RollbackFailed => false,
         }
     }
 
-    /// A newer deployment takes its place: STOP_REQUESTED now, STOPPED on the scheduler's next look.
+    /// A newer deployment takes its place: `STOP_REQUESTED` now, `STOPPED` on the scheduler's next look.
     pub(super) fn supersede(&mut self, now: Millis) {
-        if self.is_underway() && self.progress != Progress::StopRequested {
-            self.progress = Progress::StopRequested;
+        if self.is_underway() && self.progress != RecordStatus::StopRequested {
+            self.progress = RecordStatus::StopRequested;
             self.updated_at = now;
         }
     }
 
-    pub(super) fn end(&mut self, progress: Progress, reason: Option<&str>, now: Millis) {
+    pub(super) fn end(&mut self, progress: RecordStatus, reason: Option<&str>, now: Millis) {
         self.progress = progress;
         if let Some(reason) = reason {
             self.reason = Some(reason.to_owned());
@@ -275,15 +278,15 @@ impl ServiceDeployment {
         put(&mut shown, "status", Some(self.progress.word()));
         put(&mut shown, "statusReason", self.reason.clone());
         let stage = match self.progress {
-            Progress::InProgress => Some("SCALE_UP"),
-            Progress::Pending
-            | Progress::Successful
-            | Progress::StopRequested
-            | Progress::Stopped
-            | Progress::RollbackRequested
-            | Progress::RollbackInProgress
-            | Progress::RollbackSuccessful
-            | Progress::RollbackFailed => None,
+            RecordStatus::InProgress => Some("SCALE_UP"),
+            RecordStatus::Pending
+            | RecordStatus::Successful
+            | RecordStatus::StopRequested
+            | RecordStatus::Stopped
+            | RecordStatus::RollbackRequested
+            | RecordStatus::RollbackInProgress
+            | RecordStatus::RollbackSuccessful
+            | RecordStatus::RollbackFailed => None,
         };
         put(&mut shown, "lifecycleStage", stage);
         put(&mut shown, "deploymentConfiguration", Some(self.configuration.clone()));

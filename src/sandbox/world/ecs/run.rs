@@ -168,7 +168,7 @@ fn prepare(world: &mut World, id: &str) -> Result<Launch, Missing> {
                         .to_owned(),
                 ));
             }
-            let _ = logs.create_group(group);
+            logs.create_group(group);
         }
         let reference = text(container, "image").unwrap_or_default();
         let image = match reference.strip_prefix(&own) {

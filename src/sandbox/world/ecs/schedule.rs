@@ -11,7 +11,7 @@ use super::super::elb::{Elb, Target, TargetState};
 use super::super::{Millis, Pace};
 use super::Substance;
 use super::definition::Definitions;
-use super::deployment::{Deployment, Progress, Role, Rollback, Rollout};
+use super::deployment::{Deployment, RecordStatus, Role, Rollback, Rollout};
 use super::ids::Dice;
 use super::service::{Bounds, Breaker, Service, Status};
 use super::task::{Birth, ContainerHealth, Membership, Phase, Seat, Standing, Stop, StopCode, Task};
@@ -108,29 +108,29 @@ impl Step<'_, '_> {
         let now = self.scene.now;
         for record in &mut self.service.history {
             match record.progress {
-                Progress::StopRequested => {
+                RecordStatus::StopRequested => {
                     record.stopped_at = Some(now);
                     record.end(
-                        Progress::Stopped,
+                        RecordStatus::Stopped,
                         Some("Service deployment stopped because of a new service deployment."),
                         now,
                     );
                 }
-                Progress::Pending => {
-                    record.progress = Progress::InProgress;
+                RecordStatus::Pending => {
+                    record.progress = RecordStatus::InProgress;
                     record.started_at = Some(now);
                     record.updated_at = now;
                 }
-                Progress::InProgress
-                | Progress::Successful
-                | Progress::Stopped
-                | Progress::RollbackRequested
-                | Progress::RollbackInProgress
-                | Progress::RollbackSuccessful
-                | Progress::RollbackFailed => {}
+                RecordStatus::InProgress
+                | RecordStatus::Successful
+                | RecordStatus::Stopped
+                | RecordStatus::RollbackRequested
+                | RecordStatus::RollbackInProgress
+                | RecordStatus::RollbackSuccessful
+                | RecordStatus::RollbackFailed => {}
             }
         }
-        if self.service.history.first().is_some_and(|latest| latest.progress == Progress::RollbackRequested) {
+        if self.service.history.first().is_some_and(|latest| latest.progress == RecordStatus::RollbackRequested) {
             self.roll_back(Because::Asked);
         }
         let wanted = u32::try_from(self.service.wanted()).unwrap_or(u32::MAX);
@@ -355,7 +355,7 @@ impl Step<'_, '_> {
             return;
         }
         primary.rollout = Rollout::Failed;
-        primary.reason = "ECS deployment circuit breaker: tasks failed to start.".to_owned();
+        "ECS deployment circuit breaker: tasks failed to start.".clone_into(&mut primary.reason);
         primary.updated_at = now;
         let (id, failed) = (primary.id(), primary.failed);
         self.say(&format!("(deployment {id}) deployment failed: tasks failed to start."));
@@ -363,18 +363,18 @@ impl Step<'_, '_> {
             Some(record) => {
                 record.triggered = true;
                 record.tally = Some((failed, threshold));
-                record.progress == Progress::RollbackInProgress
+                record.progress == RecordStatus::RollbackInProgress
             }
             None => false,
         };
         match breaker {
             // "During a rollback there is no COMPLETED deployment, so a second failure stalls too."
             Breaker::RollsBack if !rolling_back && self.service.way_back().is_some() => {
-                self.roll_back(Because::Breaker)
+                self.roll_back(Because::Breaker);
             }
             Breaker::RollsBack | Breaker::Stops | Breaker::Off => {
                 if let Some(record) = self.service.underway() {
-                    let end = if rolling_back { Progress::RollbackFailed } else { Progress::Stopped };
+                    let end = if rolling_back { RecordStatus::RollbackFailed } else { RecordStatus::Stopped };
                     record.stopped_at = Some(now);
                     record.end(
                         end,
@@ -391,7 +391,7 @@ impl Step<'_, '_> {
         let now = self.scene.now;
         let Some(index) = self.service.way_back() else {
             if let Some(record) = self.service.underway() {
-                record.end(Progress::RollbackFailed, None, now);
+                record.end(RecordStatus::RollbackFailed, None, now);
             }
             return;
         };
@@ -429,7 +429,7 @@ impl Step<'_, '_> {
                 }
                 Because::Asked => "Service deployment rolled back because of a request to stop it.",
             };
-            record.progress = Progress::RollbackInProgress;
+            record.progress = RecordStatus::RollbackInProgress;
             record.reason = Some(reason.to_owned());
             record.rollback = Some(Rollback { reason: reason.to_owned(), started_at: now, to: number });
             record.tally.get_or_insert((left, threshold));
@@ -683,7 +683,7 @@ impl Step<'_, '_> {
                 self.service.status = Status::Inactive;
                 self.service.deployments.clear();
                 if let Some(record) = self.service.underway() {
-                    record.end(Progress::Stopped, Some("Service was deleted."), now);
+                    record.end(RecordStatus::Stopped, Some("Service was deleted."), now);
                 }
             }
             return;
@@ -711,14 +711,16 @@ impl Step<'_, '_> {
                 if let Some(record) = self.service.underway() {
                     record.tally.get_or_insert((failed, threshold));
                     match record.progress {
-                        Progress::RollbackInProgress => record.end(Progress::RollbackSuccessful, None, now),
-                        Progress::Pending | Progress::InProgress => record.end(Progress::Successful, None, now),
-                        Progress::StopRequested
-                        | Progress::RollbackRequested
-                        | Progress::Successful
-                        | Progress::Stopped
-                        | Progress::RollbackSuccessful
-                        | Progress::RollbackFailed => {}
+                        RecordStatus::RollbackInProgress => record.end(RecordStatus::RollbackSuccessful, None, now),
+                        RecordStatus::Pending | RecordStatus::InProgress => {
+                            record.end(RecordStatus::Successful, None, now);
+                        }
+                        RecordStatus::StopRequested
+                        | RecordStatus::RollbackRequested
+                        | RecordStatus::Successful
+                        | RecordStatus::Stopped
+                        | RecordStatus::RollbackSuccessful
+                        | RecordStatus::RollbackFailed => {}
                     }
                 }
             }

@@ -52,7 +52,7 @@ impl Sim {
         let mut sim = Self::new();
         sim.register("app:1");
         sim.create(desired, configuration);
-        sim.wait("steady", 200, |sim| sim.is_steady());
+        sim.wait("steady", 200, Sim::is_steady);
         sim
     }
 
@@ -635,7 +635,7 @@ fn check(sim: &mut Sim, before: &[Value]) {
     assert_eq!(service.deployments.iter().filter(|known| known.role == deployment::Role::Primary).count(), 1);
     assert!(service.deployments[0].role == deployment::Role::Primary);
     let older = service.history.iter().skip(1).filter(|record| record.is_underway());
-    assert!(older.into_iter().all(|record| record.progress == Progress::StopRequested));
+    assert!(older.into_iter().all(|record| record.progress == RecordStatus::StopRequested));
 }
 
 proptest! {
@@ -707,7 +707,7 @@ proptest! {
         let stuck = sim.events().iter().any(|text| text.contains("was unable to stop or start"));
         let failed = sim.service()["deployments"][0]["rolloutState"] == "FAILED";
         if !stuck && !failed {
-            sim.wait("settled", 4000, |sim| sim.is_steady());
+            sim.wait("settled", 4000, Sim::is_steady);
             prop_assert_eq!(&sim.service()["runningCount"], &wanted);
             prop_assert_eq!(sim.service()["deployments"].as_array().unwrap().len(), 1);
         }
@@ -718,5 +718,173 @@ proptest! {
                 prop_assert!(texts[index + 1].ends_with("has reached a steady state."), "{:#?}", texts);
             }
         }
+    }
+}
+
+/// Behind a load balancer; these need the world's real ELB.
+mod balanced {
+    use super::super::super::elb::{self, ProbeOutcome, Target, TargetState};
+    use super::*;
+    use crate::sandbox::wire::query::Form;
+
+    impl Sim {
+        fn elb(&mut self, action: &str, members: &[(&str, &str)]) -> String {
+            let form: Form = members.iter().copied().collect();
+            elb::call(&mut self.world, action, &form, self.now).unwrap_or_else(|fault| panic!("{action}: {fault:?}"))
+        }
+
+        /// A target group that a listener forwards to, with this deregistration delay.
+        fn target_group(&mut self, delay: &str) -> String {
+            let between = |text: &str, tag: &str| {
+                let from = text.find(&format!("<{tag}>")).unwrap() + tag.len() + 2;
+                text[from..].split('<').next().unwrap().to_owned()
+            };
+            let made = self.elb(
+                "CreateTargetGroup",
+                &[("Name", "web"), ("Protocol", "HTTP"), ("Port", "80"), ("TargetType", "ip"), ("VpcId", "vpc-1")],
+            );
+            let group = between(&made, "TargetGroupArn");
+            let made = self.elb(
+                "CreateLoadBalancer",
+                &[("Name", "front"), ("Subnets.member.1", "subnet-1"), ("Subnets.member.2", "subnet-2")],
+            );
+            let balancer = between(&made, "LoadBalancerArn");
+            self.elb(
+                "CreateListener",
+                &[
+                    ("LoadBalancerArn", &balancer),
+                    ("Protocol", "HTTP"),
+                    ("Port", "80"),
+                    ("DefaultActions.member.1.Type", "forward"),
+                    ("DefaultActions.member.1.TargetGroupArn", &group),
+                ],
+            );
+            self.elb(
+                "ModifyTargetGroupAttributes",
+                &[
+                    ("TargetGroupArn", &group),
+                    ("Attributes.member.1.Key", "deregistration_delay.timeout_seconds"),
+                    ("Attributes.member.1.Value", delay),
+                ],
+            );
+            group
+        }
+
+        fn create_balanced(&mut self, group: &str, desired: u32, configuration: &Value) {
+            self.call(
+                "CreateService",
+                &json!({
+                    "cluster": "jobs", "serviceName": "web", "taskDefinition": "web", "desiredCount": desired,
+                    "deploymentConfiguration": configuration,
+                    "loadBalancers": [{ "targetGroupArn": group, "containerName": "app", "containerPort": 80 }]
+                }),
+            );
+        }
+
+        fn status_of(&mut self, task: &Value) -> String {
+            let input = json!({ "cluster": "jobs", "tasks": [task["taskArn"]] });
+            self.call("DescribeTasks", &input)["tasks"][0]["lastStatus"].as_str().unwrap().to_owned()
+        }
+    }
+
+    fn target_of(task: &Value) -> Target {
+        let port = task["containers"][0]["networkBindings"][0]["hostPort"].as_u64().unwrap();
+        Target { address: "127.0.0.1".into(), port: u16::try_from(port).unwrap() }
+    }
+
+    #[test]
+    fn old_targets_are_drained_before_the_signal() {
+        let mut sim = Sim::new();
+        let group = sim.target_group("30");
+        sim.register("app:1");
+        sim.create_balanced(&group, 1, &json!({}));
+        let took = sim.wait("steady", 100, Sim::is_steady);
+        assert!(took <= 40, "a healthy target needs no forty seconds: {took}");
+        let old = sim.tasks("RUNNING").remove(0);
+        sim.register("app:2");
+        sim.update(json!({ "taskDefinition": "web:2" }));
+        sim.wait("chosen", 100, |sim| sim.status_of(&old) == "DEACTIVATING");
+        let chosen = sim.now;
+        sim.wait("draining", 30, |sim| sim.world.elb.health(&group, &target_of(&old)).state == TargetState::Draining);
+        let draining = sim.now;
+        // "has stopped" comes about ten seconds before "deregistered".
+        assert!((9_000..=11_000).contains(&(draining - chosen)), "{}", draining - chosen);
+        // While it drains it runs, and counts as running.
+        assert_eq!(sim.service()["runningCount"], 2);
+        sim.wait("signalled", 100, |sim| sim.status_of(&old) != "DEACTIVATING");
+        let signalled = sim.now;
+        assert!((30_000..=41_000).contains(&(signalled - draining)), "{}", signalled - draining);
+        assert_eq!(sim.world.elb.health(&group, &target_of(&old)).state, TargetState::Unused);
+        sim.wait("done", 100, |sim| sim.current()["status"] == "SUCCESSFUL");
+        insta::assert_snapshot!(sim.events()[4..].join("\n").replace(&group, "ARN"), @r"
+        (service web) has started 1 tasks: (task T).
+        (service web) registered 1 targets in (target-group ARN)
+        (service web) has stopped 1 running tasks: (task T).
+        (service web) deregistered 1 targets in (target-group ARN)
+        (service web) has begun draining connections on 1 tasks.
+        (service web) (deployment ecs-svc/N) deployment completed.
+        (service web) has reached a steady state.
+        ");
+    }
+
+    #[test]
+    fn with_a_delay_of_nothing_the_signal_follows_at_once() {
+        let mut sim = Sim::new();
+        let group = sim.target_group("0");
+        sim.register("app:1");
+        sim.create_balanced(&group, 1, &json!({}));
+        sim.wait("steady", 100, Sim::is_steady);
+        let old = sim.tasks("RUNNING").remove(0);
+        sim.register("app:2");
+        sim.update(json!({ "taskDefinition": "web:2" }));
+        sim.wait("deregistered", 100, |sim| {
+            sim.world.elb.health(&group, &target_of(&old)).state == TargetState::Unused
+        });
+        // The same step: no second in which it would still finish what it has.
+        assert!(["STOPPING", "STOPPED"].contains(&sim.status_of(&old).as_str()));
+    }
+
+    #[test]
+    fn a_target_found_unhealthy_is_told_and_replaced() {
+        let mut sim = Sim::new();
+        let group = sim.target_group("0");
+        sim.register("app:1");
+        sim.create_balanced(&group, 1, &json!({}));
+        sim.wait("steady", 100, Sim::is_steady);
+        let bad = sim.tasks("RUNNING").remove(0);
+        let (target, pace) = (target_of(&bad), sim.world.pace);
+        for _ in 0..2 {
+            let now = sim.now;
+            sim.world.elb.probe_result(&group, &target, ProbeOutcome::Failed(elb::Failing::Code(503)), pace, now);
+        }
+        sim.wait("replaced", 200, |sim| sim.status_of(&bad) == "STOPPED" && sim.is_steady());
+        let stopped = sim.tasks("STOPPED").remove(0);
+        assert_eq!(stopped["stoppedReason"], format!("Task failed ELB health checks in (target-group {group})"));
+        insta::assert_snapshot!(sim.events()[4..].join("\n").replace(&group, "ARN"), @r"
+        (service web) (task T) (port 49153) is unhealthy in (target-group ARN) due to (reason Health checks failed with these codes: [503]).
+        (service web) has started 1 tasks: (task T). Amazon ECS replaced 1 tasks due to an unhealthy status.
+        (service web) registered 1 targets in (target-group ARN)
+        (service web) has stopped 1 running tasks: (task T).
+        (service web) deregistered 1 targets in (target-group ARN)
+        (service web) has begun draining connections on 1 tasks.
+        (service web) has reached a steady state.
+        ");
+    }
+
+    #[test]
+    fn load_balancers_must_fit() {
+        let mut sim = Sim::new();
+        let group = sim.target_group("0");
+        sim.register("app:1");
+        let mut refused = |group: &str, container: &str, port: u16| {
+            let input = json!({
+                "cluster": "jobs", "serviceName": "web", "taskDefinition": "web", "desiredCount": 1,
+                "loadBalancers": [{ "targetGroupArn": group, "containerName": container, "containerPort": port }]
+            });
+            sim.try_call("CreateService", &input).unwrap_err().message
+        };
+        assert_eq!(refused(&group, "other", 80), "The container other does not exist in the task definition.");
+        assert_eq!(refused(&group, "app", 81), "The container app did not have a container port 81 defined.");
+        assert_eq!(refused("arn:x", "app", 80), "The target group arn:x does not exist.");
     }
 }

@@ -1,0 +1,249 @@
+//! Tasks as real containers. The engine must be there; images are made from a static busybox, never pulled.
+
+use std::io::Read as _;
+
+use bollard::query_parameters::{CreateImageOptionsBuilder, ListContainersOptionsBuilder, RemoveImageOptionsBuilder};
+use futures_util::TryStreamExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use super::*;
+
+fn engine() -> Docker {
+    Docker::connect_with_unix_defaults().unwrap()
+}
+
+/// A name nobody else has.
+fn unique(prefix: &str) -> String {
+    format!("{prefix}-{:016x}", getrandom::u64().unwrap())
+}
+
+/// An image with nothing in it but busybox; removed with [`Image::remove`].
+struct Image {
+    docker: Docker,
+    name: String,
+}
+
+impl Image {
+    async fn make() -> Self {
+        let binary = ["/bin/busybox", "/usr/bin/busybox"].iter().find_map(|path| std::fs::read(path).ok());
+        let binary = binary.expect("these tests need the package busybox-static");
+        let mut archive = tar::Builder::new(Vec::new());
+        for (path, content, mode) in [("busybox", &binary[..], 0o755), ("www/index.html", b"hello\n", 0o644)] {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(u64::try_from(content.len()).unwrap());
+            header.set_mode(mode);
+            header.set_cksum();
+            archive.append_data(&mut header, path, content).unwrap();
+        }
+        let (docker, name) = (engine(), unique("ecs-sandbox-test"));
+        let options = CreateImageOptionsBuilder::new().from_src("-").repo(&name).tag("1").build();
+        let body = bollard::body_full(archive.into_inner().unwrap().into());
+        docker.create_image(Some(options), Some(body), None).try_collect::<Vec<_>>().await.unwrap();
+        Self { docker, name: format!("{name}:1") }
+    }
+
+    async fn remove(self) {
+        let options = RemoveImageOptionsBuilder::new().force(true).build();
+        self.docker.remove_image(&self.name, Some(options), None).await.unwrap();
+    }
+
+    fn container(&self, command: &[&str]) -> aws_sdk_ecs::types::builders::ContainerDefinitionBuilder {
+        ContainerDefinition::builder()
+            .name("app")
+            .image(&self.name)
+            .memory(64)
+            .entry_point("/busybox")
+            .set_command(Some(command.iter().map(|part| (*part).to_owned()).collect()))
+            .stop_timeout(2)
+    }
+}
+
+async fn containers(docker: &Docker, identity: &str) -> usize {
+    let filters = std::collections::HashMap::from([("label", vec![format!("ecs-ship.sandbox={identity}")])]);
+    let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
+    docker.list_containers(Some(options)).await.unwrap().len()
+}
+
+async fn start(folder: &std::path::Path) -> (Handle, Client) {
+    let settings = Settings { speed: 50.0, tasks: Tasks::Containers(engine()), ..Settings::new(folder.to_owned()) };
+    let handle = Sandbox::start(settings).await.unwrap();
+    let client = ecs(&handle);
+    client.create_cluster().cluster_name("jobs").send().await.unwrap();
+    (handle, client)
+}
+
+async fn get(port: u16) -> Option<String> {
+    let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok()?;
+    stream.write_all(b"GET / HTTP/1.0\r\n\r\n").await.ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.ok()?;
+    Some(answer)
+}
+
+/// The one task of this kind that fulfils the condition.
+async fn task(client: &Client, status: DesiredStatus, so: impl Fn(&Task) -> bool) -> Task {
+    until("such a task", LIMIT, async || tasks(client, status.clone()).await.into_iter().find(|task| so(task))).await
+}
+
+fn port_of(task: &Task) -> u16 {
+    let binding = &task.containers()[0].network_bindings()[0];
+    assert_eq!((binding.bind_ip(), binding.container_port()), (Some("127.0.0.1"), Some(80)));
+    u16::try_from(binding.host_port().unwrap()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_runs_is_checked_logged_adopted_and_removed() {
+    let image = Image::make().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (handle, client) = start(folder.path()).await;
+    let identity = daemon::identity(folder.path()).unwrap();
+    let logs = LogConfiguration::builder()
+        .log_driver(LogDriver::Awslogs)
+        .options("awslogs-group", "/jobs/web")
+        .options("awslogs-stream-prefix", "web")
+        .options("awslogs-create-group", "true")
+        .build()
+        .unwrap();
+    let check = HealthCheck::builder().command("CMD").command("/busybox").command("true").build().unwrap();
+    let container = image
+        .container(&["sh", "-c", "echo \"hello from $WHO\"; exec /busybox httpd -f -p 80 -h /www"])
+        .environment(KeyValuePair::builder().name("WHO").value("web").build())
+        .port_mappings(PortMapping::builder().container_port(80).build())
+        .log_configuration(logs)
+        .health_check(check)
+        .build();
+    register(&client, container).await;
+    let create = client.create_service().cluster("jobs").service_name("web").task_definition("web").desired_count(1);
+    create.send().await.unwrap();
+    let healthy = |task: &Task| task.health_status() == Some(&HealthStatus::Healthy);
+    let running = task(&client, DesiredStatus::Running, healthy).await;
+    assert!(get(port_of(&running)).await.unwrap().ends_with("hello\n"));
+    let id = running.task_arn().unwrap().rsplit('/').next().unwrap().to_owned();
+    let read = serde_json::json!({ "logGroupName": "/jobs/web", "logStreamName": format!("web/app/{id}") });
+    until("logged", LIMIT, async || {
+        let answer = world::logs::call(&mut handle.world(), "GetLogEvents", &read, clock::now()).ok()?;
+        (answer["events"][0]["message"] == "hello from web").then_some(())
+    })
+    .await;
+    // Stopped and started again on the same state, its containers are gone, and new ones come.
+    handle.stop().await;
+    assert_eq!(containers(&image.docker, &identity).await, 0);
+    let (handle, client) = start(folder.path()).await;
+    let again = task(&client, DesiredStatus::Running, healthy).await;
+    assert_ne!(again.task_arn(), running.task_arn());
+    handle.stop().await;
+    image.remove().await;
+}
+
+#[test]
+fn containers_of_a_killed_sandbox_are_adopted() {
+    let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let first = runtime();
+    let (image, before) = first.block_on(async {
+        let image = Image::make().await;
+        let (handle, client) = start(folder.path()).await;
+        let container = image.container(&["sleep", "1000"]).build();
+        register(&client, container).await;
+        let create =
+            client.create_service().cluster("jobs").service_name("web").task_definition("web").desired_count(1);
+        create.send().await.unwrap();
+        let running = task(&client, DesiredStatus::Running, |task| task.last_status() == Some("RUNNING")).await;
+        // On disk, as the writer does it a few times a second.
+        handle.keeper.keep().await.unwrap();
+        std::mem::forget(handle.stop.clone());
+        (image, running)
+    });
+    first.shutdown_timeout(Duration::from_secs(5));
+    runtime().block_on(async {
+        let image = Image { docker: engine(), name: image.name };
+        let (handle, client) = start(folder.path()).await;
+        let identity = daemon::identity(folder.path()).unwrap();
+        let adopted = task(&client, DesiredStatus::Running, |task| task.last_status() == Some("RUNNING")).await;
+        assert_eq!(adopted.task_arn(), before.task_arn());
+        assert_eq!(adopted.containers()[0].runtime_id(), before.containers()[0].runtime_id());
+        assert_eq!(containers(&image.docker, &identity).await, 1);
+        // And attended: what happens to it is noticed.
+        let kill = bollard::query_parameters::KillContainerOptionsBuilder::new().signal("SIGKILL").build();
+        let id = adopted.containers()[0].runtime_id().unwrap().to_owned();
+        image.docker.kill_container(&id, Some(kill)).await.unwrap();
+        let ended = task(&client, DesiredStatus::Stopped, |task| task.last_status() == Some("STOPPED")).await;
+        assert_eq!(ended.containers()[0].exit_code(), Some(137));
+        handle.stop().await;
+        assert_eq!(containers(&image.docker, &identity).await, 0);
+        image.remove().await;
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ends_are_told_as_aws_tells_them() {
+    let image = Image::make().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (handle, client) = start(folder.path()).await;
+    let identity = daemon::identity(folder.path()).unwrap();
+    register(&client, image.container(&["sleep", "1000"]).build()).await;
+    let run = async |command: &[&str]| {
+        let command = command.iter().map(|part| (*part).to_owned()).collect();
+        let over = ContainerOverride::builder().name("app").set_command(Some(command)).build();
+        let overrides = TaskOverride::builder().container_overrides(over).build();
+        let answer =
+            client.run_task().cluster("jobs").task_definition("web").overrides(overrides).send().await.unwrap();
+        answer.tasks()[0].task_arn().unwrap().to_owned()
+    };
+    let ended = async |arn: &str| {
+        task(&client, DesiredStatus::Stopped, |task| {
+            task.task_arn() == Some(arn) && task.last_status() == Some("STOPPED")
+        })
+        .await
+    };
+    let crashed = ended(&run(&["sh", "-c", "exit 3"]).await).await;
+    assert_eq!(crashed.stop_code(), Some(&TaskStopCode::EssentialContainerExited));
+    assert_eq!(crashed.stopped_reason(), Some("Essential container in task exited"));
+    assert_eq!(crashed.containers()[0].exit_code(), Some(3));
+
+    let missing = ended(&run_missing(&client).await).await;
+    assert_eq!(missing.stop_code(), Some(&TaskStopCode::TaskFailedToStart));
+    assert!(missing.stopped_reason().unwrap().starts_with("CannotPullContainerError: "), "{missing:?}");
+
+    // The shell holds far more than its 64 MiB.
+    let greedy = ended(&run(&["sh", "-c", "x=0123456789abcdef; while true; do x=$x$x; done"]).await).await;
+    assert_eq!(greedy.containers()[0].exit_code(), Some(137));
+    assert_eq!(greedy.containers()[0].reason(), Some("OutOfMemoryError: Container killed due to memory usage"));
+
+    // Deaf to SIGTERM as process 1: killed when its two seconds are over.
+    let deaf = run(&["sleep", "1000"]).await;
+    task(&client, DesiredStatus::Running, |task| {
+        task.task_arn() == Some(&deaf) && task.last_status() == Some("RUNNING")
+    })
+    .await;
+    client.stop_task().cluster("jobs").task(&deaf).reason("enough").send().await.unwrap();
+    let deaf = ended(&deaf).await;
+    assert_eq!((deaf.stop_code(), deaf.stopped_reason()), (Some(&TaskStopCode::UserInitiated), Some("enough")));
+    assert_eq!(deaf.containers()[0].exit_code(), Some(137));
+    let took = deaf.stopped_at().unwrap().as_secs_f64() - deaf.stopping_at().unwrap().as_secs_f64();
+    assert!((1.9..10.0).contains(&took), "{took}");
+
+    until("removed", LIMIT, async || (containers(&engine(), &identity).await == 0).then_some(())).await;
+    handle.stop().await;
+    image.remove().await;
+}
+
+async fn run_missing(client: &Client) -> String {
+    let container = ContainerDefinition::builder().name("app").image(unique("never-made")).memory(64).build();
+    let answer = client.register_task_definition().family("missing").container_definitions(container).send().await;
+    let arn = answer.unwrap().task_definition.unwrap().task_definition_arn.unwrap();
+    let answer = client.run_task().cluster("jobs").task_definition(arn).send().await.unwrap();
+    answer.tasks()[0].task_arn().unwrap().to_owned()
+}
+
+#[test]
+fn the_busybox_is_static() {
+    let mut binary = Vec::new();
+    let path = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|path| std::path::Path::new(path).exists());
+    std::fs::File::open(path.expect("these tests need the package busybox-static"))
+        .unwrap()
+        .read_to_end(&mut binary)
+        .unwrap();
+    let dynamic = binary.windows(8).any(|window| window == b"/ld-linu");
+    assert!(!dynamic, "an image with nothing else in it cannot load libraries");
+}
