@@ -9,16 +9,16 @@ use std::{io, path::PathBuf};
 
 use crate::{
     aws::{AwsError, hints},
+    cli::usage::{Mistake, UsageError},
     config::error::{ConfigErrors, Look},
     docker::DockerError,
-    observe::ObserveError,
-    plan::refusal::Refusal,
-    run::{error::RunError, outcome::Outcome},
-    sandbox::daemon::DaemonError,
-    cli::usage::{Mistake, UsageError},
     event::ServiceLive,
     exit::Exit,
+    observe::ObserveError,
+    plan::refusal::Refusal,
     plugin::{install::InstallError, shim::ShimError},
+    run::{error::RunError, outcome::Outcome},
+    sandbox::daemon::DaemonError,
 };
 
 /// Why the program ends before its work is done.
@@ -121,11 +121,14 @@ impl RunFailure {
             RunError::Rollout { service, failed, .. } => {
                 let mut hints = vec![format!("look at what runs now: {name} status {service}")];
                 if failed.is_empty() {
-                    hints.push("ECS told no reason; the service's events in `aws ecs describe-services` may".to_owned());
+                    hints
+                        .push("ECS told no reason; the service's events in `aws ecs describe-services` may".to_owned());
                 }
                 hints
             }
-            RunError::Cancelled => vec!["run the same command again; what was done already is found and skipped".to_owned()],
+            RunError::Cancelled => {
+                vec!["run the same command again; what was done already is found and skipped".to_owned()]
+            }
             RunError::StoppedWatching { service, .. } => vec![
                 format!("look again: {name} status {service}"),
                 "run the same command again to go on watching".to_owned(),
@@ -143,7 +146,9 @@ fn sandbox_hint(error: &DaemonError) -> String {
             "run `docker ecs-ship sandbox up --foreground` to see it happen".to_owned()
         }
         DaemonError::Signal { pid, .. } => format!("the process {pid} may belong to another user"),
-        DaemonError::Stubborn { pid } => format!("end the process {pid} yourself; the next `sandbox up` clears up after it"),
+        DaemonError::Stubborn { pid } => {
+            format!("end the process {pid} yourself; the next `sandbox up` clears up after it")
+        }
         DaemonError::Signals { .. } => "the system refused a signal handler; see `ulimit -a`".to_owned(),
         DaemonError::Start(_) => "choose another port with --port, or see `docker ecs-ship sandbox status`".to_owned(),
     }

@@ -211,7 +211,14 @@ mod tests {
         };
         Spec {
             root: PathBuf::from("."),
-            environment: Environment { name: None, place: Place::Sandbox, region: None, profile: None, account: None, confirm: crate::config::spec::Confirm::Never },
+            environment: Environment {
+                name: None,
+                place: Place::Sandbox,
+                region: None,
+                profile: None,
+                account: None,
+                confirm: crate::config::spec::Confirm::Never,
+            },
             images: BTreeMap::from([(key.clone(), image)]),
             services: BTreeMap::from([(key, service)]),
         }

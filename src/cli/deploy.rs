@@ -17,6 +17,7 @@ use crate::{
     exit::Exit,
     failure::Failure,
     id::RunId,
+    plugin::signals,
     report,
     run::{
         act::Hands,
@@ -24,7 +25,6 @@ use crate::{
         runner::{self, Opening},
         teller::{self, Teller},
     },
-    plugin::signals,
 };
 
 pub async fn run(args: &args::Deploy, door: &Door) -> Result<Exit, Failure> {

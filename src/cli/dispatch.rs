@@ -151,7 +151,14 @@ fn shows_json(line: &args::Line, door: &Door) -> bool {
     let display = match &line.verb {
         Some(Verb::Deploy(deploy)) => &deploy.display,
         Some(
-            Verb::Plan(_) | Verb::Status(_) | Verb::Replay(_) | Verb::Sandbox(_) | Verb::Install(_) | Verb::Uninstall(_) | Verb::Version(_) | Verb::Completion(_),
+            Verb::Plan(_)
+            | Verb::Status(_)
+            | Verb::Replay(_)
+            | Verb::Sandbox(_)
+            | Verb::Install(_)
+            | Verb::Uninstall(_)
+            | Verb::Version(_)
+            | Verb::Completion(_),
         )
         | None => return false,
     };

@@ -21,10 +21,7 @@ use crate::{
         spec::{self, Spec},
     },
     credentials::{DockerConfig, RegistryAuth as Login},
-    docker::{
-        DockerFlags, Engine, EndpointInputs, RegistryAuth, RegistryCredentials,
-        endpoint::DockerEnvironment,
-    },
+    docker::{DockerFlags, EndpointInputs, Engine, RegistryAuth, RegistryCredentials, endpoint::DockerEnvironment},
     env,
     failure::Failure,
     git, observe,

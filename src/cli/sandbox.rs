@@ -66,7 +66,8 @@ pub async fn up(args: &args::SandboxUp, door: &Door) -> Result<Exit, Failure> {
 }
 
 async fn serve(args: &args::SandboxUp, door: &Door) -> Result<Exit, Failure> {
-    let tasks = if args.paper { Tasks::Paper } else { Tasks::Containers(prepare::engine(door).await?.docker().clone()) };
+    let tasks =
+        if args.paper { Tasks::Paper } else { Tasks::Containers(prepare::engine(door).await?.docker().clone()) };
     let settings = Settings {
         port: match args.port {
             None => Port::Preferred(PORT),
@@ -119,7 +120,8 @@ pub async fn status(args: &args::SandboxStatus, door: &Door) -> Result<Exit, Fai
 
 fn how_to_use(running: &Running) -> String {
     let Running { sandbox: _, pid, endpoint, registry, speed, started: _ } = running;
-    let speed = if (speed - 1.0).abs() < f64::EPSILON { "real time".to_owned() } else { format!("{speed} times real time") };
+    let speed =
+        if (speed - 1.0).abs() < f64::EPSILON { "real time".to_owned() } else { format!("{speed} times real time") };
     format!(
         "  endpoint  {endpoint}   ECS, ECR, ELB, Logs and STS
   registry  {registry}

@@ -129,21 +129,14 @@ fn table(rows: &[Row]) -> String {
     let heads = ["SERVICE", "REVISION", "TASKS", "STATE", "URL"].map(str::to_owned);
     let lines: Vec<[String; 5]> = std::iter::once(heads)
         .chain(rows.iter().map(|row| {
-            [
-                row.service.to_string(),
-                row.revision.clone(),
-                row.tasks.clone(),
-                row.state.clone(),
-                row.urls.join(" "),
-            ]
+            [row.service.to_string(), row.revision.clone(), row.tasks.clone(), row.state.clone(), row.urls.join(" ")]
         }))
         .collect();
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<_> = (0..4).map(width).collect();
     let mut text = String::new();
     for line in &lines {
-        let padded: Vec<_> =
-            line.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        let padded: Vec<_> = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
         text.push_str(format!("{}   {}", padded.join("   "), line[4]).trim_end());
         text.push('\n');
     }

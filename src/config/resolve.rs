@@ -20,8 +20,8 @@ use super::{
     },
     secrets::looks_secret,
     spec::{
-        self, Builder, Confirm, Environment, GitFacts, Image, MissingRepository, NoGit, Rollout, SandboxService, Service, Spec,
-        TaskDefinitionSource, WorkTree,
+        self, Builder, Confirm, Environment, GitFacts, Image, MissingRepository, NoGit, Rollout, SandboxService,
+        Service, Spec, TaskDefinitionSource, WorkTree,
     },
     variables::{self, Broken, Piece, Variable},
 };

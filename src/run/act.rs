@@ -13,10 +13,7 @@ use super::{
 use crate::{
     aws::{Aws, ecr, ecr::EcrToken, ecs, elb},
     credentials::{Granted, Tokens},
-    docker::{
-        self, DockerError, Engine, RegistryAuth, RegistryCredentials,
-        error::PushCause,
-    },
+    docker::{self, DockerError, Engine, RegistryAuth, RegistryCredentials, error::PushCause},
     event::Progress,
     image::{Digest, Reference},
     plan::{
@@ -89,8 +86,7 @@ pub(crate) async fn act(
         }
         Ready::Build(build) => until_cancelled(cancel, build_image(&build, hands, aws, &progress, clock)).await?,
         Ready::Push { image: _, reference, login: _ } => {
-            let digest =
-                until_cancelled(cancel, push_image(&reference, hands, aws, &progress, clock)).await?;
+            let digest = until_cancelled(cancel, push_image(&reference, hands, aws, &progress, clock)).await?;
             let note = digest.to_string();
             Acted::new(Produced::Digest(digest), note)
         }
@@ -135,10 +131,7 @@ pub(crate) async fn act(
 }
 
 /// Drops the work when cancelling is asked for: the engine ends a build or a push whose connection is gone.
-async fn until_cancelled<T>(
-    cancel: &Cancel,
-    work: impl Future<Output = Result<T, RunError>>,
-) -> Result<T, RunError> {
+async fn until_cancelled<T>(cancel: &Cancel, work: impl Future<Output = Result<T, RunError>>) -> Result<T, RunError> {
     tokio::select! {
         done = work => done,
         () = cancel.once() => Err(RunError::Cancelled),

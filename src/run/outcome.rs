@@ -158,17 +158,14 @@ fn live(
     let new = &started.task_definition;
     match (watched, failure) {
         (Some(Ended::Done | Ended::Skipped), _) => told(Live::New, format!("{new} is serving all traffic")),
-        (Some(Ended::Failed), Some(RunError::Rollout { live, service: failed, .. })) if failed == service => {
-            match live {
-                Live::Unchanged => told(Live::Unchanged, before_words(before)),
-                Live::New => told(Live::New, format!("{new} is serving; old tasks may still be draining")),
-                Live::Mixed => told(Live::Mixed, format!("mixed, {new} and what ran before may both be serving")),
-                Live::Unknown => told(Live::Unknown, format!("unknown, look at {service} before you go on")),
-            }
-        }
-        (Some(Ended::Failed) | None, _) => {
-            told(Live::Mixed, format!("ECS goes on rolling out {new}"))
-        }
+        (Some(Ended::Failed), Some(RunError::Rollout { live, service: failed, .. })) if failed == service => match live
+        {
+            Live::Unchanged => told(Live::Unchanged, before_words(before)),
+            Live::New => told(Live::New, format!("{new} is serving; old tasks may still be draining")),
+            Live::Mixed => told(Live::Mixed, format!("mixed, {new} and what ran before may both be serving")),
+            Live::Unknown => told(Live::Unknown, format!("unknown, look at {service} before you go on")),
+        },
+        (Some(Ended::Failed) | None, _) => told(Live::Mixed, format!("ECS goes on rolling out {new}")),
     }
 }
 

@@ -105,8 +105,7 @@ async fn walk(step: &Step, settled: Settled, hands: &Hands, teller: &Teller, can
     };
     teller.tell(Event::Started { step: id }).await;
     let (sender, receiver) = mpsc::channel(STEP_CHANNEL);
-    let (acted, ()) =
-        tokio::join!(act::act(ready, hands, sender, teller.clock(), cancel), teller.relay(id, receiver));
+    let (acted, ()) = tokio::join!(act::act(ready, hands, sender, teller.clock(), cancel), teller.relay(id, receiver));
     match acted {
         Ok(act::Acted { produced, note }) => {
             teller.tell(Event::Done { step: id, note }).await;

@@ -156,7 +156,8 @@ impl<'a> Logs<'a> {
         let definition = match self.definitions.get(&task.revision) {
             Some(known) => known.clone(),
             None => {
-                let asked = aws::ecs::definition(self.aws, Some(&task.revision)).await.ok().map(|(definition, _)| definition);
+                let asked =
+                    aws::ecs::definition(self.aws, Some(&task.revision)).await.ok().map(|(definition, _)| definition);
                 self.definitions.insert(task.revision.clone(), asked.clone());
                 asked
             }

@@ -143,11 +143,7 @@ fn millis(duration: Duration) -> u64 {
 
 type Connection = SendRequest<Empty<Bytes>>;
 
-async fn ask(
-    load: &Load,
-    path: &str,
-    connection: &mut Option<Connection>,
-) -> Result<(u16, String), &'static str> {
+async fn ask(load: &Load, path: &str, connection: &mut Option<Connection>) -> Result<(u16, String), &'static str> {
     let mut kept = connection.take();
     if let Some(sender) = &mut kept
         && sender.ready().await.is_err()

@@ -67,7 +67,14 @@ fn service(image: &str, name: &str) -> Service {
 fn spec(place: Place) -> Spec {
     Spec {
         root: "/src".into(),
-        environment: Environment { name: None, place, region: None, profile: None, account: None, confirm: crate::config::spec::Confirm::Never },
+        environment: Environment {
+            name: None,
+            place,
+            region: None,
+            profile: None,
+            account: None,
+            confirm: crate::config::spec::Confirm::Never,
+        },
         images: BTreeMap::from([(Key::new("web"), image("shop/web"))]),
         services: BTreeMap::from([(Key::new("web"), service("web", "web"))]),
     }

@@ -1,0 +1,92 @@
+//! What a rollout must do, and must not.
+
+use std::{
+    io::{BufRead, BufReader},
+    process::Stdio,
+    time::Duration,
+};
+
+use crate::scenario::{Scenario, end};
+
+/// How fast ECS's clock runs here: a tick of the scheduler is one second.
+const SPEED: u32 = 10;
+
+#[test]
+fn version_two_replaces_version_one_under_load_without_a_lost_request() {
+    let scenario = Scenario::with_version_one(SPEED, "deregistration_delay = \"20s\"");
+    let before = scenario.containers();
+    assert_eq!(before.len(), 2, "two tasks of version 1");
+    let load = scenario.put_load();
+    scenario.deploy("2", &[]).ended_with(0);
+    // The verdict is strict: at its end the old tasks are gone, not going.
+    let after = scenario.containers();
+    let tally = scenario.stop(load);
+    assert_eq!(tally.failed, 0, "{tally:?}");
+    assert!(tally.answers.get("1").is_some_and(|count| *count > 0), "version 1 served: {tally:?}");
+    assert!(tally.answers.get("2").is_some_and(|count| *count > 0), "version 2 served: {tally:?}");
+    assert_eq!(after.len(), 2);
+    assert!(before.iter().all(|old| !after.contains(old)), "{before:?} {after:?}");
+    assert_eq!(scenario.serving(), "2");
+}
+
+#[test]
+fn without_draining_the_same_rollout_loses_requests() {
+    // This proves the instrument: were the load blind, the test above would prove nothing.
+    let scenario = Scenario::with_version_one(SPEED, "deregistration_delay = \"0s\"");
+    let load = scenario.put_load();
+    scenario.deploy("2", &[]).ended_with(0);
+    let tally = scenario.stop(load);
+    assert!(tally.failed > 0, "requests in flight are cut when nothing drains: {tally:?}");
+    assert_eq!(scenario.serving(), "2");
+}
+
+#[test]
+fn an_image_that_crashes_at_its_start_leaves_version_one_serving() {
+    let scenario = Scenario::with_version_one(SPEED, "");
+    let before = scenario.containers();
+    let said = scenario.deploy("2", &[("HELLO_CRASH", "1")]).ended_with(20);
+    assert!(
+        said.talk.contains("cannot open the database"),
+        "the reason is the container's own last line: {}",
+        said.talk
+    );
+    assert!(said.talk.contains("hello:1"), "what serves is named: {}", said.talk);
+    assert_eq!(scenario.serving(), "1");
+    assert_eq!(scenario.containers(), before, "the tasks of version 1 were not touched");
+}
+
+#[test]
+fn a_second_deploy_of_the_same_commit_does_nothing_and_says_so() {
+    let scenario = Scenario::with_version_one(SPEED, "");
+    let before = scenario.containers();
+    let said = scenario.deploy("1", &[]).ended_with(0);
+    assert!(said.talk.contains("nothing to do"), "{}", said.talk);
+    assert_eq!(scenario.containers(), before);
+}
+
+#[test]
+fn an_interrupt_leaves_the_rollout_running_and_a_second_deploy_picks_it_up() {
+    // A drain long enough to be interrupted in.
+    let scenario = Scenario::with_version_one(SPEED, "deregistration_delay = \"60s\"");
+    let mut child =
+        scenario.deploying("2", &[]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program starts");
+    let mut talk = BufReader::new(child.stderr.take().expect("piped"));
+    let mut heard = String::new();
+    while !heard.contains("has started") {
+        assert_ne!(talk.read_line(&mut heard).expect("text"), 0, "ended before the rollout began: {heard}");
+    }
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("the program runs");
+    let reading = std::thread::spawn(move || {
+        let mut rest = String::new();
+        while talk.read_line(&mut rest).is_ok_and(|length| length > 0) {}
+        rest
+    });
+    let said = end(child, Duration::from_secs(10)).ended_with(130);
+    let rest = reading.join().expect("text") + &said.talk;
+    assert!(rest.contains("status"), "it says how to look again: {rest}");
+
+    let said = scenario.deploy("2", &[]).ended_with(0);
+    assert!(said.talk.contains("already going"), "{}", said.talk);
+    assert_eq!(scenario.serving(), "2");
+}
