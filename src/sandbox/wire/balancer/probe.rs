@@ -36,15 +36,6 @@ pub(super) async fn repeat(world: Weak<Mutex<World>>, pace: Pace, group: String,
     }
 }
 
-/// Ends with the check, also when that is cut off by its time limit.
-struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
-
-impl<T> Drop for AbortOnDrop<T> {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
 /// One check on a connection of its own: "after each health check is completed, the load balancer node closes the
 /// connection".
 async fn probe(target: &Target, check: &HealthCheck) -> ProbeOutcome {
@@ -58,12 +49,13 @@ async fn probe(target: &Target, check: &HealthCheck) -> ProbeOutcome {
     let status = async {
         let stream = TcpStream::connect(address).await.ok()?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.ok()?;
-        // On a task of its own: an answer and the end of the connection arrive together where the target
-        // closes at once, and the answer must win.
-        let driver = AbortOnDrop(tokio::spawn(connection));
-        let response = sender.send_request(request.ok()?).await.ok();
-        drop(driver);
-        response.map(|response| response.status().as_u16())
+        let mut exchange = std::pin::pin!(sender.send_request(request.ok()?));
+        let response = tokio::select! {
+            response = exchange.as_mut() => response,
+            // One that closes right behind its answer has still handed it over.
+            _ = connection => exchange.await,
+        };
+        response.ok().map(|response| response.status().as_u16())
     };
     match status.await {
         Some(code) if check.matcher.matches(code) => ProbeOutcome::Passed,

@@ -1,1 +1,5 @@
+//! The balancer on real sockets, between real clients and real servers.
 
+mod api;
+mod field;
+mod traffic;
