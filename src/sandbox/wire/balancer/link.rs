@@ -21,7 +21,7 @@ use super::{Traffic, address, lock};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A connection idle for longer is not used again.
-const MAX_IDLE: Duration = Duration::from_secs(60);
+const MAX_IDLE: Duration = Duration::from_mins(1);
 
 /// A request that cannot be sent twice takes only a connection idle for less: servers close idle ones after seconds
 /// (gunicorn 2, Node 5, nginx 75), and one that is being closed right now swallows the request.

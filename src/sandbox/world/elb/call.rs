@@ -13,15 +13,15 @@ mod tags;
 
 /// Does one call. The answer is what goes inside `<ActionResult>`.
 pub fn call(world: &mut World, action: &str, form: &Form, now: Millis) -> Result<String, Fault> {
-    let World { place, pace, elb, .. } = world;
-    let (place, pace) = (&*place, *pace);
+    let World { place: here, pace, elb, .. } = world;
+    let (here, pace) = (&*here, *pace);
     let mut xml = Xml::new();
     match action {
         "AddTags" => tags::add(elb, form, pace, now)?,
-        "CreateListener" => listeners::create(elb, place, pace, form, now, &mut xml)?,
-        "CreateLoadBalancer" => balancers::create(elb, place, pace, form, now, &mut xml)?,
+        "CreateListener" => listeners::create(elb, here, pace, form, now, &mut xml)?,
+        "CreateLoadBalancer" => balancers::create(elb, here, pace, form, now, &mut xml)?,
         "CreateRule" => listeners::create_rule(elb, pace, form, now, &mut xml)?,
-        "CreateTargetGroup" => groups::create(elb, place, pace, form, now, &mut xml)?,
+        "CreateTargetGroup" => groups::create(elb, here, pace, form, now, &mut xml)?,
         "DeleteListener" => listeners::delete(elb, pace, form, now)?,
         "DeleteLoadBalancer" => balancers::delete(elb, pace, form, now)?,
         "DeleteRule" => listeners::delete_rule(elb, pace, form, now)?,
@@ -29,7 +29,7 @@ pub fn call(world: &mut World, action: &str, form: &Form, now: Millis) -> Result
         "DeregisterTargets" => groups::deregister(elb, pace, form, now)?,
         "DescribeListeners" => listeners::describe(elb, form, &mut xml)?,
         "DescribeLoadBalancerAttributes" => balancers::describe_attributes(elb, form, &mut xml)?,
-        "DescribeLoadBalancers" => balancers::describe(elb, place, form, &mut xml)?,
+        "DescribeLoadBalancers" => balancers::describe(elb, here, form, &mut xml)?,
         "DescribeRules" => listeners::describe_rules(elb, form, &mut xml)?,
         "DescribeTags" => tags::describe(elb, form, &mut xml)?,
         "DescribeTargetGroupAttributes" => groups::describe_attributes(elb, form, &mut xml)?,

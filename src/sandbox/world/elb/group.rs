@@ -297,15 +297,11 @@ impl Registration {
         }
         self.standing = match (before, outcome) {
             (Standing::Draining { .. }, _) => return Change::None,
-            (Standing::Registering { .. } | Standing::Checking, ProbeOutcome::Passed) => Standing::Healthy,
-            (Standing::Unhealthy(_), ProbeOutcome::Passed) if self.passes >= check.healthy_threshold => {
-                Standing::Healthy
-            }
-            (Standing::Healthy | Standing::Unhealthy(_), ProbeOutcome::Passed) => before,
             (Standing::Unhealthy(_), ProbeOutcome::Failed(why)) => Standing::Unhealthy(why),
             (_, ProbeOutcome::Failed(why)) if self.failures >= check.unhealthy_threshold => Standing::Unhealthy(why),
             (Standing::Registering { .. } | Standing::Checking, ProbeOutcome::Failed(_)) => Standing::Checking,
-            (Standing::Healthy, ProbeOutcome::Failed(_)) => Standing::Healthy,
+            (Standing::Unhealthy(_), ProbeOutcome::Passed) if self.passes < check.healthy_threshold => before,
+            (Standing::Healthy, ProbeOutcome::Failed(_)) | (_, ProbeOutcome::Passed) => Standing::Healthy,
         };
         if self.standing == before { Change::None } else { Change::Visible }
     }

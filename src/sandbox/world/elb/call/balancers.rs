@@ -12,7 +12,7 @@ fn load_balancer_arn(form: &Form) -> Result<&str, Fault> {
 
 pub(super) fn create(
     elb: &mut Elb,
-    place: &Place,
+    here: &Place,
     pace: Pace,
     form: &Form,
     now: Millis,
@@ -39,11 +39,11 @@ pub(super) fn create(
         if (found.scheme, &found.subnets, &found.security_groups) != (scheme, &subnets, &security_groups) {
             return Err(fault::duplicate_load_balancer(&name));
         }
-        xml.list("LoadBalancers", [found], |xml, one| write(place, one, xml));
+        xml.list("LoadBalancers", [found], |xml, one| write(here, one, xml));
         return Ok(());
     }
     let id = resource_id(&["loadbalancer", &name], elb.revision, now);
-    let arn = Elb::arn(place, "loadbalancer", &format!("app/{name}/{id}"));
+    let arn = Elb::arn(here, "loadbalancer", &format!("app/{name}/{id}"));
     if !tags.is_empty() {
         elb.tags.insert(arn.clone(), tags);
     }
@@ -56,13 +56,13 @@ pub(super) fn create(
         security_groups,
         attributes: std::collections::BTreeMap::new(),
     };
-    xml.list("LoadBalancers", [&created], |xml, one| write(place, one, xml));
+    xml.list("LoadBalancers", [&created], |xml, one| write(here, one, xml));
     elb.load_balancers.push(created);
     elb.changed(pace, now);
     Ok(())
 }
 
-pub(super) fn describe(elb: &Elb, place: &Place, form: &Form, xml: &mut Xml) -> Result<(), Fault> {
+pub(super) fn describe(elb: &Elb, here: &Place, form: &Form, xml: &mut Xml) -> Result<(), Fault> {
     let (arns, names) = (form.strings("LoadBalancerArns"), form.strings("Names"));
     if !arns.is_empty() && !names.is_empty() {
         return Err(fault::validation(
@@ -81,7 +81,7 @@ pub(super) fn describe(elb: &Elb, place: &Place, form: &Form, xml: &mut Xml) -> 
         found.extend(&elb.load_balancers);
     }
     let (found, next) = page(form, &found)?;
-    xml.list("LoadBalancers", found, |xml, one| write(place, one, xml)).optional("NextMarker", next);
+    xml.list("LoadBalancers", found, |xml, one| write(here, one, xml)).optional("NextMarker", next);
     Ok(())
 }
 
@@ -128,7 +128,7 @@ pub(super) fn modify_attributes(
 }
 
 /// `DNSName` is the address the listeners really have: `curl http://$DNSName:$Port` works here too.
-fn write(place: &Place, balancer: &LoadBalancer, xml: &mut Xml) {
+fn write(here: &Place, balancer: &LoadBalancer, xml: &mut Xml) {
     let LoadBalancer { arn, name, created_at, scheme, subnets, security_groups, attributes: _ } = balancer;
     let created = i64::try_from(*created_at).ok().and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok());
     xml.text("LoadBalancerArn", arn)
@@ -143,7 +143,7 @@ fn write(place: &Place, balancer: &LoadBalancer, xml: &mut Xml) {
         })
         .text("Type", "application")
         .list("AvailabilityZones", subnets, |xml, subnet| {
-            xml.text("ZoneName", format_args!("{}a", place.region)).text("SubnetId", subnet);
+            xml.text("ZoneName", format_args!("{}a", here.region)).text("SubnetId", subnet);
         })
         .list("SecurityGroups", security_groups, |xml, group| {
             xml.bare(group);

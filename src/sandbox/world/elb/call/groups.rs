@@ -52,7 +52,7 @@ fn health_check(form: &Form, check: &HealthCheck) -> Result<HealthCheck, Fault> 
 
 pub(super) fn create(
     elb: &mut Elb,
-    place: &Place,
+    here: &Place,
     pace: Pace,
     form: &Form,
     now: Millis,
@@ -81,7 +81,7 @@ pub(super) fn create(
         return Ok(());
     }
     let id = resource_id(&["targetgroup", &name], elb.revision, now);
-    let arn = Elb::arn(place, "targetgroup", &format!("{name}/{id}"));
+    let arn = Elb::arn(here, "targetgroup", &format!("{name}/{id}"));
     if !tags.is_empty() {
         elb.tags.insert(arn.clone(), tags);
     }

@@ -187,7 +187,7 @@ fn only_http(form: &Form) -> Result<(), Fault> {
 
 pub(super) fn create(
     elb: &mut Elb,
-    place: &Place,
+    here: &Place,
     pace: Pace,
     form: &Form,
     now: Millis,
@@ -207,10 +207,10 @@ pub(super) fn create(
     let balancer_id = balancer.rsplit('/').next().unwrap_or_default();
     let path = format!("app/{name}/{balancer_id}/{id}");
     let created = Listener {
-        arn: Elb::arn(place, "listener", &path),
+        arn: Elb::arn(here, "listener", &path),
         load_balancer: balancer,
         port,
-        default_rule: Elb::arn(place, "listener-rule", &format!("{path}/{rule}")),
+        default_rule: Elb::arn(here, "listener-rule", &format!("{path}/{rule}")),
         default_action,
         rules: Vec::new(),
     };
