@@ -298,8 +298,10 @@ async fn accept(listener: Weak<TcpListener>, plane: Arc<Plane>, port: u16, closi
                 let alive = plane.connections.subscribe();
                 tokio::spawn(attend(stream, client, Arc::clone(&plane), port, closing.clone(), alive));
             }
-            // Out of file descriptors, or the client went away in the backlog: others may still come.
-            Some(Err(_)) => tokio::task::yield_now().await,
+            // The client went away in the backlog, or there are no file descriptors left, which takes a while to pass.
+            Some(Err(_)) => {
+                let _ = timeout(PULSE, std::future::pending::<()>()).await;
+            }
         }
     }
 }

@@ -25,7 +25,7 @@ const MAX_IDLE: Duration = Duration::from_mins(1);
 
 /// A request that cannot be sent twice takes only a connection idle for less: servers close idle ones after seconds
 /// (gunicorn 2, Node 5, nginx 75), and one that is being closed right now swallows the request.
-const FRESH: Duration = Duration::from_secs(1);
+pub(super) const FRESH: Duration = Duration::from_secs(1);
 
 /// More idle connections than this to one target are not kept.
 const MAX_KEPT: usize = 512;

@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 use super::super::Balancer;
+use super::super::link::FRESH;
 use super::super::lock;
 use super::field::{
     Body, Client, Field, Server, ask, between, empty, empty_world, nobody, read_head, soon, tally, until,
@@ -117,6 +118,8 @@ async fn a_draining_target_finishes_what_it_has_and_gets_nothing_new() {
     let mut busy = field.client().await;
     let in_flight = tokio::spawn(async move { busy.get("/gate").await.unwrap() });
     until("the request at the gate", || a.requests() == 2).await;
+    assert_eq!(kept.get("/").await.unwrap().1, "a");
+    assert!(a.connections() >= 2, "one busy, one idle");
     field.register(&b);
     field.becomes(&b, "healthy").await;
 
@@ -126,7 +129,7 @@ async fn a_draining_target_finishes_what_it_has_and_gets_nothing_new() {
         assert_eq!(kept.get("/").await.unwrap().1, "b", "the client's connection lives on");
         assert_eq!(field.get("/").await.1, "b");
     }
-    assert_eq!(a.requests(), 2);
+    assert_eq!(a.requests(), 3);
     until("idle connections to be closed", || a.connections() == 1).await;
     a.open_gate();
     assert_eq!(in_flight.await.unwrap(), (StatusCode::OK, "a".to_owned()));
@@ -383,6 +386,18 @@ async fn a_connection_closed_while_idle_is_nobodys_error() {
             assert_eq!(answer, (StatusCode::OK, "ok".to_owned()), "{closes:?} {number}");
         }
     }
+}
+
+#[tokio::test]
+async fn what_cannot_be_repeated_takes_no_connection_that_may_be_stale() {
+    let server = fickle("fickle", Closes::OverTheNext).await;
+    let field = Field::with(&[&server]).await;
+    let mut client = field.client().await;
+    assert_eq!(client.get("/").await.unwrap().0, StatusCode::OK);
+    let at = tokio::time::Instant::now();
+    until("the connection to be old", || at.elapsed() > FRESH).await;
+    let request = client.request("POST", "/", empty());
+    assert_eq!(client.send(request).await.unwrap().status(), StatusCode::OK);
 }
 
 #[tokio::test]

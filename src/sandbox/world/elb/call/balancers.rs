@@ -95,8 +95,10 @@ pub(super) fn delete(elb: &mut Elb, pace: Pace, form: &Form, now: Millis) -> Res
         )));
     }
     elb.load_balancers.retain(|one| one.arn != arn);
-    elb.tags.remove(arn);
     elb.listeners.retain(|listener| listener.load_balancer != arn);
+    // Its listeners' and rules' ARNs have the same path behind another kind.
+    let path = arn.rsplit("loadbalancer/").next().unwrap_or(arn).to_owned();
+    elb.tags.retain(|tagged, _| tagged != arn && !tagged.contains(&format!("/{path}/")));
     elb.changed(pace, now);
     Ok(())
 }
