@@ -45,7 +45,12 @@ const ROOMS: &[Room] = &[
     Room { name: "run", floor: 3, may: &["floor 0", "floor 1", "floor 2", "floor 3"] },
     // Faces see events and words, never the plan behind them.
     Room { name: "report", floor: 4, may: &["floor 0"] },
-    Room { name: "failure", floor: 5, may: &["floor 0", "floor 1", "floor 2", "floor 3", "floor 4", "floor 5"] },
+    // It tells the errors of every verb, and the sandbox is one.
+    Room {
+        name: "failure",
+        floor: 5,
+        may: &["floor 0", "floor 1", "floor 2", "floor 3", "floor 4", "floor 5", "sandbox"],
+    },
     Room { name: "plugin", floor: 5, may: &["floor 0", "floor 1", "floor 2", "floor 3", "floor 4", "floor 5"] },
     Room { name: "cli", floor: 5, may: &["floor 0", "floor 1", "floor 2", "floor 3", "floor 4", "floor 5", "sandbox"] },
     Room { name: "main", floor: 5, may: &["cli"] },
