@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use crate::scenario::{Scenario, end};
+use crate::scenario::{Said, Scenario, end};
 
 /// How fast ECS's clock runs here: a tick of the scheduler is one second.
 const SPEED: u32 = 10;
@@ -89,4 +89,39 @@ fn an_interrupt_leaves_the_rollout_running_and_a_second_deploy_picks_it_up() {
     let said = scenario.deploy("2", &[]).ended_with(0);
     assert!(said.talk.contains("already going"), "{}", said.talk);
     assert_eq!(scenario.serving(), "2");
+}
+
+#[test]
+fn the_smallest_file_ships_to_a_service_that_exists_with_credentials_the_sdk_finds() {
+    let scenario = Scenario::with_version_one(SPEED, "");
+    let smallest = "format = 1\n\n[images.hello]\nrepository = \"hello\"\n\n[services.hello]\ncluster = \"hello\"\n\n\
+                    [environments.production]\nregion = \"us-east-1\"\n";
+    std::fs::write(scenario.hello().join("ship.toml"), smallest).expect("a new file");
+    // To the program this is AWS: the endpoint is the SDK's own setting, and so are the keys.
+    let said: Said = scenario
+        .command(&["deploy"])
+        .env("AWS_ENDPOINT_URL", scenario.endpoint())
+        .env("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
+        .env("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
+        .output()
+        .expect("the program starts")
+        .into();
+    let said = said.ended_with(0);
+    assert!(said.talk.contains("hello:2"), "{}", said.talk);
+    assert!(!said.talk.contains("wJalrXUtnFEMI"), "{}", said.talk);
+    assert_eq!(serving_at(&scenario), "0", "the image's own default version");
+}
+
+/// The smallest file knows no sandbox, so the balancer's address is asked for with AWS's own words.
+fn serving_at(scenario: &Scenario) -> String {
+    let said: Said = scenario
+        .command(&["status", "--format", "url"])
+        .env("AWS_ENDPOINT_URL", scenario.endpoint())
+        .env("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
+        .env("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
+        .output()
+        .expect("the program starts")
+        .into();
+    let url = said.ended_with(0).out;
+    scenario.answers(url.trim().trim_start_matches("http://").trim_end_matches('/'))
 }

@@ -132,9 +132,21 @@ impl Scenario {
         said.out.trim().trim_start_matches("http://").trim_end_matches('/').to_owned()
     }
 
+    /// The sandbox's endpoint, as an AWS client is given it.
+    pub(crate) fn endpoint(&self) -> String {
+        let said = self.ship(&["sandbox", "status", "--format", "json"]).ended_with(0);
+        let status: serde_json::Value = serde_json::from_str(&said.out).expect("JSON");
+        status["endpoint"].as_str().expect("an endpoint").to_owned()
+    }
+
     /// What version answers now, asked over a connection of its own.
     pub(crate) fn serving(&self) -> String {
-        let load = self.load(1, 0);
+        self.answers(&self.authority())
+    }
+
+    /// The same at an address.
+    pub(crate) fn answers(&self, authority: &str) -> String {
+        let load = Self::load(authority, 1, 0);
         let (stop, stopped) = watch::channel(());
         let tally = self.runtime.block_on(async move {
             let driving = tokio::spawn(load::drive(load, stopped));
@@ -145,9 +157,9 @@ impl Scenario {
         tally.answers.keys().cloned().collect::<Vec<_>>().join(",")
     }
 
-    fn load(&self, rate: u32, slow_every: u32) -> Load {
+    fn load(authority: &str, rate: u32, slow_every: u32) -> Load {
         Load {
-            authority: self.authority(),
+            authority: authority.to_owned(),
             path: "/".to_owned(),
             rate,
             workers: 24,
@@ -160,7 +172,7 @@ impl Scenario {
 
     /// Puts load on the balancer, some of it slow enough to be in flight whenever a drain begins.
     pub(crate) fn put_load(&self) -> Running {
-        let load = self.load(150, 5);
+        let load = Self::load(&self.authority(), 150, 5);
         let (stop, stopped) = watch::channel(());
         Running { stop, tally: self.runtime.spawn(load::drive(load, stopped)) }
     }
