@@ -148,6 +148,11 @@ pub enum Progress {
         service: Key,
         task: FailedTask,
     },
+    /// The rollout is being taken back before ECS has given up on it, and why.
+    TakingBack {
+        service: Key,
+        why: String,
+    },
     /// A call to AWS will be tried again.
     Retrying {
         operation: String,
@@ -172,6 +177,7 @@ impl Progress {
             | Self::Phase { .. }
             | Self::ServiceEvent { .. }
             | Self::TaskFailed { .. }
+            | Self::TakingBack { .. }
             | Self::Retrying { .. }
             | Self::Unknown => false,
         }

@@ -115,6 +115,8 @@ pub enum Mistake {
     BadTaskDefinition { written: String },
     #[error("there is no builder `{written}`")]
     BadBuilder { written: String, nearest: Option<&'static str> },
+    #[error("`{written}` is nothing that can be done about a failed rollout")]
+    BadOnFailure { written: String, nearest: Option<&'static str> },
     #[error("{problem}")]
     BadTag { problem: ReferenceError },
     #[error("`{written}` is not a duration")]
@@ -215,6 +217,7 @@ impl Mistake {
             Self::BadContainer { .. } => "config::bad_container",
             Self::BadTaskDefinition { .. } => "config::bad_task_definition",
             Self::BadBuilder { .. } => "config::bad_builder",
+            Self::BadOnFailure { .. } => "config::bad_on_failure",
             Self::BadTag { .. } => "config::bad_tag",
             Self::BadDuration { .. } => "config::bad_duration",
             Self::OutOfRange { .. } => "config::out_of_range",
@@ -235,13 +238,16 @@ impl Mistake {
             | Self::UnknownEnvironment { nearest: Some(nearest), .. }
             | Self::UnknownService { nearest: Some(nearest), .. }
             | Self::UnknownVariable { nearest: Some(nearest), .. } => format!("did you mean `{nearest}`?"),
-            Self::BadBuilder { nearest: Some(nearest), .. } => format!("did you mean `{nearest}`?"),
+            Self::BadBuilder { nearest: Some(nearest), .. } | Self::BadOnFailure { nearest: Some(nearest), .. } => {
+                format!("did you mean `{nearest}`?")
+            }
             Self::UnknownImage { .. }
             | Self::OverrideOfUnknown { .. }
             | Self::UnknownEnvironment { .. }
             | Self::UnknownService { .. }
             | Self::UnknownVariable { .. }
-            | Self::BadBuilder { .. } => NOT_KNOWN.to_owned(),
+            | Self::BadBuilder { .. }
+            | Self::BadOnFailure { .. } => NOT_KNOWN.to_owned(),
             Self::WrongType { expected, .. } => format!("expected {expected}"),
             Self::Missing { key, .. } => format!("`{key}` belongs into this table"),
             Self::NoImage { .. } => "which image?".to_owned(),
@@ -364,6 +370,10 @@ impl Mistake {
             Self::BadTaskDefinition { .. } => {
                 "write \"live\" to clone what the service runs now, or the path of a JSON file such as \
                  \"deploy/api.json\", as `aws ecs register-task-definition --cli-input-json` takes it"
+                    .to_owned()
+            }
+            Self::BadOnFailure { .. } => {
+                "write `\"rollback\"` (the default), `\"leave\"`, or `\"wait\"` to let ECS's circuit breaker decide"
                     .to_owned()
             }
             Self::BadBuilder { .. } => {

@@ -214,6 +214,9 @@ table! {
     RolloutTable {
         /// When to give up.
         timeouts: TimeoutsTable = "{ no_progress = \"5m\", total = \"30m\" }",
+        /// What to do once it is clear that a rollout will fail: `rollback`, `leave` it as it is, or
+        /// `wait` for ECS's circuit breaker.
+        on_failure: Option<Written<String>> = "\"rollback\"",
     }
 }
 

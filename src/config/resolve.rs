@@ -16,12 +16,12 @@ use super::{
     duration,
     error::{BadRepository, ConfigError, ConfigWarning, Doubt, Mistake, Place, Unset, nearest},
     file::{
-        EnvironmentTable, File, Form, ImageTable, Parsed, SandboxTable, ServiceTable, Table, TimeoutsTable, Written,
+        EnvironmentTable, File, Form, ImageTable, Parsed, RolloutTable, SandboxTable, ServiceTable, Table, Written,
     },
     secrets::looks_secret,
     spec::{
-        self, Builder, Confirm, Environment, GitFacts, Image, MissingRepository, NoGit, Rollout, SandboxService,
-        Service, Spec, TaskDefinitionSource, WorkTree,
+        self, Builder, Confirm, Environment, GitFacts, Image, MissingRepository, NoGit, OnFailure, Rollout,
+        SandboxService, Service, Spec, TaskDefinitionSource, WorkTree,
     },
     variables::{self, Broken, Piece, Variable},
 };
@@ -506,7 +506,7 @@ impl<'a> Resolver<'a> {
             Some(written) => self.task_definition(written, &own),
             None => Some(TaskDefinitionSource::Live),
         };
-        let rollout = self.rollout(&written.rollout.timeouts, &own.inner("rollout", &written.rollout));
+        let rollout = self.rollout(&written.rollout, &own.inner("rollout", &written.rollout));
         let sandbox = Table::over(&written.sandbox, &self.file.sandbox);
         let sandbox = self.sandbox(&sandbox, &own.inner("sandbox", &sandbox));
 
@@ -576,8 +576,11 @@ impl<'a> Resolver<'a> {
         None
     }
 
-    fn rollout(&mut self, table: &TimeoutsTable, own: &Own) -> Rollout {
-        let own = own.inner("timeouts", table);
+    fn rollout(&mut self, table: &RolloutTable, own: &Own) -> Rollout {
+        let on_failure =
+            table.on_failure.as_ref().and_then(|written| self.on_failure(written, own)).unwrap_or_default();
+        let own = own.inner("timeouts", &table.timeouts);
+        let table = &table.timeouts;
         let default = Rollout::default();
         // A day is no rule of ECS: a watch that long is a mistake in the unit.
         let limits = (1, 86_400, "a rollout that is watched");
@@ -595,7 +598,23 @@ impl<'a> Resolver<'a> {
             };
             self.mistake(mistake, Place::File(written.span.clone()));
         }
-        Rollout { no_progress: no_progress_or_default, total: total_or_default }
+        Rollout { no_progress: no_progress_or_default, total: total_or_default, on_failure }
+    }
+
+    fn on_failure(&mut self, written: &Written<String>, own: &Own) -> Option<OnFailure> {
+        let word = self.expand(written, own)?;
+        match word.as_str() {
+            "rollback" => Some(OnFailure::Rollback),
+            "leave" => Some(OnFailure::Leave),
+            "wait" => Some(OnFailure::Wait),
+            _ => {
+                let words = ["rollback", "leave", "wait"];
+                let nearest = nearest(&word, words).and_then(|name| words.into_iter().find(|word| *word == name));
+                let mistake = Mistake::BadOnFailure { written: word, nearest };
+                self.mistake(mistake, Place::File(written.span.clone()));
+                None
+            }
+        }
     }
 
     fn sandbox(&mut self, table: &SandboxTable, own: &Own) -> SandboxService {
@@ -1215,7 +1234,7 @@ container = "app"
 cluster = "arn:aws:ecs:${region}:${account}:cluster/jobs"
 service = "jobs-${image}"
 task_definition = "deploy/api.json"
-rollout = { timeouts = { no_progress = "90s", total = "1h30m" } }
+rollout = { timeouts = { no_progress = "90s", total = "1h30m" }, on_failure = "leave" }
 
 [services.api.sandbox]
 container_port = 80
@@ -1280,7 +1299,11 @@ images.web.args.T = "override"
                 cluster: Cluster::new("arn:aws:ecs:eu-central-1:222222222222:cluster/jobs"),
                 service: ServiceName::new("jobs-web"),
                 task_definition: TaskDefinitionSource::File(PathBuf::from("/repo/deploy/api.json")),
-                rollout: Rollout { no_progress: Duration::from_secs(90), total: Duration::from_mins(90) },
+                rollout: Rollout {
+                    no_progress: Duration::from_secs(90),
+                    total: Duration::from_mins(90),
+                    on_failure: OnFailure::Leave,
+                },
                 sandbox: SandboxService {
                     desired_count: 3,
                     container_port: 80,
@@ -1389,7 +1412,10 @@ images.web.args.T = "override"
         let text = format!("{SMALLEST}rollout.timeouts.total = \"2m\"\n");
         let spec = meant(&text, &Typed::default(), &facts(&[])).spec;
         let two_minutes = Duration::from_mins(2);
-        assert_eq!(spec.services[&Key::new("api")].rollout, Rollout { no_progress: two_minutes, total: two_minutes });
+        assert_eq!(
+            spec.services[&Key::new("api")].rollout,
+            Rollout { no_progress: two_minutes, total: two_minutes, on_failure: OnFailure::Rollback }
+        );
     }
 
     #[test]

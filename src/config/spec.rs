@@ -111,13 +111,26 @@ pub struct Rollout {
     pub no_progress: Duration,
     /// Give up after this long, whatever moves; draining has a budget of its own.
     pub total: Duration,
+    pub on_failure: OnFailure,
+}
+
+/// What to do as soon as it is clear that a rollout will not succeed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnFailure {
+    /// Ask ECS to take it back, minutes before its circuit breaker would.
+    #[default]
+    Rollback,
+    /// Report it and end; ECS goes on trying.
+    Leave,
+    /// Watch on: ECS and its circuit breaker decide.
+    Wait,
 }
 
 impl Default for Rollout {
     fn default() -> Self {
         // A missing image reaches the third failed start, and with it the circuit breaker, after 8 to
         // 12 minutes: a shorter total would end before ECS has spoken.
-        Self { no_progress: Duration::from_mins(5), total: Duration::from_mins(30) }
+        Self { no_progress: Duration::from_mins(5), total: Duration::from_mins(30), on_failure: OnFailure::Rollback }
     }
 }
 

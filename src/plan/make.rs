@@ -16,12 +16,12 @@ use super::{
     },
     refusal::{Refusal, is_deadlock},
     step::{
-        Action, BuildAction, ImagePatch, Later, LiveDefinition, Plan, RegisterAction, RolloutObserved, Running, Step,
-        WatchBudget,
+        Action, BuildAction, ImagePatch, Later, LiveDefinition, OnFailure, Plan, RegisterAction, RolloutObserved,
+        Running, Step, WatchBudget,
     },
 };
 use crate::{
-    config::spec::{Image, MissingRepository, Place, SandboxService, Service, Spec, TaskDefinitionSource},
+    config::spec::{self, Image, MissingRepository, Place, SandboxService, Service, Spec, TaskDefinitionSource},
     id::{Cluster, Key, StepId},
     image::{Digest, ImageName, Reference},
 };
@@ -715,6 +715,11 @@ impl Steps {
             name: service.spec.service.clone(),
             deployment: started,
             budget: budget(service),
+            on_failure: match service.spec.rollout.on_failure {
+                spec::OnFailure::Rollback => OnFailure::TakeBack,
+                spec::OnFailure::Leave => OnFailure::Leave,
+                spec::OnFailure::Wait => OnFailure::Wait,
+            },
         };
         self.add(action, cause, &[started]);
     }

@@ -10,8 +10,8 @@ use serde_json::Value;
 use super::{
     diff,
     step::{
-        Action, BuildAction, ImagePatch, Later, Produced, RegisterAction, RolloutObserved, Running, Started, Step,
-        WatchBudget,
+        Action, BuildAction, ImagePatch, Later, OnFailure, Produced, RegisterAction, RolloutObserved, Running, Started,
+        Step, WatchBudget,
     },
 };
 use crate::{
@@ -93,6 +93,7 @@ pub enum Ready {
         name: ServiceName,
         started: Started,
         budget: WatchBudget,
+        on_failure: OnFailure,
     },
 }
 
@@ -171,7 +172,7 @@ pub fn settle(step: &Step, produced: &BTreeMap<StepId, Produced>) -> Settled {
                 previous: running.task_definition.clone(),
             }
         }
-        Action::Watch { service, cluster, name, deployment, budget } => {
+        Action::Watch { service, cluster, name, deployment, budget, on_failure } => {
             let Some(started) = earlier.started(*deployment) else {
                 return Settled::Skip { cause: "nothing was rolled out".to_owned(), gives: Produced::Nothing };
             };
@@ -181,6 +182,7 @@ pub fn settle(step: &Step, produced: &BTreeMap<StepId, Produced>) -> Settled {
                 name: name.clone(),
                 started,
                 budget: *budget,
+                on_failure: *on_failure,
             }
         }
     };
@@ -431,6 +433,7 @@ mod tests {
             name: ServiceName::new("web"),
             deployment: StepId(1),
             budget: WatchBudget { no_progress_ms: 1, total_ms: 2, drain_ms: 3, deregistration_delay_ms: 4 },
+            on_failure: crate::plan::step::OnFailure::TakeBack,
         });
         assert!(matches!(settle(&watch, &given(Produced::Nothing)), Settled::Skip { gives: Produced::Nothing, .. }));
         let started = Started {

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Said once, in `rollout`, which never sees a plan; planned steps carry them.
-pub use crate::rollout::goal::{Started, WatchBudget};
+pub use crate::rollout::goal::{OnFailure, Started, WatchBudget};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
@@ -141,7 +141,14 @@ pub enum Action {
     /// ECS `UpdateService` to the new revision.
     Update { service: Key, cluster: Cluster, name: ServiceName, task_definition: Later<TaskDefArn>, running: Running },
     /// Watches the rollout that `deployment` started until the old tasks have drained.
-    Watch { service: Key, cluster: Cluster, name: ServiceName, deployment: StepId, budget: WatchBudget },
+    Watch {
+        service: Key,
+        cluster: Cluster,
+        name: ServiceName,
+        deployment: StepId,
+        budget: WatchBudget,
+        on_failure: OnFailure,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -141,6 +141,7 @@ impl StepView {
             Progress::BuildWarning { .. }
             | Progress::Phase { .. }
             | Progress::TaskFailed { .. }
+            | Progress::TakingBack { .. }
             | Progress::Unknown => {}
         }
     }

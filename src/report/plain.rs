@@ -108,6 +108,10 @@ impl<W: Write + Send> Plain<W> {
                     words::duration(*delay_ms)
                 ),
             ),
+            Progress::TakingBack { why, .. } => {
+                let text = self.style.paint(Meaning::Caution, format!("{at} taking it back: {}", words::clean(why)));
+                self.line(step, &text)
+            }
             // The board line that follows says more.
             Progress::Phase { .. } | Progress::Context { .. } | Progress::VertexStatus { .. } | Progress::Unknown => {
                 Ok(())

@@ -95,6 +95,9 @@ impl Report for Tty {
                     self.print(&style.paint(Meaning::Bad, format!("  {line}")))?;
                 }
             }
+            Event::Told { progress: Progress::TakingBack { why, .. }, .. } => {
+                self.print(&style.paint(Meaning::Caution, format!("  taking it back: {}", words::clean(why))))?;
+            }
             Event::Told { progress: Progress::BuildWarning { message }, .. } => {
                 self.print(&style.paint(Meaning::Caution, format!("  warning: {}", words::clean(message))))?;
             }

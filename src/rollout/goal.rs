@@ -11,7 +11,20 @@ pub struct Goal {
     pub started: Started,
     pub budget: WatchBudget,
     pub done_when: DoneWhen,
+    pub on_failure: OnFailure,
     pub pace: Pace,
+}
+
+/// What to do as soon as the tasks show that the rollout will not succeed: after the first one that
+/// ended for a cause every further one will end for, after the second that crashed or was unhealthy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFailure {
+    /// Ask for it to be taken back, if there is something to go back to.
+    TakeBack,
+    /// End the watch with the verdict.
+    Leave,
+    /// Watch on: ECS and its circuit breaker decide.
+    Wait,
 }
 
 /// A rollout as `UpdateService` or `CreateService` answered it: what the watch is pinned to.

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use super::{
     budget::{Bake, Clock, Draining, Stretch, deadline, longest_ms},
-    goal::{DoneWhen, Goal, Pace},
+    goal::{DoneWhen, Goal, OnFailure, Pace},
     schedule::{Ask, Part, Schedule, Want},
     services::{self, Services},
     tasks::Tasks,
@@ -87,6 +87,8 @@ impl Verdict {
 pub struct Heard {
     pub next: Next,
     pub progress: Vec<Progress>,
+    /// At most once in a watch: the rollout is to be taken back, for this reason. The watch goes on.
+    pub take_back: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,6 +124,15 @@ pub struct Machine {
     rollback_since_ms: Option<u64>,
     bake: Bake,
     verdict: Option<Verdict>,
+    /// Whether it was said already that the rollout will fail.
+    doomed: bool,
+    taken_back_by: Option<String>,
+}
+
+/// A rollout that will not succeed, by what its tasks have shown.
+enum Doom {
+    TakeBack { why: String },
+    End { why: String },
 }
 
 /// What must change for the rollout to count as moving.
@@ -168,6 +179,8 @@ impl Machine {
             rollback_since_ms: None,
             bake: Bake::None,
             verdict: None,
+            doomed: false,
+            taken_back_by: None,
         }
     }
 
@@ -185,7 +198,7 @@ impl Machine {
     /// Takes one look into account. After the end it only repeats the verdict.
     pub fn see(&mut self, view: &View, now_ms: u64) -> Heard {
         if let Some(verdict) = &self.verdict {
-            return Heard { next: Next::Ended(verdict.clone()), progress: Vec::new() };
+            return Heard { next: Next::Ended(verdict.clone()), progress: Vec::new(), take_back: None };
         }
         // A clock that is set back stands still here.
         self.now_ms = self.now_ms.max(now_ms);
@@ -193,7 +206,14 @@ impl Machine {
         self.absorb(view, &mut progress);
         let word = self.word();
         let phase = self.phase_for(&word);
+        let doom = self.doom(&word);
         let verdict = self.verdict_for(word);
+        let (verdict, take_back) = match (verdict, doom) {
+            (Some(verdict), _) => (Some(verdict), None),
+            (None, Some(Doom::TakeBack { why })) => (None, Some(why)),
+            (None, Some(Doom::End { why })) => (Some(Verdict::Failed { why }), None),
+            (None, None) => (None, None),
+        };
         let phase = match &verdict {
             Some(Verdict::Drained | Verdict::Steady) => Phase::Drained,
             Some(
@@ -220,7 +240,30 @@ impl Machine {
             }
             None => self.look(),
         };
-        Heard { next, progress }
+        Heard { next, progress, take_back }
+    }
+
+    /// What the tasks show before ECS has drawn its own conclusion, once.
+    ///
+    /// A rollout that is live is never called doomed: what dies after that is replaced by ECS.
+    fn doom(&mut self, word: &Word) -> Option<Doom> {
+        if *word != Word::Going || self.doomed || self.live_since_ms.is_some() || !self.tasks.show_failure() {
+            return None;
+        }
+        let doom = match (self.goal.on_failure, &self.goal.started.previous) {
+            (OnFailure::Wait, _) => return None,
+            (OnFailure::TakeBack, Some(_)) => Doom::TakeBack { why: self.why(None) },
+            // Nothing ran before, so there is nothing to go back to.
+            (OnFailure::TakeBack, None) | (OnFailure::Leave, _) => Doom::End { why: self.why(None) },
+        };
+        self.doomed = true;
+        Some(doom)
+    }
+
+    /// The deployment that was started to take ours back, where ECS could not be asked to do it itself:
+    /// that it replaces ours is a rollback, and nobody else's deployment.
+    pub fn taken_back_by(&mut self, deployment_id: &str) {
+        self.taken_back_by = Some(deployment_id.to_owned());
     }
 
     /// What serves traffic, as far as was seen.
@@ -449,6 +492,7 @@ impl Machine {
 
     /// Another deployment is PRIMARY: a rollback of ours, or somebody else's.
     fn replaced_by(&self, primary: &DeploymentView, is_rollback: bool) -> Word {
+        let is_rollback = is_rollback || self.taken_back_by.as_ref() == Some(&primary.id);
         if !is_rollback && self.services.failed_since_ms().is_none() {
             return Word::Ended(Verdict::Superseded { by: primary.id.clone() });
         }

@@ -214,6 +214,18 @@ impl Tasks {
         Some(format!("{times} {tasks} failed: {}", reason.words))
     }
 
+    /// Whether the ends of new tasks prove that every further one will end so: one that is sure to be
+    /// repeated, or two of a kind that may be bad luck once.
+    pub(super) fn show_failure(&self) -> bool {
+        let classes: Vec<_> = self
+            .on(Side::New)
+            .filter(|task| has_failed(&task.view))
+            .map(|task| reason::reason(&task.view).class)
+            .collect();
+        let of = |class| classes.iter().filter(|found| **found == class).count();
+        of(reason::Class::Deterministic) >= 1 || of(reason::Class::NeedsTwo) >= 2
+    }
+
     pub(super) fn failures(&self) -> usize {
         self.on(Side::New).filter(|task| has_failed(&task.view)).count()
     }

@@ -120,8 +120,8 @@ pub(crate) async fn act(
             let note = format!("deployment {}", started.deployment_id);
             Acted::new(Produced::Deployment(started), note)
         }
-        Ready::Watch { service, cluster, name, started, budget } => {
-            let goal = Goal { service, started, budget, done_when: DoneWhen::Drained, pace: hands.pace };
+        Ready::Watch { service, cluster, name, started, budget, on_failure } => {
+            let goal = Goal { service, started, budget, done_when: DoneWhen::Drained, on_failure, pace: hands.pace };
             let watched = Watched { cluster: &cluster, name: &name, goal };
             let Finished { verdict } = watch::watch(aws, watched, &progress, clock, cancel).await?;
             Acted::new(Produced::Nothing, error::words(&verdict))

@@ -11,11 +11,11 @@ use tokio::sync::mpsc;
 
 use super::{cancel::Cancel, error::RunError};
 use crate::{
-    aws::{self, Aws, logs},
+    aws::{self, Aws, AwsError, logs},
     docker::tell,
     event::{FailedTask, Progress},
     exit::Exit,
-    id::{Cluster, ServiceName},
+    id::{Cluster, ServiceName, TaskDefArn},
     plan::observed::{ServiceObserved, TargetGroupObserved},
     rollout::{
         goal::Goal,
@@ -61,6 +61,7 @@ pub(crate) async fn watch(
     let mut place = Place { cluster, name, groups: None };
     let service = goal.service.clone();
     let task_definition = goal.started.task_definition.clone();
+    let previous = goal.started.previous.clone();
     let mut logs = Logs::new(aws);
     let mut failed = Vec::new();
     let mut machine = Machine::new(goal, clock());
@@ -79,6 +80,18 @@ pub(crate) async fn watch(
                 failed.push(task.clone());
             }
             tell(progress, message).await;
+        }
+        if let Some(why) = heard.take_back {
+            tell(progress, Progress::TakingBack { service: service.clone(), why }).await;
+            match take_back(aws, &place, &machine, previous.as_ref()).await {
+                Ok(Some(replacement)) => machine.taken_back_by(&replacement),
+                Ok(None) => {}
+                // ECS may still do it by itself; the watch tells how it ends.
+                Err(error) => {
+                    let why = format!("ECS could not be asked to ({error}); watching on");
+                    tell(progress, Progress::TakingBack { service: service.clone(), why }).await;
+                }
+            }
         }
         match heard.next {
             Next::Look { after_ms, ask: next } => {
@@ -104,6 +117,26 @@ pub(crate) async fn watch(
 #[expect(clippy::disallowed_methods, reason = "the one place where the program waits for the world")]
 async fn pause(milliseconds: u64) {
     tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+}
+
+/// Asks ECS to take the rollout back; where it will not, the revision that ran before is rolled out. Gives
+/// the deployment that does that, if it is one of its own.
+///
+/// The revision that failed stays registered: somebody will want to look at it.
+async fn take_back(
+    aws: &Aws,
+    place: &Place<'_>,
+    machine: &Machine,
+    previous: Option<&TaskDefArn>,
+) -> Result<Option<String>, AwsError> {
+    if let Some(arn) = machine.service_deployment()
+        && aws::ecs::stop_deployment(aws, arn).await.is_ok()
+    {
+        return Ok(None);
+    }
+    let Some(previous) = previous else { return Ok(None) };
+    let started = aws::ecs::update_service(aws, place.cluster, place.name, previous, aws::ecs::Force::No).await?;
+    Ok(Some(started.deployment_id))
 }
 
 /// One look: the parts that were asked for, side by side. A part that AWS does not give (throttled, not

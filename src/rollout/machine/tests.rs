@@ -10,7 +10,7 @@ use crate::{
     id::{Key, TaskDefArn},
     rollout::{
         budget::{Clock, longest_ms},
-        goal::{DoneWhen, Goal, Pace, Started, WatchBudget},
+        goal::{DoneWhen, Goal, OnFailure, Pace, Started, WatchBudget},
         schedule::{Ask, Part},
         view::{
             BreakerView, ContainerView, DeploymentView, EventView, ServiceDeploymentView, ServiceView, TargetView,
@@ -346,6 +346,7 @@ impl Model {
             },
             budget: self.budget(),
             done_when,
+            on_failure: OnFailure::Wait,
             pace: Pace::for_services(1),
         }
     }
@@ -382,7 +383,7 @@ fn watch(goal: Goal, mut answer: impl FnMut(&Ask, u64) -> View) -> Watched {
         match heard.next {
             Next::Ended(verdict) => {
                 let again = machine.see(&View::default(), START + t + 1);
-                assert_eq!(again, Heard { next: Next::Ended(verdict.clone()), progress: Vec::new() });
+                assert_eq!(again, Heard { next: Next::Ended(verdict.clone()), progress: Vec::new(), take_back: None });
                 return Watched { verdict, end: t, live: machine.live(), progress, looks };
             }
             Next::Look { after_ms, ask: next } => {
@@ -687,6 +688,76 @@ fn without_leave_to_read_tasks_ecs_is_believed() {
         watch(model.goal(DoneWhen::Drained), |ask, t| View { tasks: None, targets: None, ..model.answer(ask, t) });
     assert_eq!(watched.verdict, Verdict::Drained);
     assert!(watched.end >= model.drained_at());
+}
+
+/// A task of ours that ended, as `DescribeTasks` shows it.
+fn ended(id: &str, stop_code: &str, reason: &str, exit_code: Option<i64>) -> TaskView {
+    let mut task = task(id, Side::New, "STOPPED", "STOPPED");
+    task.stop_code = Some(stop_code.to_owned());
+    task.stopped_reason = Some(reason.to_owned());
+    for container in &mut task.containers {
+        container.exit_code = exit_code;
+    }
+    task
+}
+
+#[test]
+fn a_rollout_that_will_fail_is_taken_back_before_ecs_gives_up_on_it() {
+    let missing = "CannotPullContainerError: pull image manifest has been retried 5 time(s): failed to resolve ref x";
+    let pull = |id| ended(id, "TaskFailedToStart", missing, None);
+    let crash = |id| ended(id, "EssentialContainerExited", "Essential container in task exited", Some(1));
+    let spot = |id| ended(id, "SpotInterruption", "Your Spot Task was interrupted.", None);
+    let first = |tasks: Vec<TaskView>, on_failure, previous: Option<&str>| {
+        let model = Model { course: Course::RolledBack, ..Model::usual() };
+        let mut goal = model.goal(DoneWhen::Drained);
+        goal.on_failure = on_failure;
+        goal.started.previous = previous.map(TaskDefArn::new);
+        let mut machine = Machine::new(goal, START);
+        let view = View { tasks: Some(tasks), ..model.answer(&Ask::all(), START) };
+        let heard = machine.see(&view, START + 1);
+        let again = machine.see(&view, START + 2);
+        assert_eq!(again.take_back, None, "it is asked for once");
+        let failed = matches!(heard.next, Next::Ended(Verdict::Failed { .. }));
+        (heard.take_back.is_some(), failed)
+    };
+    let before = Some("web:41");
+    let (nothing, taken_back, given_up) = ((false, false), (true, false), (false, true));
+    for (tasks, on_failure, previous, expected) in [
+        (vec![pull("a")], OnFailure::TakeBack, before, taken_back),
+        (vec![crash("a")], OnFailure::TakeBack, before, nothing),
+        (vec![crash("a"), crash("b")], OnFailure::TakeBack, before, taken_back),
+        (vec![spot("a"), spot("b"), spot("c")], OnFailure::TakeBack, before, nothing),
+        (vec![pull("a")], OnFailure::Leave, before, given_up),
+        (vec![pull("a")], OnFailure::Wait, before, nothing),
+        (vec![pull("a")], OnFailure::TakeBack, None, given_up),
+    ] {
+        let shown: Vec<_> = tasks.iter().map(|task| task.stop_code.clone().unwrap_or_default()).collect();
+        assert_eq!(first(tasks, on_failure, previous), expected, "{shown:?} {on_failure:?} {previous:?}");
+    }
+}
+
+#[test]
+fn a_deployment_of_our_own_that_takes_it_back_is_a_rollback() {
+    let model = Model { course: Course::Superseded, ..Model::usual() };
+    let mut goal = model.goal(DoneWhen::Drained);
+    goal.started.service_deployment = None;
+    let mut machine = Machine::new(goal, START);
+    machine.taken_back_by(THEIRS);
+    let mut now = START;
+    let verdict = loop {
+        let mut view = model.answer(&Ask::all(), now);
+        view.deployment = None;
+        for deployment in view.service.iter_mut().flat_map(|service| &mut service.deployments) {
+            if deployment.id == THEIRS {
+                deployment.rollout_state = Some("COMPLETED".to_owned());
+            }
+        }
+        match machine.see(&view, now).next {
+            Next::Ended(verdict) => break verdict,
+            Next::Look { after_ms, .. } => now += after_ms,
+        }
+    };
+    assert!(matches!(verdict, Verdict::RolledBack { .. }), "{verdict:?}");
 }
 
 #[test]
