@@ -22,6 +22,7 @@ use crate::{
     env,
     exit::Exit,
     failure::{Failure, render},
+    image::EcrHost,
     plugin::{face, globals::Globals},
     secret::Secret,
 };
@@ -99,7 +100,7 @@ fn get(door: &Door) -> Result<Answer, Failure> {
     if server.is_empty() {
         return Ok(Answer::Error(NO_SERVER.to_owned()));
     }
-    let Some(registry) = EcrRegistry::of_server(server) else { return Ok(Answer::Error(NOT_FOUND.to_owned())) };
+    let Some(registry) = ecr_host(server) else { return Ok(Answer::Error(NOT_FOUND.to_owned())) };
     let Login { username, password } = block_on(login(&registry, door))?;
     // The order of the protocol's own struct.
     let answer = json!({ "ServerURL": server, "Username": username, "Secret": password.expose() });
@@ -107,10 +108,10 @@ fn get(door: &Door) -> Result<Answer, Failure> {
 }
 
 /// Fetches the login of a private ECR registry.
-async fn login(registry: &EcrRegistry<'_>, door: &Door) -> Result<Login, Failure> {
+async fn login(registry: &EcrHost, door: &Door) -> Result<Login, Failure> {
     let variables = &door.surroundings.variables;
     let identity = Identity {
-        region: Some(registry.region.to_owned()),
+        region: Some(registry.region.clone()),
         profile: variables.get(env::ECS_SHIP_PROFILE).map(str::to_owned),
         variables: aws::Variables::read(|name| variables.get(name).map(str::to_owned)),
     };
@@ -119,44 +120,10 @@ async fn login(registry: &EcrRegistry<'_>, door: &Door) -> Result<Login, Failure
     Ok(Login { username: token.username, password: token.password })
 }
 
-/// A private ECR registry, taken from its host name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EcrRegistry<'a> {
-    pub host: &'a str,
-    pub account: &'a str,
-    pub region: &'a str,
-}
-
-/// The ends of ECR host names, as amazon-ecr-credential-helper 0.12.0 knows them.
-const PARTITIONS: [&str; 9] = [
-    "amazonaws.com",
-    "amazonaws.com.cn",
-    "amazonaws.eu",
-    "on.aws",
-    "on.amazonwebservices.com.cn",
-    "sc2s.sgov.gov",
-    "c2s.ic.gov",
-    "cloud.adc-e.uk",
-    "csp.hci.ic.gov",
-];
-
-impl<'a> EcrRegistry<'a> {
-    /// Reads what docker has stored: a host name, or a URL of it.
-    #[must_use]
-    pub fn of_server(server: &'a str) -> Option<Self> {
-        let host = server.split_once("://").map_or(server, |(_, rest)| rest);
-        let host = host.split('/').next().unwrap_or_default();
-        let (account, rest) = host.split_at_checked(12)?;
-        // `123456789012.dkr.ecr.…` and, on dual-stack hosts, `123456789012.dkr-ecr.…`.
-        let rest = rest.strip_prefix(".dkr.ecr").or_else(|| rest.strip_prefix(".dkr-ecr"))?;
-        let rest = rest.strip_prefix("-fips").unwrap_or(rest).strip_prefix('.')?;
-        let (region, partition) = rest.split_once('.')?;
-        let known = account.bytes().all(|byte| byte.is_ascii_digit())
-            && region.starts_with(|letter: char| letter.is_ascii_alphanumeric())
-            && region.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '-' || letter == '_')
-            && PARTITIONS.contains(&partition);
-        known.then_some(Self { host, account, region })
-    }
+/// The registry docker asks about, if it is a private one of ECR: docker stores a host name, or a URL of it.
+fn ecr_host(server: &str) -> Option<EcrHost> {
+    let host = server.split_once("://").map_or(server, |(_, rest)| rest);
+    host.split('/').next().unwrap_or_default().parse().ok()
 }
 
 #[cfg(test)]
@@ -179,7 +146,7 @@ mod tests {
             ("https://index.docker.io/v1/", None),
             ("", None),
         ] {
-            assert_eq!(EcrRegistry::of_server(server).map(|registry| registry.region), region, "{server}");
+            assert_eq!(ecr_host(server).map(|host| host.region).as_deref(), region, "{server}");
         }
     }
 }

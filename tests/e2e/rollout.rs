@@ -98,30 +98,20 @@ fn the_smallest_file_ships_to_a_service_that_exists_with_credentials_the_sdk_fin
                     [environments.production]\nregion = \"us-east-1\"\n";
     std::fs::write(scenario.hello().join("ship.toml"), smallest).expect("a new file");
     // To the program this is AWS: the endpoint is the SDK's own setting, and so are the keys.
-    let said: Said = scenario
-        .command(&["deploy"])
-        .env("AWS_ENDPOINT_URL", scenario.endpoint())
-        .env("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
-        .env("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
-        .output()
-        .expect("the program starts")
-        .into();
-    let said = said.ended_with(0);
+    let said = as_aws(&scenario, &["deploy"]).ended_with(0);
     assert!(said.talk.contains("hello:2"), "{}", said.talk);
     assert!(!said.talk.contains("wJalrXUtnFEMI"), "{}", said.talk);
-    assert_eq!(serving_at(&scenario), "0", "the image's own default version");
+    let url = as_aws(&scenario, &["status", "--format", "url"]).ended_with(0).out;
+    let authority = url.trim().trim_start_matches("http://").trim_end_matches('/');
+    assert_eq!(scenario.answers(authority), "0", "the image's own default version");
 }
 
-/// The smallest file knows no sandbox, so the balancer's address is asked for with AWS's own words.
-fn serving_at(scenario: &Scenario) -> String {
-    let said: Said = scenario
-        .command(&["status", "--format", "url"])
+/// Runs the program with nothing but the settings that AWS's own tools read.
+fn as_aws(scenario: &Scenario, words: &[&str]) -> Said {
+    let mut command = scenario.command(words);
+    command
         .env("AWS_ENDPOINT_URL", scenario.endpoint())
         .env("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
-        .env("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
-        .output()
-        .expect("the program starts")
-        .into();
-    let url = said.ended_with(0).out;
-    scenario.answers(url.trim().trim_start_matches("http://").trim_end_matches('/'))
+        .env("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY");
+    command.output().expect("the program starts").into()
 }
