@@ -49,7 +49,8 @@ pub async fn run(args: &args::Deploy, door: &Door) -> Result<Exit, Failure> {
         writeln!(door.stderr(), "warning: {complaint}").map_err(Failure::Output)?;
     }
     let environment = understood.spec.environment.name.clone();
-    if understood.spec.environment.confirm == Confirm::Ask && !args.yes {
+    let agreed = args.yes || door.surroundings.variables.get(env::ECS_SHIP_YES).is_some();
+    if understood.spec.environment.confirm == Confirm::Ask && !agreed {
         show::confirm(&plan, environment.as_deref(), door)?;
     }
     let hands = Hands {

@@ -204,7 +204,10 @@ fn engine_inputs(door: &Door) -> Result<EndpointInputs, Failure> {
         },
         config_dir,
         config_file,
-        dial_stdio: None,
+        dial_stdio: variables.get(env::DOCKER_CLI_PLUGIN_USE_DIAL_STDIO).map(|_| {
+            let globals = globals.to_words().into_iter().map(|word| word.to_string_lossy().into_owned());
+            std::iter::once("docker".to_owned()).chain(globals).collect()
+        }),
     })
 }
 

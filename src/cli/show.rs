@@ -49,6 +49,11 @@ fn letters(door: &Door) -> Letters {
 }
 
 fn terminal(door: &Door) -> Terminal {
+    let variables = &door.surroundings.variables;
+    // CI systems that give a terminal all the same keep what it shows as a log.
+    if variables.get(env::CI).is_some() || variables.get(env::TERM) == Some("dumb") {
+        return Terminal::Absent;
+    }
     match (door.surroundings.stderr, door.surroundings.terminal_size) {
         (Stream::Terminal, Some(size)) => Terminal::Present { width: size.columns, height: size.rows },
         (Stream::Terminal, None) => Terminal::Present { width: 80, height: 24 },
