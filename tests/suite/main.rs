@@ -1,5 +1,6 @@
 //! The binary as a user meets it: its four faces, its streams and its exit codes, in a home of its own.
 
+mod bad_input;
 mod completion;
 mod credential_helper;
 mod environment;
