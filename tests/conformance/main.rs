@@ -1,0 +1,13 @@
+//! The sandbox through AWS's own SDK for Rust: every operation it emulates, with its refusals and its pages, on paper.
+//!
+//! A sandbox that only our own code speaks to would share our mistakes. What the AWS CLI makes of it is tried by
+//! `tests/aws-cli.sh`, which not every machine can run.
+
+mod clients;
+mod ecr;
+mod ecs;
+mod elb;
+mod logs;
+mod operations;
+mod sts;
+mod wire;
