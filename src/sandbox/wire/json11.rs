@@ -17,6 +17,18 @@ pub enum Service {
     Logs,
 }
 
+impl Service {
+    /// The service's name in the scope of a signature.
+    #[must_use]
+    pub fn signing_name(self) -> &'static str {
+        match self {
+            Self::Ecs => "ecs",
+            Self::Ecr => "ecr",
+            Self::Logs => "logs",
+        }
+    }
+}
+
 /// What a request asks for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Call {

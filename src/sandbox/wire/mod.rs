@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
@@ -27,6 +28,8 @@ pub mod balancer;
 pub mod json11;
 pub mod query;
 pub mod registry;
+
+use auth::{Protocol, Signature};
 
 type Body = BoxBody<Bytes, io::Error>;
 
@@ -109,20 +112,29 @@ async fn respond(desk: &Desk, request: Request<Incoming>) -> Response<Body> {
         return full(status(desk, path));
     }
     let id = request_id();
-    let target = request.headers().get("x-amz-target").and_then(|value| value.to_str().ok()).map(ToOwned::to_owned);
-    let Ok(body) = Limited::new(request.into_body(), LONGEST).collect().await else {
+    let (Parts { headers, .. }, body) = request.into_parts();
+    let target = headers.get("x-amz-target").and_then(|value| value.to_str().ok());
+    let Ok(body) = Limited::new(body, LONGEST).collect().await else {
         let fault = Fault::new("RequestEntityTooLargeException", "The request is larger than the sandbox takes.");
         return full(json11::answer(&Err(fault), &id));
     };
     let body = body.to_bytes();
     match target {
-        Some(target) => full(json(desk, &target, &body, &id).await),
-        None => full(form(desk, &body, &id).await),
+        Some(target) => full(json(desk, target, &headers, &body, &id).await),
+        None => full(form(desk, &headers, &body, &id).await),
     }
 }
 
-async fn json(desk: &Desk, target: &str, body: &[u8], id: &str) -> Response<Full<Bytes>> {
-    let (outcome, reads) = match json11::Call::parse(target, body) {
+/// Refuses a call that is signed for another service or not at all: a client that would fail on AWS fails here too, and
+/// a web page in the user's browser, which cannot sign, can do nothing to what listens on loopback.
+fn signed(headers: &HeaderMap, service: &str, protocol: Protocol) -> Result<(), Fault> {
+    Signature::of(headers, protocol)?.must_be_for(service, protocol)
+}
+
+async fn json(desk: &Desk, target: &str, headers: &HeaderMap, body: &[u8], id: &str) -> Response<Full<Bytes>> {
+    let call = json11::Call::parse(target, body)
+        .and_then(|call| signed(headers, call.service.signing_name(), Protocol::Json).map(|()| call));
+    let (outcome, reads) = match call {
         Err(fault) => (Err(fault), true),
         Ok(call) => {
             let mut world = desk.world.lock().expect("nobody panics while holding the world");
@@ -145,9 +157,10 @@ async fn kept<T>(desk: &Desk, outcome: Result<T, Fault>) -> Result<T, Fault> {
     }
 }
 
-async fn form(desk: &Desk, body: &[u8], id: &str) -> Response<Full<Bytes>> {
+async fn form(desk: &Desk, headers: &HeaderMap, body: &[u8], id: &str) -> Response<Full<Bytes>> {
     let mut writes = false;
     let response = query::serve(body, id, |call| {
+        signed(headers, call.service.signing_name(), Protocol::Query)?;
         writes = !call.action.starts_with("Describe") && !call.action.starts_with("Get");
         let mut world = desk.world.lock().expect("nobody panics while holding the world");
         match call.service {

@@ -175,6 +175,15 @@ impl Service {
         }
     }
 
+    /// The service's name in the scope of a signature.
+    #[must_use]
+    pub fn signing_name(self) -> &'static str {
+        match self {
+            Self::Elb => "elasticloadbalancing",
+            Self::Sts => "sts",
+        }
+    }
+
     /// The namespace of its answers.
     #[must_use]
     pub fn namespace(self) -> &'static str {

@@ -232,7 +232,7 @@ async fn a_wrong_digest_or_a_lost_repository_ends_an_upload() {
         reply.refusal(),
         "404 NAME_UNKNOWN: The repository with name 'jobs/api' does not exist in the registry with id '000000000000'"
     );
-    let left: Vec<_> = std::fs::read_dir(server.folder.path().join("uploads")).unwrap().collect();
+    let left: Vec<_> = std::fs::read_dir(server.store().join("uploads")).unwrap().collect();
     assert_eq!(left.len(), 1, "only the one nobody ended: {left:?}");
 }
 
@@ -467,7 +467,7 @@ async fn a_blob_lost_from_the_disk_is_pushed_again() {
     let bytes = random(500);
     let digest = push_blob(&server, "x1", &bytes).await;
     let hash = digest.strip_prefix("sha256:").unwrap();
-    std::fs::remove_file(server.folder.path().join("blobs/sha256").join(hash)).unwrap();
+    std::fs::remove_file(server.store().join("blobs/sha256").join(hash)).unwrap();
     let path = format!("/v2/x1/blobs/{digest}");
     assert_eq!(server.send(Method::HEAD, &path, NONE, "").await.status, StatusCode::NOT_FOUND);
     push_blob(&server, "x1", &bytes).await;
