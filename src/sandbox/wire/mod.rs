@@ -102,7 +102,16 @@ async fn respond(desk: &Desk, request: Request<Incoming>) -> Response<Body> {
     let path = request.uri().path();
     if path == "/v2" || path.starts_with("/v2/") {
         let writes = !matches!(*request.method(), Method::GET | Method::HEAD);
+        // With the manifest a push is over, and must outlive a kill; a client whose layers are lost just pushes again.
+        let concludes = *request.method() == Method::PUT && path.contains("/manifests/");
         let response = registry::serve(request, &desk.world, &desk.store, clock::now).await;
+        if concludes && desk.keeper.keep().await.is_err() {
+            let mut response = Response::new(Full::new(Bytes::from_static(
+                b"{\"errors\":[{\"code\":\"UNKNOWN\",\"message\":\"the sandbox could not write its state\"}]}",
+            )));
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            return full(response);
+        }
         if writes {
             desk.keeper.changed();
         }

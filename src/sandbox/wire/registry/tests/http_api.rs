@@ -269,6 +269,8 @@ async fn manifests_come_back_as_they_went() {
     let server = Server::start().await;
     server.repository("jobs/api", "MUTABLE");
     let first = push_image(&server, "jobs/api", "v1").await;
+    // On disk before the answer: a kill at this moment loses nothing that was pushed.
+    assert!(std::fs::read_to_string(server.store().with_file_name("world.json")).unwrap().contains(&first));
     for reference in ["v1", &first] {
         let reply = server.get(&format!("/v2/jobs/api/manifests/{reference}")).await;
         assert_eq!(digest_of(&reply.body), first);
