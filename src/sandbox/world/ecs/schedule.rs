@@ -696,8 +696,9 @@ impl Step<'_, '_> {
         let own: Vec<&Task> = self.owned(primary).collect();
         let in_place = own.iter().filter(|task| task.is_kept()).count() == wanted
             && own.iter().filter(|task| self.healthy.contains(&task.id)).count() == wanted;
-        let others = self.tasks().any(|task| task.counts_for_maximum() && !self.is_primary(task));
-        let leaving = own.iter().any(|task| task.phase == Phase::Deactivating);
+        // Measured twelve seconds after SIGTERM: "completed" is not said while an old process still ends.
+        let others = self.tasks().any(|task| task.phase != Phase::Stopped && !self.is_primary(task));
+        let leaving = own.iter().any(|task| matches!(task.phase, Phase::Deactivating | Phase::Stopping));
         let id = format!("ecs-svc/{number}");
         if rollout == Rollout::InProgress && in_place && !others && seen {
             let threshold = self.service.threshold();

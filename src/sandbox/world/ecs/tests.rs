@@ -192,6 +192,28 @@ fn a_rollout_tells_its_story_in_aws_s_words() {
     }
 }
 
+/// A process may take its whole `stopTimeout` to end: until then the rollout is not over.
+#[test]
+fn a_deployment_is_not_done_while_an_old_process_still_ends() {
+    let mut sim = Sim::settled(1, &json!({}));
+    sim.register("app:2");
+    sim.update(json!({ "taskDefinition": "web:2" }));
+    let stopping = |sim: &mut Sim| sim.tasks("STOPPED").iter().any(|task| task["lastStatus"] == "STOPPING");
+    sim.wait("stopping", 200, stopping);
+    for _ in 0..60 {
+        sim.now += 500;
+        tick(&mut sim.world, sim.now);
+    }
+    assert!(stopping(&mut sim), "nobody has carried the order out yet");
+    assert_eq!(sim.current()["status"], "IN_PROGRESS");
+    assert!(!sim.is_steady());
+    sim.wait("done", 30, |sim| sim.current()["status"] == "SUCCESSFUL");
+    assert!(!stopping(&mut sim));
+    sim.update(json!({ "desiredCount": 0 }));
+    sim.wait("stopping", 30, stopping);
+    assert!(!sim.is_steady());
+}
+
 #[test]
 fn shapes_of_ids_are_aws_s() {
     let mut sim = Sim::settled(1, &json!({}));
