@@ -119,7 +119,7 @@ pub async fn spawn(exe: &Path, args: &[String], folder: &Path, log: &Path) -> Re
         return Ok(Spawned::Already(running));
     }
     let log_failed = |source| DaemonError::Log { log: log.to_owned(), source };
-    let written = fs::OpenOptions::new().create(true).append(true).open(log).map_err(log_failed)?;
+    let written = state::log_file(log).map_err(log_failed)?;
     let begin = written.metadata().map_err(log_failed)?.len();
     let copy = written.try_clone().map_err(log_failed)?;
     let mut child = tokio::process::Command::new(exe)

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -70,9 +70,12 @@ impl Drop for Folder {
     }
 }
 
-/// Makes the folder, readable by nobody else: tokens and environments of containers lie in it.
+/// Makes the folder, readable by nobody else: tokens and environments of containers lie in it. One that somebody has
+/// made before, with the rights that folders usually have, is closed to others too.
 pub(super) fn create(path: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    let mode = fs::metadata(path)?.permissions().mode() & 0o777;
+    if mode & 0o077 == 0 { Ok(()) } else { fs::set_permissions(path, fs::Permissions::from_mode(mode & 0o700)) }
 }
 
 pub(super) fn lock_file(folder: &Path, name: &str) -> io::Result<File> {
@@ -93,6 +96,11 @@ pub(super) fn identity(folder: &Path) -> io::Result<String> {
     let made = hex::encode(bytes);
     replace(&file, made.as_bytes())?;
     Ok(made)
+}
+
+/// The log of one in the background, which holds what its containers' engine said.
+pub(super) fn log_file(log: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).mode(0o600).open(log)
 }
 
 /// Writes a file whole: readers see the old one or the new one.
@@ -162,8 +170,6 @@ impl Keeper {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::super::world::{Pace, Place};
     use super::*;
 
@@ -191,6 +197,14 @@ mod tests {
         let again = Folder::open(&path).unwrap();
         assert_eq!(again.load().unwrap().unwrap().place.region, "eu-west-1");
         assert_eq!(again.identity, identity);
+    }
+
+    #[test]
+    fn a_folder_that_others_could_read_is_closed() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let _held = Folder::open(folder.path()).unwrap();
+        assert_eq!(fs::metadata(folder.path()).unwrap().permissions().mode() & 0o777, 0o700);
     }
 
     #[test]

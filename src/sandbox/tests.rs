@@ -158,3 +158,29 @@ async fn a_port_that_is_taken_is_a_refusal_or_a_second_choice() {
     assert!(matches!(second, StartError::State(StateError::Taken { .. })));
     handle.stop().await;
 }
+
+/// Environments of containers, logs and the key of the registry are nobody else's business.
+#[tokio::test]
+async fn nobody_else_can_read_what_it_writes() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    fn open_to_others(folder: &std::path::Path, found: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            if entry.metadata().unwrap().permissions().mode() & 0o077 != 0 {
+                found.push(entry.path());
+            }
+            if entry.path().is_dir() {
+                open_to_others(&entry.path(), found);
+            }
+        }
+    }
+
+    let folder = tempfile::tempdir().unwrap();
+    let handle = Sandbox::start(Settings::new(folder.path().to_owned())).await.unwrap();
+    ecs(&handle).create_cluster().send().await.unwrap();
+    drop(state::log_file(&folder.path().join("sandbox.log")).unwrap());
+    let mut found = Vec::new();
+    open_to_others(folder.path(), &mut found);
+    assert_eq!(found, Vec::<PathBuf>::new());
+    handle.stop().await;
+}

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -83,10 +84,11 @@ impl Store {
     pub fn open(folder: &Path) -> io::Result<Self> {
         let blobs = folder.join("blobs").join("sha256");
         let uploads = folder.join("uploads");
-        std::fs::create_dir_all(&blobs)?;
+        let private = |path: &Path| std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+        private(&blobs)?;
         match std::fs::remove_dir_all(&uploads) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            Err(_) | Ok(()) => std::fs::create_dir(&uploads)?,
+            Err(_) | Ok(()) => private(&uploads)?,
         }
         Ok(Self { inner: Arc::new(Inner { blobs, uploads, open: Mutex::default() }) })
     }
@@ -136,7 +138,10 @@ impl Store {
         let digits = hex::encode(bytes);
         let id = [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]].join("-");
         let path = self.inner.uploads.join(&id);
-        let file = BufWriter::with_capacity(WRITE_BUFFER, File::create_new(&path).await?);
+        let file = BufWriter::with_capacity(
+            WRITE_BUFFER,
+            File::options().write(true).create_new(true).mode(0o600).open(&path).await?,
+        );
         let upload = Upload { path: Some(path), file, hash: Sha256::new(), size: 0 };
         let upload = Arc::new(tokio::sync::Mutex::new(upload));
         self.with_open(|open| {
