@@ -106,6 +106,7 @@ impl Sandbox {
         };
         let authority = world.place.authority.clone();
         let store = Store::open(&folder.path().join("registry")).map_err(|source| StartError::Store { source })?;
+        store.sweep(world.ecr.blobs()).map_err(|source| StartError::Store { source })?;
         let world = Arc::new(Mutex::new(world));
         let keeper = Keeper::new(&folder, Arc::clone(&world));
         let crew = tasks::Crew::muster(tasks, &folder.identity, Arc::clone(&world), keeper.clone())

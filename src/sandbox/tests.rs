@@ -184,3 +184,14 @@ async fn nobody_else_can_read_what_it_writes() {
     assert_eq!(found, Vec::<PathBuf>::new());
     handle.stop().await;
 }
+
+#[tokio::test]
+async fn blobs_that_no_repository_has_are_gone_at_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = || Settings::new(folder.path().to_owned());
+    Sandbox::start(settings()).await.unwrap().stop().await;
+    let orphan = folder.path().join("registry/blobs/sha256").join("0".repeat(64));
+    std::fs::write(&orphan, b"layer").unwrap();
+    Sandbox::start(settings()).await.unwrap().stop().await;
+    assert!(!orphan.exists());
+}
