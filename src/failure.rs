@@ -18,7 +18,7 @@ use crate::{
     plan::refusal::Refusal,
     plugin::{install::InstallError, shim::ShimError},
     run::{error::RunError, outcome::Outcome},
-    sandbox::daemon::DaemonError,
+    sandbox::{StartError, StateError, daemon::DaemonError},
 };
 
 /// Why the program ends before its work is done.
@@ -150,6 +150,10 @@ fn sandbox_hint(error: &DaemonError) -> String {
             format!("end the process {pid} yourself; the next `sandbox up` clears up after it")
         }
         DaemonError::Signals { .. } => "the system refused a signal handler; see `ulimit -a`".to_owned(),
+        DaemonError::Start(StartError::State(StateError::Taken { folder })) => format!(
+            "it does not answer: end the process that holds {}, then run `docker ecs-ship sandbox down`",
+            folder.join("lock").display()
+        ),
         DaemonError::Start(_) => "choose another port with --port, or see `docker ecs-ship sandbox status`".to_owned(),
     }
 }

@@ -1,6 +1,9 @@
 //! `sandbox up|down|status|load`: the stand-in for AWS on this machine.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use serde_json::json;
 use tokio::sync::watch;
@@ -90,12 +93,24 @@ async fn serve(args: &args::SandboxUp, door: &Door) -> Result<Exit, Failure> {
 }
 
 pub async fn down(door: &Door) -> Result<Exit, Failure> {
-    let words = match daemon::stop(&state_folder(door)?).await? {
-        Some(_) => "the sandbox is down; its containers are gone, its state is kept\n",
-        None => "no sandbox runs\n",
+    let folder = state_folder(door)?;
+    let words = match daemon::stop(&folder).await? {
+        Some(_) => "the sandbox is down; its containers are gone, its state is kept\n".to_owned(),
+        None => match orphans(&folder, door).await? {
+            0 => "no sandbox runs\n".to_owned(),
+            count => format!("no sandbox runs; removed what a killed one left behind ({count} containers)\n"),
+        },
     };
-    door.tell(words)?;
+    door.tell(&words)?;
     Ok(Exit::Done)
+}
+
+/// Removes the containers of a sandbox that was killed. Without an engine there are none to remove.
+async fn orphans(folder: &Path, door: &Door) -> Result<usize, Failure> {
+    match prepare::engine(door).await {
+        Ok(engine) => Ok(daemon::sweep(folder, engine.docker()).await?),
+        Err(_) => Ok(0),
+    }
 }
 
 pub async fn status(args: &args::SandboxStatus, door: &Door) -> Result<Exit, Failure> {

@@ -184,6 +184,17 @@ pub async fn stop(folder: &Path) -> Result<Option<Running>, DaemonError> {
     Ok(Some(running))
 }
 
+/// Removes the containers of a sandbox that was killed and could not do it itself; gives back how many there were. While
+/// it goes on no other can start on the folder, and where one runs this is refused.
+pub async fn sweep(folder: &Path, docker: &bollard::Docker) -> Result<usize, DaemonError> {
+    if !folder.is_dir() {
+        return Ok(0);
+    }
+    let held = state::Folder::open(folder).map_err(StartError::from)?;
+    let swept = super::tasks::sweep(docker, &held.identity).await;
+    swept.map_err(|source| StartError::Engine { source: Box::new(source) }.into())
+}
+
 fn is_free(folder: &Path) -> bool {
     state::Folder::open(folder).is_ok()
 }

@@ -109,9 +109,7 @@ impl Crew {
                         jobs.spawn(container::attend(docker.clone(), Arc::clone(&yard), task, containers, stopped));
                     }
                 }
-                for id in found.into_values().flatten() {
-                    container::remove(&docker, &id.id).await;
-                }
+                container::clear(&docker, found.into_values().flatten()).await;
                 Means::Containers { docker, jobs, stops }
             }
         };
@@ -173,17 +171,15 @@ impl Crew {
             self.yard.leaving.send_replace(true);
             while jobs.join_next().await.is_some() {}
             let mine = container::find(&docker, &self.yard.identity).await.unwrap_or_default();
-            let ids: Vec<String> = mine.into_values().flatten().map(|found| found.id).collect();
-            futures_util::future::join_all(ids.iter().map(|id| container::remove(&docker, id))).await;
+            container::clear(&docker, mine.into_values().flatten()).await;
         }
     }
 }
 
 /// Removes every container of the sandbox with this identity: for when it was killed and could not do it itself.
-pub async fn sweep(docker: &Docker, identity: &str) -> Result<usize, bollard::errors::Error> {
+pub(super) async fn sweep(docker: &Docker, identity: &str) -> Result<usize, bollard::errors::Error> {
     let found: Vec<_> = container::find(docker, identity).await?.into_values().flatten().collect();
-    for one in &found {
-        container::remove(docker, &one.id).await;
-    }
-    Ok(found.len())
+    let count = found.len();
+    container::clear(docker, found).await;
+    Ok(count)
 }

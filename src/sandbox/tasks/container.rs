@@ -45,8 +45,10 @@ const SHORTEST_STOP: u64 = 2;
 /// A container there is.
 #[derive(Debug, Clone)]
 pub(super) struct Found {
-    pub(super) id: String,
+    id: String,
     name: String,
+    /// Volumes made for its task alone.
+    volumes: Vec<String>,
 }
 
 /// One that is attended.
@@ -66,8 +68,11 @@ pub(super) async fn find(docker: &Docker, identity: &str) -> Result<HashMap<Stri
     for container in docker.list_containers(Some(options)).await? {
         let mut labels = container.labels.unwrap_or_default();
         let Some(id) = container.id else { continue };
-        let name = labels.remove(CONTAINER).unwrap_or_default();
-        tasks.entry(labels.remove(TASK).unwrap_or_default()).or_default().push(Found { id, name });
+        let (name, task) = (labels.remove(CONTAINER).unwrap_or_default(), labels.remove(TASK).unwrap_or_default());
+        let own = volume_of(&task, "");
+        let mounts = container.mounts.unwrap_or_default().into_iter().filter_map(|mount| mount.name);
+        let volumes = mounts.filter(|volume| volume.starts_with(&own)).collect();
+        tasks.entry(task).or_default().push(Found { id, name, volumes });
     }
     Ok(tasks)
 }
@@ -84,7 +89,17 @@ pub(super) fn match_up(task: &str, definition: &Value, found: &[Found]) -> Optio
         .collect()
 }
 
-pub(super) async fn remove(docker: &Docker, id: &str) {
+/// Removes containers that nobody attends, and with them the volumes of their tasks.
+pub(super) async fn clear(docker: &Docker, found: impl IntoIterator<Item = Found>) {
+    let found: Vec<Found> = found.into_iter().collect();
+    future::join_all(found.iter().map(|found| remove(docker, &found.id))).await;
+    for volume in found.iter().flat_map(|found| &found.volumes) {
+        // Two containers of a task may share it: then it is gone the second time.
+        let _gone = docker.remove_volume(volume, None::<RemoveVolumeOptions>).await;
+    }
+}
+
+async fn remove(docker: &Docker, id: &str) {
     let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
     // Gone already, or an engine that is going: the next start looks again.
     let _gone = docker.remove_container(id, Some(options)).await;
@@ -395,7 +410,7 @@ fn binds(launch: &Launch, definition: &Value) -> Vec<String> {
             let (name, path) = (mount["sourceVolume"].as_str()?, mount["containerPath"].as_str()?);
             let volume = volumes.into_iter().flatten().find(|volume| volume["name"] == name);
             let host = volume.and_then(|volume| volume["host"]["sourcePath"].as_str()).filter(|path| !path.is_empty());
-            let source = host.map_or_else(|| format!("ecs-sandbox-{}-{name}", launch.task), ToOwned::to_owned);
+            let source = host.map_or_else(|| volume_of(&launch.task, name), ToOwned::to_owned);
             let mode = if mount["readOnly"] == true { "ro" } else { "rw" };
             Some(format!("{source}:{path}:{mode}"))
         })
@@ -472,11 +487,16 @@ pub(super) async fn attend(
     yard.report(&task, Report::Gone);
 }
 
+/// The engine's name of a volume that only this task has.
+fn volume_of(task: &str, name: &str) -> String {
+    format!("ecs-sandbox-{task}-{name}")
+}
+
 /// The volumes that were made for this task alone.
 fn volumes(task: &str, containers: &[Live]) -> Vec<String> {
     let mounts =
         containers.iter().flat_map(|live| live.part.definition["mountPoints"].as_array().into_iter().flatten());
-    mounts.filter_map(|mount| Some(format!("ecs-sandbox-{task}-{}", mount["sourceVolume"].as_str()?))).collect()
+    mounts.filter_map(|mount| Some(volume_of(task, mount["sourceVolume"].as_str()?))).collect()
 }
 
 /// Signal, wait, kill: in reverse `dependsOn` order where there is one, else all at once.
@@ -513,8 +533,6 @@ async fn see_end(docker: Docker, yard: Arc<Yard>, task: String, live: Live) {
     if tokio::time::timeout(LAST_LINES, &mut log).await.is_err() {
         log.abort();
     }
-    let seen = docker.inspect_container(&live.id, None::<InspectContainerOptions>).await;
-    let state = seen.ok().and_then(|seen| seen.state);
     let code = state.as_ref().and_then(|state| state.exit_code).unwrap_or(137);
     let out_of_memory = state.as_ref().and_then(|state| state.oom_killed) == Some(true);
     let reason = match state {

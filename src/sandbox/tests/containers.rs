@@ -175,6 +175,40 @@ fn containers_of_a_killed_sandbox_are_adopted() {
     });
 }
 
+/// The sandbox is killed and never comes back: `down` finds what it left behind, by itself.
+#[test]
+fn what_a_killed_sandbox_left_behind_is_swept() {
+    let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let first = runtime();
+    let (image, volume) = first.block_on(async {
+        let image = Image::make().await;
+        let (handle, client) = start(folder.path()).await;
+        let mount = aws_sdk_ecs::types::MountPoint::builder().source_volume("data").container_path("/data").build();
+        let container = image.container(&["sleep", "1000"]).mount_points(mount).build();
+        let volume = aws_sdk_ecs::types::Volume::builder().name("data").build();
+        let register = client.register_task_definition().family("web").container_definitions(container);
+        register.volumes(volume).send().await.unwrap();
+        client.run_task().cluster("jobs").task_definition("web").send().await.unwrap();
+        let running = task(&client, DesiredStatus::Running, |task| task.last_status() == Some("RUNNING")).await;
+        let id = running.task_arn().unwrap().rsplit('/').next().unwrap().to_owned();
+        let volume = format!("ecs-sandbox-{id}-data");
+        image.docker.inspect_volume(&volume).await.unwrap();
+        let live = daemon::sweep(folder.path(), &image.docker).await.unwrap_err();
+        assert!(matches!(live, daemon::DaemonError::Start(StartError::State(StateError::Taken { .. }))), "{live:?}");
+        std::mem::forget(handle.stop.clone());
+        (image, volume)
+    });
+    first.shutdown_timeout(Duration::from_secs(5));
+    runtime().block_on(async {
+        let image = Image { docker: engine(), name: image.name };
+        assert_eq!(daemon::sweep(folder.path(), &image.docker).await.unwrap(), 1);
+        assert_eq!(daemon::sweep(folder.path(), &image.docker).await.unwrap(), 0);
+        image.docker.inspect_volume(&volume).await.unwrap_err();
+        image.remove().await;
+    });
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn ends_are_told_as_aws_tells_them() {
     let image = Image::make().await;
