@@ -36,6 +36,9 @@ const CONTAINER: &str = "ecs-ship.container";
 /// How often a container's health is asked for; the engine itself checks at the container's own interval.
 const HEALTH_LOOK: Duration = Duration::from_millis(500);
 
+/// How often an engine that has gone is asked whether it is back.
+const ENGINE_LOOK: Duration = Duration::from_millis(500);
+
 /// How long the last lines of an ended container may take to come out of the engine.
 const LAST_LINES: Duration = Duration::from_secs(2);
 
@@ -209,6 +212,24 @@ async fn bring_up(
     Ok(started)
 }
 
+/// Whether the engine itself refused. Anything else means that it could not be asked: it is being restarted, say, and
+/// nothing is known of its containers until it is back.
+fn is_refusal(error: &Error) -> bool {
+    matches!(error, Error::DockerResponseServerError { .. })
+}
+
+/// Asks until the engine has answered.
+async fn ask<T, Asking: Future<Output = Result<T, Error>>>(mut call: impl FnMut() -> Asking) -> Result<T, Error> {
+    let mut look = tokio::time::interval(ENGINE_LOOK);
+    loop {
+        look.tick().await;
+        match call().await {
+            Err(error) if !is_refusal(&error) => {}
+            answered => return answered,
+        }
+    }
+}
+
 /// What the engine itself said.
 fn said(error: &Error) -> String {
     match error {
@@ -220,7 +241,7 @@ fn said(error: &Error) -> String {
 /// Sees to it that the engine has the image.
 async fn pull(docker: &Docker, yard: &Yard, part: &Part) -> Result<(), String> {
     let reference = part.image.reference();
-    if docker.inspect_image(reference).await.is_ok() {
+    if ask(|| docker.inspect_image(reference)).await.is_ok() {
         return Ok(());
     }
     let not_found = || {
@@ -511,7 +532,7 @@ async fn stop_all(docker: &Docker, yard: &Yard, containers: &[Live]) {
         let (docker, id) = (docker.clone(), live.id.clone());
         async move {
             // One that has ended by itself needs no stopping.
-            let _ended = docker.stop_container(&id, Some(options)).await;
+            let _ended = ask(|| docker.stop_container(&id, Some(options.clone()))).await;
         }
     };
     if containers.iter().any(|live| !depends_on(&live.part).is_empty()) {
@@ -526,9 +547,21 @@ async fn stop_all(docker: &Docker, yard: &Yard, containers: &[Live]) {
 async fn see_end(docker: Docker, yard: Arc<Yard>, task: String, live: Live) {
     let log = tokio::spawn(follow(docker.clone(), Arc::clone(&yard), live.clone()));
     let options = WaitContainerOptionsBuilder::new().condition("not-running").build();
-    let mut wait = std::pin::pin!(docker.wait_container(&live.id, Some(options)));
-    // A code other than 0 comes as an error; what it was is asked for below either way.
-    while wait.next().await.is_some_and(|waited| waited.is_ok()) {}
+    let mut look = tokio::time::interval(ENGINE_LOOK);
+    let state = loop {
+        look.tick().await;
+        {
+            let mut wait = std::pin::pin!(docker.wait_container(&live.id, Some(options.clone())));
+            // A code other than 0 comes as an error; what it was is asked for below either way.
+            while wait.next().await.is_some_and(|waited| waited.is_ok()) {}
+        }
+        let seen = ask(|| docker.inspect_container(&live.id, None::<InspectContainerOptions>)).await;
+        match seen.ok().and_then(|seen| seen.state) {
+            // The engine went and came back, and the container has seen nothing of it.
+            Some(state) if state.running == Some(true) => {}
+            ended => break ended,
+        }
+    };
     let mut log = log;
     if tokio::time::timeout(LAST_LINES, &mut log).await.is_err() {
         log.abort();
@@ -578,7 +611,8 @@ async fn see_health(docker: Docker, yard: Arc<Yard>, task: String, live: Live) {
     let mut known = ContainerHealth::Unknown;
     loop {
         look.tick().await;
-        let Ok(seen) = docker.inspect_container(&live.id, None::<InspectContainerOptions>).await else { return };
+        let seen = ask(|| docker.inspect_container(&live.id, None::<InspectContainerOptions>)).await;
+        let Ok(seen) = seen else { return };
         let status = seen.state.and_then(|state| state.health).and_then(|health| health.status);
         let health = match status {
             Some(HealthStatusEnum::HEALTHY) => ContainerHealth::Healthy,

@@ -175,6 +175,78 @@ fn containers_of_a_killed_sandbox_are_adopted() {
     });
 }
 
+/// The way to the engine, which can be cut, as it is while an engine is restarted.
+struct Bridge {
+    socket: std::path::PathBuf,
+    relaying: tokio::task::JoinHandle<()>,
+}
+
+impl Bridge {
+    fn build(socket: std::path::PathBuf) -> Self {
+        let listener = tokio::net::UnixListener::bind(&socket).unwrap();
+        let relaying = tokio::spawn(async move {
+            let mut relays = tokio::task::JoinSet::new();
+            while let Ok((mut near, _)) = listener.accept().await {
+                relays.spawn(async move {
+                    let mut far = tokio::net::UnixStream::connect("/var/run/docker.sock").await.unwrap();
+                    // Ends when either side has had enough.
+                    let _ended = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+                });
+            }
+        });
+        Self { socket, relaying }
+    }
+
+    async fn cut(self) -> std::path::PathBuf {
+        self.relaying.abort();
+        self.relaying.await.unwrap_err();
+        std::fs::remove_file(&self.socket).unwrap();
+        self.socket
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_is_gone_for_a_while_ends_nothing() {
+    let image = Image::make().await;
+    let folder = tempfile::tempdir().unwrap();
+    let bridge = Bridge::build(folder.path().join("engine.sock"));
+    let path = bridge.socket.to_str().unwrap().to_owned();
+    let docker = Docker::connect_with_unix(&path, 10, bollard::API_DEFAULT_VERSION).unwrap().negotiate_version().await;
+    let tasks_on = Tasks::Containers(docker.unwrap());
+    let settings = Settings { speed: 50.0, tasks: tasks_on, ..Settings::new(folder.path().join("state")) };
+    let handle = Sandbox::start(settings).await.unwrap();
+    let client = ecs(&handle);
+    client.create_cluster().cluster_name("jobs").send().await.unwrap();
+    register(&client, image.container(&["sleep", "1000"]).build()).await;
+    let create = client.create_service().cluster("jobs").service_name("web").task_definition("web").desired_count(1);
+    create.send().await.unwrap();
+    let is_running = |task: &Task| task.last_status() == Some("RUNNING");
+    let before = task(&client, DesiredStatus::Running, is_running).await;
+
+    let socket = bridge.cut().await;
+    // One more is wanted: it cannot start, but neither does it fail, and the first one is left in peace.
+    client.update_service().cluster("jobs").service("web").desired_count(2).send().await.unwrap();
+    task(&client, DesiredStatus::Running, |task| task.last_status() == Some("PENDING")).await;
+    // Killed where nobody sees it.
+    let kill = bollard::query_parameters::KillContainerOptionsBuilder::new().signal("SIGKILL").build();
+    image.docker.kill_container(before.containers()[0].runtime_id().unwrap(), Some(kill)).await.unwrap();
+    assert!(tasks(&client, DesiredStatus::Stopped).await.is_empty());
+
+    let bridge = Bridge::build(socket);
+    let ended = task(&client, DesiredStatus::Stopped, |task| task.last_status() == Some("STOPPED")).await;
+    assert_eq!(ended.task_arn(), before.task_arn());
+    assert_eq!(ended.containers()[0].exit_code(), Some(137));
+    assert_eq!(ended.containers()[0].reason(), None);
+    until("two", LIMIT, async || {
+        (tasks(&client, DesiredStatus::Running).await.iter().filter(|task| is_running(task)).count() == 2).then_some(())
+    })
+    .await;
+    assert_eq!(tasks(&client, DesiredStatus::Stopped).await.len(), 1, "nothing else has failed");
+    handle.stop().await;
+    bridge.cut().await;
+    image.remove().await;
+}
+
 /// The sandbox is killed and never comes back: `down` finds what it left behind, by itself.
 #[test]
 fn what_a_killed_sandbox_left_behind_is_swept() {
