@@ -75,7 +75,7 @@ impl Drop for Folder {
 pub(super) fn create(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     let mode = fs::metadata(path)?.permissions().mode() & 0o777;
-    if mode & 0o077 == 0 { Ok(()) } else { fs::set_permissions(path, fs::Permissions::from_mode(mode & 0o700)) }
+    if mode == mode & 0o700 { Ok(()) } else { fs::set_permissions(path, fs::Permissions::from_mode(mode & 0o700)) }
 }
 
 pub(super) fn lock_file(folder: &Path, name: &str) -> io::Result<File> {

@@ -6,7 +6,7 @@ use aws_sdk_ecs::config::{BehaviorVersion, Credentials, Region};
 use ecs_ship::sandbox::{Handle, Sandbox, Settings};
 
 /// Everything happens within this, or never.
-pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_mins(1);
 
 /// Fast enough that a default drain of five minutes takes a third of a second.
 const SPEED: f64 = 1000.0;

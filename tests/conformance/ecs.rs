@@ -153,6 +153,7 @@ async fn task_definitions() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one life, in its order")]
 async fn a_service_from_its_creation_to_its_end() {
     let place = Place::start().await;
     let ecs = &place.ecs;

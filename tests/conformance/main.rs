@@ -3,6 +3,8 @@
 //! A sandbox that only our own code speaks to would share our mistakes. What the AWS CLI makes of it is tried by
 //! `tests/aws-cli.sh`, which not every machine can run.
 
+#![expect(clippy::unwrap_used, reason = "where a test cannot go on, it has failed")]
+
 mod clients;
 mod ecr;
 mod ecs;
