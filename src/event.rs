@@ -32,6 +32,9 @@ pub enum Event {
         verb: String,
         environment: Option<String>,
         steps: Vec<StepOutline>,
+        /// How long reading, connecting and planning took before: a person's clock began there.
+        #[serde(default)]
+        prepared_ms: u64,
     },
     Started {
         step: StepId,
@@ -49,6 +52,8 @@ pub enum Event {
     Failed {
         step: StepId,
         note: String,
+        #[serde(default)]
+        how: FailedHow,
     },
     /// Something worth a word that stops nothing.
     Warned {
@@ -66,9 +71,39 @@ pub enum Event {
         exit: u8,
         live: Vec<ServiceLive>,
         elapsed_ms: u64,
+        /// Why it did not end well, as it is told to the user.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<ToldError>,
     },
     #[serde(other)]
     Unknown,
+}
+
+/// What kind of bad end a step had.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailedHow {
+    #[default]
+    Failed,
+    /// Somebody asked to stop.
+    Cancelled,
+    /// What was asked for is live, and not all of the old is gone.
+    Unfinished,
+    #[serde(other)]
+    Unknown,
+}
+
+/// A failure in the words for people, so that a recording tells all that its reader was told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToldError {
+    /// `run::rollout`; a promise to scripts, like the exit codes.
+    pub code: String,
+    /// `roll out api failed`.
+    pub message: String,
+    /// From the outermost to the innermost, none said twice.
+    pub causes: Vec<String>,
+    /// What to do, the best first.
+    pub hints: Vec<String>,
 }
 
 /// A step as the faces know it.
@@ -358,6 +393,6 @@ pub enum Live {
 pub struct ServiceLive {
     pub service: Key,
     pub live: Live,
-    /// `revision web:41 is serving all traffic`.
+    /// `web:42 (v7-4f2c1d) serves all traffic`.
     pub words: String,
 }

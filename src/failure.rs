@@ -14,9 +14,11 @@ use crate::{
     docker::DockerError,
     event::ServiceLive,
     exit::Exit,
+    id::Key,
     observe::ObserveError,
     plan::refusal::Refusal,
     plugin::{install::InstallError, shim::ShimError},
+    rollout::machine::Verdict,
     run::{error::RunError, outcome::Outcome},
     sandbox::{StartError, StateError, daemon::DaemonError},
 };
@@ -94,6 +96,17 @@ pub struct RunFailure {
     pub exit: Exit,
     /// How the user spells us.
     pub name: String,
+    /// `production`, when the run was for one.
+    pub environment: Option<String>,
+    pub shown: Shown,
+}
+
+/// Whether the user has read of a failed run already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// The face of the run told it with its last lines.
+    ByFace,
+    Nowhere,
 }
 
 /// An environment variable whose value is not understood.
@@ -114,13 +127,13 @@ impl From<UsageError> for Failure {
 
 impl RunFailure {
     fn hints(&self) -> Vec<String> {
-        let name = &self.name;
         match &self.error {
             RunError::Aws(error) => hints::hints(error),
             RunError::Docker(error) => vec![error.remedy()],
-            RunError::Rollout { service, failed, .. } => {
-                let mut hints = vec![format!("look at what runs now: {name} status {service}")];
-                if failed.is_empty() {
+            RunError::Rollout { service, failed, verdict, .. } => {
+                let mut hints = vec![format!("look at what runs now: {}", self.status(service))];
+                let is_about_tasks = matches!(verdict, Verdict::RolledBack { .. } | Verdict::Failed { .. });
+                if failed.is_empty() && is_about_tasks {
                     hints
                         .push("ECS told no reason; the service's events in `aws ecs describe-services` may".to_owned());
                 }
@@ -130,10 +143,16 @@ impl RunFailure {
                 vec!["run the same command again; what was done already is found and skipped".to_owned()]
             }
             RunError::StoppedWatching { service, .. } => vec![
-                format!("look again: {name} status {service}"),
+                format!("look again: {}", self.status(service)),
                 "run the same command again to go on watching".to_owned(),
             ],
         }
+    }
+
+    /// The command that shows how a service is.
+    fn status(&self, service: &Key) -> String {
+        let environment = self.environment.as_ref().map(|name| format!(" --environment {name}")).unwrap_or_default();
+        format!("{} status{environment} {service}", self.name)
     }
 }
 
@@ -171,13 +190,15 @@ impl Failure {
         Self::Io { action: "write", path, source }
     }
 
-    /// The end of a run: its exit code, or why it failed. `name` is how the user spells us.
-    pub fn of_run(outcome: Outcome, name: &str) -> Result<Exit, Self> {
-        let Outcome { live, failure, cancelled: _, summary: _, exit } = outcome;
+    /// The end of a run: its exit code, or why it failed. `name` is how the user spells us, `environment` where
+    /// to, and `shown` whether somebody else tells it.
+    pub fn of_run(outcome: Outcome, name: &str, environment: Option<String>, shown: Shown) -> Result<Exit, Self> {
+        let Outcome { live, failure, summary: _, exit } = outcome;
         match failure {
             None => Ok(exit),
             Some((title, error)) => {
-                Err(Self::Run(Box::new(RunFailure { title, error, live, exit, name: name.to_owned() })))
+                let name = name.to_owned();
+                Err(Self::Run(Box::new(RunFailure { title, error, live, exit, name, environment, shown })))
             }
         }
     }
@@ -418,7 +439,10 @@ impl Failure {
                 words: "web:41 is serving".to_owned(),
             }];
             let name = "docker ecs-ship".to_owned();
-            Self::Run(Box::new(RunFailure { title: "roll out web failed".to_owned(), error, live, exit, name }))
+            let title = "roll out web failed".to_owned();
+            let environment = Some("production".to_owned());
+            let shown = Shown::Nowhere;
+            Self::Run(Box::new(RunFailure { title, error, live, exit, name, environment, shown }))
         };
         vec![
             usage(Mistake::UnknownFlag { flag: "--enviroment".to_owned(), nearest: Some("--environment".to_owned()) }),
@@ -480,7 +504,11 @@ impl Failure {
             run(RunError::Docker(DockerError::NoBuildKit), Exit::Build),
             run(RunError::Cancelled, Exit::Cancelled),
             run(
-                RunError::StoppedWatching { service: Key::new("web"), task_definition: TaskDefArn::new("web:42") },
+                RunError::StoppedWatching {
+                    service: Key::new("web"),
+                    task_definition: TaskDefArn::new("web:42"),
+                    live: crate::event::Live::Unchanged,
+                },
                 Exit::Cancelled,
             ),
             run(

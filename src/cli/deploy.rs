@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use super::{
     Door, args,
     prepare::{self, Prepared, Sleeping},
-    show,
+    show::{self, Faces},
 };
 use crate::{
     config::spec::Confirm,
@@ -15,7 +15,7 @@ use crate::{
     env,
     event::Event,
     exit::Exit,
-    failure::Failure,
+    failure::{Failure, render},
     id::RunId,
     plugin::signals,
     report,
@@ -29,7 +29,7 @@ use crate::{
 
 pub async fn run(args: &args::Deploy, door: &Door) -> Result<Exit, Failure> {
     let begun = show::now_ms();
-    let faces = show::faces(&args.display, door)?;
+    let Faces { reports, shown } = show::faces(&args.display, door)?;
     let (canceller, cancel) = cancel::token();
     canceller.hear_signals().map_err(Failure::Signals)?;
     let socket = door.surroundings.variables.get(env::DOCKER_CLI_PLUGIN_SOCKET);
@@ -51,7 +51,10 @@ pub async fn run(args: &args::Deploy, door: &Door) -> Result<Exit, Failure> {
     let environment = understood.spec.environment.name.clone();
     let agreed = args.yes || door.surroundings.variables.get(env::ECS_SHIP_YES).is_some();
     if understood.spec.environment.confirm == Confirm::Ask && !agreed {
-        show::confirm(&plan, environment.as_deref(), door)?;
+        tokio::select! {
+            confirmed = show::confirm(&plan, environment.as_deref(), door) => confirmed?,
+            () = cancel.once() => return Err(Failure::CancelledEarly),
+        }
     }
     let hands = Hands {
         pace: place.pace(understood.spec.services.len()),
@@ -67,19 +70,21 @@ pub async fn run(args: &args::Deploy, door: &Door) -> Result<Exit, Failure> {
     };
     let (records, heard) = mpsc::channel(teller::CHANNEL);
     let teller = Teller::new(records, recording, show::now_ms);
-    let showing = tokio::spawn(report::drive(heard, faces, show::now_ms));
-    let opening = Opening { run: RunId::new(format!("{begun:x}")), verb: "deploy".to_owned(), environment };
+    let showing = tokio::spawn(report::drive(heard, reports, show::now_ms));
+    let since = || show::now_ms().saturating_sub(begun);
+    let opening = Opening {
+        run: RunId::new(format!("{begun:x}")),
+        verb: "deploy".to_owned(),
+        environment: environment.clone(),
+        prepared_ms: since(),
+    };
     let outcome = runner::run(&plan, opening, &hands, &teller, &cancel).await;
-    teller
-        .tell(Event::Ended {
-            summary: outcome.summary.clone(),
-            exit: outcome.exit.code(),
-            live: outcome.live.clone(),
-            elapsed_ms: show::now_ms().saturating_sub(begun),
-        })
-        .await;
+    let (summary, exit, live) = (outcome.summary.clone(), outcome.exit.code(), outcome.live.clone());
+    let ended = Failure::of_run(outcome, &door.name, environment, shown);
+    let error = ended.as_ref().err().map(render::told);
+    teller.tell(Event::Ended { summary, exit, live, elapsed_ms: since(), error }).await;
     drop(teller);
     // The faces have drawn their last when this returns; a face that panicked has drawn what it could.
     drop(showing.await);
-    Failure::of_run(outcome, &door.name)
+    ended
 }

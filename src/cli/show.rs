@@ -2,19 +2,21 @@
 
 use std::io::{self, Write as _};
 
+use tokio::sync::oneshot;
+
 use super::{
     Door,
     args::{Display, Progress},
     prepare::Understood,
-    surroundings::Stream,
+    surroundings::{self, Stream},
 };
 use crate::{
     config::error::{self, Look},
     env,
-    failure::Failure,
+    failure::{Failure, Shown},
     plan::step::Plan,
     report::{
-        self, Mode, Outlets, Report, Terminal,
+        self, Mode, Outlets, Report, Size, Terminal,
         style::{Colour, Letters, Style},
     },
 };
@@ -54,15 +56,26 @@ fn terminal(door: &Door) -> Terminal {
     if variables.get(env::CI).is_some() || variables.get(env::TERM) == Some("dumb") {
         return Terminal::Absent;
     }
-    match (door.surroundings.stderr, door.surroundings.terminal_size) {
-        (Stream::Terminal, Some(size)) => Terminal::Present { width: size.columns, height: size.rows },
-        (Stream::Terminal, None) => Terminal::Present { width: 80, height: 24 },
-        (Stream::Redirected, _) => Terminal::Absent,
+    match door.surroundings.stderr {
+        Stream::Terminal => Terminal::Present { size },
+        Stream::Redirected => Terminal::Absent,
     }
 }
 
+/// The size of the terminal now; what a terminal without one is taken for.
+fn size() -> Size {
+    surroundings::terminal_size()
+        .map_or(Size { width: 80, height: 24 }, |size| Size { width: size.columns, height: size.rows })
+}
+
+/// What a run is shown with, and whether it tells people how the run ended.
+pub(crate) struct Faces {
+    pub(crate) reports: Vec<Box<dyn Report>>,
+    pub(crate) shown: Shown,
+}
+
 /// The faces of a run.
-pub(crate) fn faces(display: &Display, door: &Door) -> Result<Vec<Box<dyn Report>>, Failure> {
+pub(crate) fn faces(display: &Display, door: &Door) -> Result<Faces, Failure> {
     let mode = match door.progress(display.progress)? {
         Progress::Auto => Mode::Auto,
         Progress::Tty => Mode::Tty,
@@ -71,11 +84,15 @@ pub(crate) fn faces(display: &Display, door: &Door) -> Result<Vec<Box<dyn Report
         Progress::Quiet => Mode::Quiet,
     };
     let terminal = terminal(door);
-    if mode == Mode::Tty && terminal == Terminal::Absent {
+    if mode == Mode::Tty && matches!(terminal, Terminal::Absent) {
         return Err(Failure::NoTerminal);
     }
     let outlets = Outlets { talk: Box::new(door.stderr()), data: Box::new(door.stdout()) };
-    Ok(vec![report::choose(mode, terminal, style(door), outlets)])
+    let shown = match mode {
+        Mode::Auto | Mode::Tty | Mode::Plain => Shown::ByFace,
+        Mode::Json | Mode::Quiet => Shown::Nowhere,
+    };
+    Ok(Faces { reports: vec![report::choose(mode, terminal, style(door), outlets)], shown })
 }
 
 /// Draws the warnings of `ship.toml`.
@@ -94,14 +111,21 @@ pub(crate) fn look(door: &Door) -> Look {
 }
 
 /// Shows the plan and asks. Without a terminal to answer on there is nobody to ask.
-pub(crate) fn confirm(plan: &Plan, environment: Option<&str>, door: &Door) -> Result<(), Failure> {
+pub(crate) async fn confirm(plan: &Plan, environment: Option<&str>, door: &Door) -> Result<(), Failure> {
     if door.surroundings.stdin == Stream::Redirected || door.surroundings.stderr == Stream::Redirected {
         return Err(Failure::NobodyToAsk);
     }
     let to = environment.map(|name| format!(" to {name}")).unwrap_or_default();
     door.tell(&format!("{plan}\n\nDeploy{to}? [y/N] "))?;
-    let mut answer = String::new();
-    io::stdin().read_line(&mut answer).map_err(Failure::Output)?;
+    // A thread of its own, left behind when nobody answers: a wish to stop is heard meanwhile, and the end of
+    // the program does not wait for a line that never comes.
+    let (answered, answer) = oneshot::channel();
+    std::thread::spawn(move || {
+        let mut answer = String::new();
+        // Whoever asked may be gone.
+        let _gone = answered.send(io::stdin().read_line(&mut answer).map(|_| answer));
+    });
+    let answer = answer.await.expect("the thread sends before it ends").map_err(Failure::Output)?;
     match answer.trim().to_ascii_lowercase().as_str() {
         "y" | "yes" => Ok(()),
         _ => {

@@ -163,8 +163,9 @@ impl Surroundings {
     }
 }
 
+/// Columns and rows of the terminal as it is now.
 #[cfg(unix)]
-fn terminal_size() -> Option<TerminalSize> {
+pub(crate) fn terminal_size() -> Option<TerminalSize> {
     let size =
         rustix::termios::tcgetwinsize(io::stderr()).or_else(|_| rustix::termios::tcgetwinsize(io::stdout())).ok()?;
     // A pseudo terminal nobody has given a size says 0.
@@ -173,7 +174,7 @@ fn terminal_size() -> Option<TerminalSize> {
 
 /// Windows tells its size through calls that need `unsafe`; faces fall back to 80 columns.
 #[cfg(not(unix))]
-fn terminal_size() -> Option<TerminalSize> {
+pub(crate) fn terminal_size() -> Option<TerminalSize> {
     None
 }
 

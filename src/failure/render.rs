@@ -5,8 +5,8 @@ use std::{error::Error, fmt::Write as _};
 
 use serde_json::json;
 
-use super::Failure;
-use crate::event::Live;
+use super::{Failure, Shown};
+use crate::event::ToldError;
 
 /// For people.
 ///
@@ -25,6 +25,11 @@ pub fn plain(failure: &Failure) -> String {
     if let Failure::Config { errors, look } = failure {
         return errors.render(*look);
     }
+    if let Failure::Run(run) = failure
+        && run.shown == Shown::ByFace
+    {
+        return String::new();
+    }
     let mut text = String::new();
     if let Failure::Refused(refusals) = failure {
         for refusal in refusals {
@@ -38,7 +43,7 @@ pub fn plain(failure: &Failure) -> String {
         labelled(&mut text, "  cause: ", &cause);
     }
     for service in failure.live() {
-        let words = format!("{} {} — {}", service.service, live_word(service.live), service.words);
+        let words = format!("{}: {}", service.service, service.words);
         labelled(&mut text, "  live:  ", &words);
     }
     for hint in failure.hints() {
@@ -86,6 +91,17 @@ pub fn json(failure: &Failure) -> String {
     format!("{value}\n")
 }
 
+/// For the event stream: what the faces tell at the end of a run.
+#[must_use]
+pub fn told(failure: &Failure) -> ToldError {
+    ToldError {
+        code: failure.code().to_owned(),
+        message: failure.to_string(),
+        causes: causes(failure),
+        hints: failure.hints(),
+    }
+}
+
 /// What a panic says: it is ours, not the user's.
 #[must_use]
 pub fn bug(message: &str, location: Option<&str>) -> String {
@@ -124,15 +140,6 @@ fn labelled(page: &mut String, label: &str, text: &str) {
     let indent = " ".repeat(label.len());
     for (number, line) in text.lines().enumerate() {
         writeln!(page, "{}{line}", if number == 0 { label } else { &indent }).expect("writing to a string cannot fail");
-    }
-}
-
-const fn live_word(live: Live) -> &'static str {
-    match live {
-        Live::Unchanged => "unchanged",
-        Live::New => "new",
-        Live::Mixed => "mixed",
-        Live::Unknown => "unknown",
     }
 }
 

@@ -6,8 +6,8 @@ use std::collections::VecDeque;
 use super::words;
 use crate::{
     event::{
-        Board, Event, Layer, LayerState, Progress, Record, ServiceLive, Side, StepOutline, TaskState, Vertex,
-        VertexState,
+        Board, Event, FailedContainer, FailedHow, FailedTask, Layer, LayerState, Phase, Progress, Record, ServiceLive,
+        Side, StepKind, StepOutline, TaskState, ToldError, Vertex, VertexState,
     },
     id::StepId,
 };
@@ -17,6 +17,7 @@ const LOG_TAIL: usize = 6;
 
 #[derive(Debug, Default)]
 pub struct Fold {
+    /// When the user began to wait.
     pub begun_ms: u64,
     pub verb: String,
     pub environment: Option<String>,
@@ -30,6 +31,7 @@ pub struct Ended {
     pub exit: u8,
     pub live: Vec<ServiceLive>,
     pub elapsed_ms: u64,
+    pub error: Option<ToldError>,
 }
 
 #[derive(Debug)]
@@ -38,6 +40,8 @@ pub struct StepView {
     pub state: StepState,
     pub started_ms: u64,
     pub ended_ms: u64,
+    /// What kind of bad end it had, if it had one.
+    pub how: FailedHow,
     /// The note of the end, the cause of the skip.
     pub note: String,
     pub context_sent: u64,
@@ -50,6 +54,54 @@ pub struct StepView {
     pub last_event: Option<String>,
     /// A call that is being tried again, until the next sign of life.
     pub retrying: Option<String>,
+    /// Failed tasks, by cause, in the order in which the causes were first seen.
+    pub failures: Vec<FailureGroup>,
+}
+
+/// Tasks that failed of one cause: ten that die of the same missing variable are one thing to read.
+#[derive(Debug, Clone)]
+pub struct FailureGroup {
+    cause: Cause,
+    pub tasks: Vec<String>,
+    /// The task to show: the first one, or the first whose log could be read.
+    pub shown: FailedTask,
+}
+
+/// What makes two failures the same to a reader: not the second after which it happened, nor the log,
+/// whose lines carry times and ids.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Cause {
+    revision: String,
+    stop_code: Option<String>,
+    containers: Vec<(String, Option<i64>, Option<String>)>,
+    /// Where no container says anything.
+    explanation: Option<String>,
+}
+
+impl Cause {
+    fn of(task: &FailedTask) -> Self {
+        let containers: Vec<_> = task
+            .containers
+            .iter()
+            .map(|FailedContainer { name, exit_code, reason, log: _ }| (name.clone(), *exit_code, reason.clone()))
+            .collect();
+        let is_silent = containers.iter().all(|(_, exit_code, reason)| exit_code.is_none() && reason.is_none());
+        Self {
+            revision: task.revision.clone(),
+            stop_code: task.stop_code.clone(),
+            containers,
+            explanation: is_silent.then(|| task.explanation.clone()),
+        }
+    }
+}
+
+/// Whether a failed task tells a reader anything new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum News {
+    /// A cause not seen before, or the first log of one.
+    New,
+    /// One more of the same.
+    Again,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +128,7 @@ impl StepView {
             state: StepState::Pending,
             started_ms: 0,
             ended_ms: 0,
+            how: FailedHow::Failed,
             note: String::new(),
             context_sent: 0,
             vertices: Vec::new(),
@@ -84,6 +137,29 @@ impl StepView {
             board_ms: 0,
             last_event: None,
             retrying: None,
+            failures: Vec::new(),
+        }
+    }
+
+    /// Whether `task`, the newest that failed, tells anything new.
+    #[must_use]
+    pub fn news(&self, task: &FailedTask) -> News {
+        if self.failures.iter().any(|group| group.shown.id == task.id) { News::New } else { News::Again }
+    }
+
+    fn task_failed(&mut self, task: &FailedTask) {
+        let cause = Cause::of(task);
+        let has_log = |task: &FailedTask| task.containers.iter().any(|container| !container.log.is_empty());
+        match self.failures.iter_mut().find(|group| group.cause == cause) {
+            Some(group) => {
+                group.tasks.push(task.id.clone());
+                if !has_log(&group.shown) && has_log(task) {
+                    group.shown = task.clone();
+                }
+            }
+            None => {
+                self.failures.push(FailureGroup { cause, tasks: vec![task.id.clone()], shown: task.clone() });
+            }
         }
     }
 
@@ -133,14 +209,16 @@ impl StepView {
                 self.board = Some(board.clone());
                 self.board_ms = now_ms;
             }
-            Progress::ServiceEvent { text, .. } => self.last_event = Some(without_prefix(text).to_owned()),
+            Progress::ServiceEvent { text, .. } => {
+                self.last_event = Some(words::brief(without_prefix(&words::clean(text))));
+            }
+            Progress::TaskFailed { task, .. } => self.task_failed(task),
             Progress::Retrying { operation, code, delay_ms, .. } => {
                 self.retrying =
                     Some(format!("{operation} answered {code}, trying again in {}", words::duration(*delay_ms)));
             }
             Progress::BuildWarning { .. }
             | Progress::Phase { .. }
-            | Progress::TaskFailed { .. }
             | Progress::TakingBack { .. }
             | Progress::Unknown => {}
         }
@@ -153,8 +231,8 @@ impl Fold {
     pub fn apply(&mut self, record: &Record) {
         let now = record.time_ms;
         match &record.event {
-            Event::Begun { verb, environment, steps, .. } => {
-                self.begun_ms = now;
+            Event::Begun { run: _, verb, environment, steps, prepared_ms } => {
+                self.begun_ms = now.saturating_sub(*prepared_ms);
                 self.verb.clone_from(verb);
                 self.environment.clone_from(environment);
                 self.steps = steps.iter().cloned().map(StepView::new).collect();
@@ -175,8 +253,9 @@ impl Fold {
                     step.end(StepState::Skipped, cause, now);
                 }
             }
-            Event::Failed { step, note } => {
+            Event::Failed { step, note, how } => {
                 if let Some(step) = self.step_mut(*step) {
+                    step.how = *how;
                     step.end(StepState::Failed, note, now);
                 }
             }
@@ -185,12 +264,35 @@ impl Fold {
                     step.told(progress, now);
                 }
             }
-            Event::Ended { summary, exit, live, elapsed_ms } => {
-                self.ended =
-                    Some(Ended { summary: summary.clone(), exit: *exit, live: live.clone(), elapsed_ms: *elapsed_ms });
+            Event::Ended { summary, exit, live, elapsed_ms, error } => {
+                self.ended = Some(Ended {
+                    summary: summary.clone(),
+                    exit: *exit,
+                    live: live.clone(),
+                    elapsed_ms: *elapsed_ms,
+                    error: error.clone(),
+                });
             }
             Event::Warned { .. } | Event::Unknown => {}
         }
+    }
+
+    /// `deploy to production`.
+    #[must_use]
+    pub fn headline(&self) -> String {
+        let to = self.environment.as_ref().map(|name| format!(" to {name}")).unwrap_or_default();
+        format!("{}{to}", self.verb)
+    }
+
+    /// As many columns as the titles of all steps take, but not more than `most`.
+    #[must_use]
+    pub fn title_columns(&self, most: usize) -> usize {
+        self.steps
+            .iter()
+            .map(|step| words::columns(title(&step.outline)))
+            .filter(|columns| *columns <= most)
+            .max()
+            .unwrap_or(0)
     }
 
     #[must_use]
@@ -200,6 +302,31 @@ impl Fold {
 
     fn step_mut(&mut self, id: StepId) -> Option<&mut StepView> {
         self.steps.iter_mut().find(|step| step.outline.id == id)
+    }
+}
+
+/// A step in two or three words. The registry's address is in what a login says, and as long as the rest of the line.
+#[must_use]
+pub fn title(outline: &StepOutline) -> &str {
+    match outline.kind {
+        StepKind::Login => "log in",
+        StepKind::SetUp
+        | StepKind::Build
+        | StepKind::Push
+        | StepKind::Register
+        | StepKind::Update
+        | StepKind::Watch
+        | StepKind::Unknown => &outline.title,
+    }
+}
+
+/// The word for a bad end.
+#[must_use]
+pub const fn failed_word(how: FailedHow) -> &'static str {
+    match how {
+        FailedHow::Failed | FailedHow::Unknown => "failed",
+        FailedHow::Cancelled => "cancelled",
+        FailedHow::Unfinished => "unfinished",
     }
 }
 
@@ -224,9 +351,9 @@ pub const fn state_word(state: TaskState) -> &'static str {
     }
 }
 
-/// `new 1 of 2 healthy, 1 starting; old 2 draining, 12s left`.
+/// One side of a rollout in numbers: `1 of 2 healthy, 1 starting, 2 failed`.
 #[must_use]
-pub fn board_line(board: &Board) -> String {
+pub fn side_line(board: &Board, side: Side) -> String {
     const ORDER: [TaskState; 7] = [
         TaskState::Healthy,
         TaskState::Registering,
@@ -236,32 +363,70 @@ pub fn board_line(board: &Board) -> String {
         TaskState::Stopping,
         TaskState::Unknown,
     ];
-    let side = |side: Side| {
-        let counted =
-            |state: TaskState| board.tasks.iter().filter(|task| task.side == side && task.state == state).count();
-        ORDER
-            .iter()
-            .filter_map(|&state| match (counted(state), state, side) {
-                (0, ..) => None,
-                (number, TaskState::Healthy, Side::New) => Some(format!("{number} of {} healthy", board.desired)),
-                (number, state, _) => Some(format!("{number} {}", state_word(state))),
-            })
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
-    let mut line = match side(Side::New) {
-        new if new.is_empty() => format!("new {}: no task yet", board.new_revision),
-        new => format!("new {}: {new}", board.new_revision),
-    };
-    let old = side(Side::Old);
-    if !old.is_empty() {
-        line.push_str("; old ");
-        line.push_str(&old);
+    let counted = |state: TaskState| board.tasks.iter().filter(|task| task.side == side && task.state == state).count();
+    let desired = usize::try_from(board.desired).unwrap_or(usize::MAX);
+    let mut parts: Vec<_> = ORDER
+        .iter()
+        .filter_map(|&state| match (counted(state), state, side) {
+            (0, ..) => None,
+            // While unhealthy tasks are replaced there may be more than are wanted.
+            (number, TaskState::Healthy, Side::New) if number <= desired => {
+                Some(format!("{number} of {desired} healthy"))
+            }
+            (number, state, _) => Some(format!("{number} {}", state_word(state))),
+        })
+        .collect();
+    match (side, board.failed) {
+        (Side::New, failed) if failed > 0 => parts.push(format!("{failed} failed")),
+        (Side::New | Side::Old, _) => {}
     }
-    if let Some(breaker) = board.breaker.filter(|breaker| breaker.failures > 0) {
-        line = format!("{line}; circuit breaker {} of {}", breaker.failures, breaker.threshold);
+    match (parts.is_empty(), side) {
+        (true, Side::New) => "no task yet".to_owned(),
+        (true, Side::Old) => "gone".to_owned(),
+        (false, _) => parts.join(", "),
     }
-    line
+}
+
+/// `new hello:2: 1 of 2 healthy, 1 starting; old hello:1: 2 draining; circuit breaker 2 of 3`.
+#[must_use]
+pub fn board_line(board: &Board) -> String {
+    let mut line = format!("new {}: {}", board.new_revision, side_line(board, Side::New));
+    if board.tasks.iter().any(|task| task.side == Side::Old) {
+        line = format!("{line}; old {}: {}", board.old_revisions.join(", "), side_line(board, Side::Old));
+    }
+    match breaker_line(board) {
+        Some(breaker) => format!("{line}; circuit breaker {breaker}"),
+        None => line,
+    }
+}
+
+/// How near the circuit breaker is to taking the rollout back, once anything has failed. Tasks that were under
+/// way when it tripped are counted by ECS as well.
+#[must_use]
+pub fn breaker_line(board: &Board) -> Option<String> {
+    let breaker = board.breaker.filter(|breaker| breaker.failures > 0)?;
+    Some(if breaker.failures < breaker.threshold {
+        format!("{} of {}", breaker.failures, breaker.threshold)
+    } else {
+        format!("tripped at {} of {}", breaker.failures.min(breaker.threshold), breaker.threshold)
+    })
+}
+
+/// What a rollout is at, for the line above its board.
+#[must_use]
+pub fn phase_line(board: &Board, board_ms: u64, now_ms: u64) -> String {
+    let revision = &board.new_revision;
+    match board.phase {
+        Phase::Asked => format!("{revision}: waiting for ECS to start it"),
+        Phase::Starting | Phase::Unknown => format!("{revision}: {}", side_line(board, Side::New)),
+        Phase::Healthy => format!("{revision} is live"),
+        Phase::Draining => match drain_left(board, board_ms, now_ms) {
+            Some(left) => format!("{revision} is live, the old tasks drain: {} left", words::countdown(left)),
+            None => format!("{revision} is live, the old tasks are stopping"),
+        },
+        Phase::Drained => format!("{revision} is live, the old tasks are gone"),
+        Phase::RollingBack => format!("ECS takes {revision} back"),
+    }
 }
 
 /// What is left of the longest drain at `now_ms`, counted down between two polls.

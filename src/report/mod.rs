@@ -43,11 +43,18 @@ pub enum Mode {
     Quiet,
 }
 
-/// Whether standard error, where people read, is a terminal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Whether standard error, where people read, is a terminal; how large it is now is asked again and again.
+#[derive(Debug, Clone, Copy)]
 pub enum Terminal {
-    Present { width: u16, height: u16 },
+    Present { size: fn() -> Size },
     Absent,
+}
+
+/// Columns and rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    pub width: u16,
+    pub height: u16,
 }
 
 /// Where the faces write: talk for people, data for tools.
@@ -62,9 +69,7 @@ pub struct Outlets {
 #[must_use]
 pub fn choose(mode: Mode, terminal: Terminal, style: Style, outlets: Outlets) -> Box<dyn Report> {
     match (mode, terminal) {
-        (Mode::Auto | Mode::Tty, Terminal::Present { width, height }) => {
-            Box::new(tty::Tty::on_stderr(style, width, height))
-        }
+        (Mode::Auto | Mode::Tty, Terminal::Present { size }) => Box::new(tty::Tty::new(outlets.talk, style, size)),
         // A forced `tty` without a terminal is refused by `cli`; here it degrades to lines.
         (Mode::Auto | Mode::Tty, Terminal::Absent) | (Mode::Plain, _) => {
             Box::new(plain::Plain::new(outlets.talk, style))
@@ -103,3 +108,6 @@ pub async fn drive(
         drop(face.close());
     }
 }
+
+#[cfg(test)]
+mod tests;

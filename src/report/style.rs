@@ -1,6 +1,6 @@
 //! The one palette, and the few signs, with an ASCII spelling for terminals that have no other.
 
-use std::fmt::Display;
+use std::{borrow::Cow, fmt::Display};
 
 /// Whether colours may be used: not with `NO_COLOR`, not without a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub enum Meaning {
     Active,
     Aside,
     Strong,
+    /// Nothing in particular.
+    Plain,
 }
 
 impl Style {
@@ -43,6 +45,7 @@ impl Style {
             return text.to_string();
         }
         let code = match meaning {
+            Meaning::Plain => return text.to_string(),
             Meaning::Good => "32",
             Meaning::Bad => "31",
             Meaning::Caution => "33",
@@ -51,6 +54,29 @@ impl Style {
             Meaning::Strong => "1",
         };
         format!("\u{1b}[{code}m{text}\u{1b}[0m")
+    }
+
+    /// What stands for the part of a text that was cut off.
+    #[must_use]
+    pub const fn ellipsis(self) -> &'static str {
+        match self.letters {
+            Letters::Unicode => "…",
+            Letters::Ascii => "..",
+        }
+    }
+
+    /// The signs of our own sentences in ASCII where that is all there is. Letters of others stay as they
+    /// are: a log line is evidence.
+    #[must_use]
+    pub fn spell(self, text: &str) -> Cow<'_, str> {
+        const SIGNS: [(&str, &str); 5] = [("…", ".."), ("→", "->"), ("←", "<-"), ("—", "-"), ("–", "-")];
+        match self.letters {
+            Letters::Unicode => Cow::Borrowed(text),
+            Letters::Ascii if text.is_ascii() => Cow::Borrowed(text),
+            Letters::Ascii => {
+                Cow::Owned(SIGNS.iter().fold(text.to_owned(), |text, (sign, ascii)| text.replace(sign, ascii)))
+            }
+        }
     }
 
     /// The sign at the head of a line.

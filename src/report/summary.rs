@@ -8,12 +8,15 @@ use std::{
 
 use super::{
     Report,
-    fold::{Fold, StepState},
+    fold::{self, Fold, StepState},
     plain,
     style::{Meaning, Sign, Style},
     words,
 };
-use crate::event::{Event, Phase, Progress, Record, Side};
+use crate::event::{Event, Phase, Progress, Record, Side, TaskState};
+
+/// Titles longer than this push their line to the right instead of everybody's.
+const TITLE: usize = 28;
 
 pub struct Summary<W> {
     out: W,
@@ -28,7 +31,8 @@ pub struct Summary<W> {
 #[derive(Default)]
 struct Sides {
     new: BTreeSet<String>,
-    old: BTreeSet<String>,
+    /// With the state each was last seen in.
+    old: BTreeMap<String, TaskState>,
     new_revision: String,
     old_revisions: BTreeSet<String>,
 }
@@ -37,6 +41,10 @@ impl<W: Write + Send> Summary<W> {
     #[must_use]
     pub fn new(out: W, style: Style) -> Self {
         Self { out, style, fold: Fold::default(), tasks: BTreeMap::new(), phases: BTreeMap::new() }
+    }
+
+    fn print(&mut self, line: &str) -> io::Result<()> {
+        self.out.write_all(format!("{}\n", self.style.spell(line.trim_end())).as_bytes())
     }
 }
 
@@ -49,12 +57,14 @@ impl<W: Write + Send> Report for Summary<W> {
                 sides.new_revision.clone_from(&board.new_revision);
                 for task in &board.tasks {
                     match task.side {
-                        Side::New => sides.new.insert(task.id.clone()),
+                        Side::New => {
+                            sides.new.insert(task.id.clone());
+                        }
                         Side::Old => {
                             sides.old_revisions.insert(task.revision.clone());
-                            sides.old.insert(task.id.clone())
+                            sides.old.insert(task.id.clone(), task.state);
                         }
-                    };
+                    }
                 }
             }
             Event::Told { step, progress: Progress::Phase { service, to, .. } } => {
@@ -79,7 +89,18 @@ impl<W: Write + Send> Report for Summary<W> {
     }
 
     fn close(&mut self) -> io::Result<()> {
+        for line in self.lines() {
+            self.print(&line)?;
+        }
+        self.out.flush()
+    }
+}
+
+impl<W: Write + Send> Summary<W> {
+    fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
         let style = self.style;
+        let columns = self.fold.title_columns(TITLE);
         for view in &self.fold.steps {
             let (sign, meaning) = match view.state {
                 StepState::Done => (Sign::Done, Meaning::Good),
@@ -92,27 +113,39 @@ impl<W: Write + Send> Report for Summary<W> {
                 StepState::Pending | StepState::Skipped | StepState::Running => "-".to_owned(),
             };
             let sign = style.paint(meaning, style.sign(sign));
+            let title = format!("{:<columns$}", fold::title(&view.outline));
             let note = style.paint(Meaning::Aside, &view.note);
-            writeln!(self.out, "  {sign} {:<28} {took:>7}  {note}", view.outline.title)?;
+            lines.push(format!("  {sign} {title}  {took:>7}  {note}"));
         }
         for (service, sides) in &self.tasks {
             let old: Vec<_> = sides.old_revisions.iter().map(String::as_str).collect();
-            let replaced = words::count(sides.old.len(), "task");
-            let by = words::count(sides.new.len(), "task");
-            let from = if old.is_empty() { "nothing".to_owned() } else { format!("{replaced} of {}", old.join(", ")) };
-            writeln!(self.out, "  {service}: {from} replaced by {by} of {}", sides.new_revision)?;
+            let (old, replaced) = (old.join(", "), words::count(sides.old.len(), "task"));
+            let (new, by) = (&sides.new_revision, words::count(sides.new.len(), "task"));
+            let left = sides.old.values().filter(|state| **state != TaskState::Gone).count();
+            let line = match (left, sides.old.is_empty()) {
+                (_, true) => format!("{by} of {new} started"),
+                (0, false) => format!("{replaced} of {old} replaced by {by} of {new}"),
+                (left, false) => format!("{by} of {new} started, {left} of {replaced} of {old} left"),
+            };
+            lines.push(format!("  {service}: {line}"));
             if let Some(phases) = self.phases.get(service) {
                 let phases: Vec<_> = phases
                     .iter()
                     .map(|(phase, since)| format!("{} +{}", phase_word(*phase), words::duration(*since)))
                     .collect();
-                writeln!(self.out, "  {service}: {}", phases.join(", "))?;
+                lines.push(format!("  {service}: {}", phases.join(", ")));
             }
         }
-        if let Some(ended) = &self.fold.ended {
-            writeln!(self.out, "{}", plain::ending(ended, style))?;
+        for group in self.fold.steps.iter().flat_map(|view| &view.failures) {
+            lines.push(format!("  {} failed of one cause:", words::count(group.tasks.len(), "task")));
+            for line in plain::failed_task(&group.shown) {
+                lines.push(format!("    {line}"));
+            }
         }
-        self.out.flush()
+        for (meaning, line) in plain::ending(&self.fold) {
+            lines.push(style.paint(meaning, line));
+        }
+        lines
     }
 }
 

@@ -1,4 +1,9 @@
-//! Plurals, durations and sizes as people read them.
+//! Plurals, durations, sizes and names as people read them, and texts cut or broken to a width.
+
+use std::{borrow::Cow, sync::LazyLock};
+
+use regex::Regex;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// `1 task`, `2 tasks`, `0 tasks`.
 #[must_use]
@@ -40,23 +45,88 @@ pub fn bytes(number: u64) -> String {
     format!("{whole}.{tenths} {}", UNITS[unit])
 }
 
-/// Cuts a text to so many columns, with an ellipsis where something is missing. Control characters
+/// How many columns a text takes; letters of two columns count as two.
+#[must_use]
+pub fn columns(text: &str) -> usize {
+    UnicodeWidthStr::width(text)
+}
+
+/// Cuts a text to so many columns, with `ellipsis` where something is missing. Control characters
 /// (a build log may carry any) are dropped so that they cannot move the cursor.
 #[must_use]
-pub fn fit(text: &str, columns: usize) -> String {
-    let mut fitted = String::with_capacity(text.len().min(columns * 4));
-    let mut letters = text.chars().filter(|letter| !letter.is_control());
-    for _ in 0..columns {
-        match letters.next() {
-            Some(letter) => fitted.push(letter),
-            None => return fitted,
-        }
+pub fn fit(text: &str, most: usize, ellipsis: &str) -> String {
+    let text: String = text.chars().filter(|letter| !letter.is_control()).collect();
+    if columns(&text) <= most {
+        return text;
     }
-    if letters.next().is_some() {
-        fitted.pop();
-        fitted.push('…');
+    let room = most.saturating_sub(columns(ellipsis));
+    let mut fitted = String::with_capacity(text.len());
+    let mut taken = 0;
+    for letter in text.chars() {
+        let width = letter.width().unwrap_or(0);
+        if taken + width > room {
+            break;
+        }
+        taken += width;
+        fitted.push(letter);
+    }
+    if columns(ellipsis) <= most {
+        fitted.push_str(ellipsis);
     }
     fitted
+}
+
+/// Breaks a text at spaces into lines of at most so many columns. A longer word keeps its line to itself:
+/// an address or a digest that is cut cannot be copied.
+#[must_use]
+pub fn wrap(text: &str, most: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let last = lines.last_mut().expect("there is always a last line");
+        if last.is_empty() {
+            last.push_str(word);
+        } else if columns(last) + 1 + columns(word) <= most {
+            last.push(' ');
+            last.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines
+}
+
+/// Shortens what is made for machines to what people tell apart: a task by 8 digits, a deployment by 8, a
+/// target group by its name. The events of `--progress json` keep them whole.
+///
+/// `registered 1 targets in (target-group arn:aws:elasticloadbalancing:eu-west-1:111111111111:targetgroup/web/0123456789abcdef)`
+/// becomes `registered 1 targets in target group web`.
+#[must_use]
+pub fn brief(text: &str) -> String {
+    static RULES: LazyLock<[(Regex, &str); 4]> = LazyLock::new(|| {
+        [
+            (r"\(target-group arn:[^\s)]*:targetgroup/([^/\s)]+)/[0-9a-f]+\)", "target group $1"),
+            (r"arn:[^\s)]*:targetgroup/([^/\s)]+)/[0-9a-f]+", "$1"),
+            (r"\(?\b(task )?([0-9a-f]{8})[0-9a-f]{24}\b\)?", "$1$2"),
+            (r"\b(ecs-svc/[0-9]{8})[0-9]+", "$1"),
+        ]
+        .map(|(pattern, short)| (Regex::new(pattern).expect("the pattern is a constant that parses"), short))
+    });
+    let mut text = text.to_owned();
+    for (pattern, short) in RULES.iter() {
+        if let Cow::Owned(shorter) = pattern.replace_all(&text, *short) {
+            text = shorter;
+        }
+    }
+    text
+}
+
+/// `sha256:43208613c341` for a digest of 64 digits: as many as docker shows.
+#[must_use]
+pub fn brief_digests(text: &str) -> String {
+    static DIGEST: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"\b(sha256:[0-9a-f]{12})[0-9a-f]{52}\b").expect("the pattern is a constant that parses")
+    });
+    DIGEST.replace_all(text, "$1").into_owned()
 }
 
 /// A line of somebody else's output without escape sequences and control characters.
@@ -85,7 +155,7 @@ pub fn clean(line: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{bytes, clean, count, countdown, duration, fit};
+    use super::{brief, brief_digests, bytes, clean, count, countdown, duration, fit, wrap};
 
     #[test]
     fn numbers_read_as_people_write_them() {
@@ -108,9 +178,58 @@ mod tests {
 
     #[test]
     fn foreign_text_cannot_move_the_cursor() {
-        assert_eq!(fit("abcdef", 6), "abcdef");
-        assert_eq!(fit("abcdefg", 6), "abcde…");
-        assert_eq!(fit("a\u{1b}[2Jb\n", 20), "a[2Jb");
+        assert_eq!(fit("a\u{1b}[2Jb\n", 20, "…"), "a[2Jb");
         assert_eq!(clean("\u{1b}[31mred\u{1b}[0m\tx\r\u{7}"), "red    x");
+    }
+
+    #[test]
+    fn a_text_is_cut_by_columns_and_not_by_letters() {
+        for (text, most, cut) in [
+            ("abcdef", 6, "abcdef"),
+            ("abcdefg", 6, "abcde…"),
+            ("東京タワー", 10, "東京タワー"),
+            ("東京タワー", 9, "東京タワ…"),
+            ("東京タワー", 8, "東京タ…"),
+            ("abc", 1, "…"),
+            ("abc", 0, ""),
+        ] {
+            assert_eq!(fit(text, most, "…"), cut, "{text} in {most}");
+        }
+        assert_eq!(fit("abcdefg", 6, ".."), "abcd..");
+    }
+
+    #[test]
+    fn a_text_is_broken_at_spaces_only() {
+        assert_eq!(wrap("one two three", 8), ["one two", "three"]);
+        assert_eq!(wrap("a https://example.com/long b", 8), ["a", "https://example.com/long", "b"]);
+        assert_eq!(wrap("", 8), [""]);
+    }
+
+    /// Texts as ECS writes them.
+    #[test]
+    fn ids_are_shortened_for_people() {
+        for (said, short) in [
+            (
+                "has started 2 tasks: (task 69f2b2de077098bf1149a3c02577a10b) (task 9e4f8a95dd6b75c15df3e25185cd78ad).",
+                "has started 2 tasks: task 69f2b2de task 9e4f8a95.",
+            ),
+            (
+                "registered 2 targets in (target-group arn:aws-cn:elasticloadbalancing:cn-north-1:000000000000:targetgroup/ship-hello-29dae6/2bc5216dbba501d2)",
+                "registered 2 targets in target group ship-hello-29dae6",
+            ),
+            (
+                "Task failed ELB health checks in (target-group arn:aws:elasticloadbalancing:eu-west-1:111111111111:targetgroup/web/0123456789abcdef)",
+                "Task failed ELB health checks in target group web",
+            ),
+            (
+                "(deployment ecs-svc/2883488195165043203) deployment completed.",
+                "(deployment ecs-svc/28834881) deployment completed.",
+            ),
+            ("has reached a steady state.", "has reached a steady state."),
+        ] {
+            assert_eq!(brief(said), short);
+        }
+        let digest = "0123456789abcdef".repeat(4);
+        assert_eq!(brief_digests(&format!("sha256:{digest}")), "sha256:0123456789ab");
     }
 }

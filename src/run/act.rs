@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use super::{
     cancel::Cancel,
-    error::{self, RunError},
+    error::RunError,
     watch::{self, Finished, Watched},
 };
 use crate::{
@@ -40,11 +40,13 @@ pub struct Hands {
 pub(crate) struct Acted {
     pub(crate) produced: Produced,
     pub(crate) note: String,
+    /// How a watch ended.
+    pub(crate) finished: Option<Finished>,
 }
 
 impl Acted {
     fn new(produced: Produced, note: impl Into<String>) -> Self {
-        Self { produced, note: note.into() }
+        Self { produced, note: note.into(), finished: None }
     }
 }
 
@@ -80,7 +82,7 @@ pub(crate) async fn act(
             until_cancelled(cancel, async {
                 let token = token(hands, aws, &registry, clock).await?;
                 let left = token.expires_ms.saturating_sub(clock()) / 3_600_000;
-                Ok(Acted::new(Produced::Nothing, format!("token valid for {left}h")))
+                Ok(Acted::new(Produced::Nothing, format!("token for {registry} is valid for {left}h")))
             })
             .await?
         }
@@ -105,7 +107,8 @@ pub(crate) async fn act(
                 settings: &settings,
             };
             let started = ecs::create_service(aws, new).await?;
-            let note = format!("{} tasks of {task_definition}", started.desired);
+            let tasks = if started.desired == 1 { "task" } else { "tasks" };
+            let note = format!("{} {tasks} of {task_definition} wanted", started.desired);
             Acted::new(Produced::Deployment(started), note)
         }
         Ready::Update { service: _, cluster, name, task_definition, deployment, previous } => {
@@ -121,10 +124,12 @@ pub(crate) async fn act(
             Acted::new(Produced::Deployment(started), note)
         }
         Ready::Watch { service, cluster, name, started, budget, on_failure } => {
+            let task_definition = started.task_definition.clone();
             let goal = Goal { service, started, budget, done_when: DoneWhen::Drained, on_failure, pace: hands.pace };
             let watched = Watched { cluster: &cluster, name: &name, goal };
-            let Finished { verdict } = watch::watch(aws, watched, &progress, clock, cancel).await?;
-            Acted::new(Produced::Nothing, error::words(&verdict))
+            let finished = watch::watch(aws, watched, &progress, clock, cancel).await?;
+            let note = format!("{task_definition} is live, {}", finished.replaced());
+            Acted { finished: Some(finished), ..Acted::new(Produced::Nothing, note) }
         }
     };
     Ok(acted)
@@ -161,8 +166,8 @@ async fn build_image(
         let token = token(hands, aws, &hands.registry, clock).await?;
         auth = auth.with(credentials(&hands.registry, &token));
     }
-    let built = docker::build(&hands.engine, build, &auth, progress).await?;
-    Ok(Acted::new(Produced::Nothing, format!("{} by {}", built.image_id.short(), built.builder)))
+    let image = docker::build(&hands.engine, build, &auth, progress).await?;
+    Ok(Acted::new(Produced::Nothing, format!("image {} by {}", image.image_id.short(), image.builder)))
 }
 
 /// Whether a Dockerfile has a base image in this registry. Only then is the token worth waiting for

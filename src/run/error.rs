@@ -3,7 +3,7 @@
 use crate::{
     aws::AwsError,
     docker::DockerError,
-    event::{FailedTask, Live},
+    event::{FailedHow, FailedTask, Live},
     exit::Exit,
     id::{Key, TaskDefArn},
     rollout::{budget::Clock, machine::Verdict},
@@ -16,14 +16,14 @@ pub enum RunError {
     #[error(transparent)]
     Docker(#[from] DockerError),
     /// The rollout ended, and not well; or it went well and its drain did not end in time.
-    #[error("rollout of {service} {}", words(verdict))]
+    #[error("{}", words(verdict))]
     Rollout { service: Key, verdict: Verdict, live: Live, exit: Exit, failed: Vec<FailedTask> },
     /// Somebody asked to stop.
     #[error("cancelled")]
     Cancelled,
     /// Somebody asked to stop while ECS was rolling out; ECS goes on.
-    #[error("stopped watching; ECS goes on rolling out {task_definition}")]
-    StoppedWatching { service: Key, task_definition: TaskDefArn },
+    #[error("stopped watching; ECS goes on with {task_definition}")]
+    StoppedWatching { service: Key, task_definition: TaskDefArn, live: Live },
 }
 
 impl RunError {
@@ -34,26 +34,50 @@ impl RunError {
             Self::Aws(_) | Self::Docker(_) | Self::Rollout { .. } => false,
         }
     }
+
+    /// What kind of bad end this is to those who watch.
+    #[must_use]
+    pub const fn how(&self) -> FailedHow {
+        match self {
+            Self::Cancelled | Self::StoppedWatching { .. } => FailedHow::Cancelled,
+            Self::Rollout { verdict: Verdict::DrainUnfinished, .. } => FailedHow::Unfinished,
+            Self::Rollout {
+                verdict:
+                    Verdict::Live
+                    | Verdict::Drained
+                    | Verdict::Steady
+                    | Verdict::NothingProven
+                    | Verdict::RolledBack { .. }
+                    | Verdict::Failed { .. }
+                    | Verdict::Superseded { .. }
+                    | Verdict::Stopped
+                    | Verdict::TimedOut { .. },
+                ..
+            }
+            | Self::Aws(_)
+            | Self::Docker(_) => FailedHow::Failed,
+        }
+    }
 }
 
-/// How a rollout ended, as the end of a sentence about it.
+/// How a rollout ended, without its subject: the step that says it has the service in its title.
 #[must_use]
 pub fn words(verdict: &Verdict) -> String {
     match verdict {
-        Verdict::Live => "is live".to_owned(),
-        Verdict::Drained => "is live, the old tasks are gone".to_owned(),
-        Verdict::Steady => "is live and steady, the old tasks are gone".to_owned(),
-        Verdict::NothingProven => "is done with no task wanted: nothing ran, so nothing is proven".to_owned(),
-        Verdict::DrainUnfinished => "is live, but the old tasks were not gone in time".to_owned(),
-        Verdict::RolledBack { why } => format!("was rolled back by ECS: {why}"),
-        Verdict::Failed { why } => format!("failed: {why}"),
-        Verdict::Superseded { by } => format!("was replaced by another deployment, {by}"),
-        Verdict::Stopped => "was stopped by somebody".to_owned(),
+        Verdict::Live => "live".to_owned(),
+        Verdict::Drained => "live, the old tasks are gone".to_owned(),
+        Verdict::Steady => "live and steady, the old tasks are gone".to_owned(),
+        Verdict::NothingProven => "no task is wanted: nothing ran, so nothing is proven".to_owned(),
+        Verdict::DrainUnfinished => "live, but the old tasks were not gone in time".to_owned(),
+        Verdict::RolledBack { why } => format!("rolled back by ECS: {why}"),
+        Verdict::Failed { why } => why.clone(),
+        Verdict::Superseded { by } => format!("replaced by another deployment, {by}"),
+        Verdict::Stopped => "somebody stopped it, and nothing replaced it".to_owned(),
         Verdict::TimedOut { clock } => match clock {
-            Clock::Total => "did not finish in the total time it may take".to_owned(),
-            Clock::NoProgress => "stopped moving for longer than it may".to_owned(),
-            Clock::Drain => "did not drain in time".to_owned(),
-            Clock::Rollback => "was being rolled back, and that did not finish in time".to_owned(),
+            Clock::Total => "it did not finish in the total time it may take".to_owned(),
+            Clock::NoProgress => "nothing moved for longer than it may".to_owned(),
+            Clock::Drain => "the old tasks were not gone in time".to_owned(),
+            Clock::Rollback => "ECS began to roll it back, and that did not finish in time".to_owned(),
         },
     }
 }

@@ -13,8 +13,7 @@ use tokio::sync::mpsc;
 use super::{
     act::{self, Hands},
     cancel::Cancel,
-    error::RunError,
-    outcome::{Ended, Outcome},
+    outcome::{Outcome, StepEnd},
     teller::Teller,
 };
 use crate::{
@@ -29,13 +28,8 @@ use crate::{
 /// How many unread progress messages a step may have before it waits.
 const STEP_CHANNEL: usize = 64;
 
-/// How a step ended.
-#[derive(Debug)]
-pub(crate) enum StepEnd {
-    Done { produced: Produced },
-    Skipped { gives: Produced },
-    Failed(RunError),
-}
+/// A step on its way.
+type Walk<'a> = Pin<Box<dyn Future<Output = (StepId, StepEnd)> + Send + 'a>>;
 
 /// What the faces are told first.
 #[derive(Debug, Clone)]
@@ -43,27 +37,29 @@ pub struct Opening {
     pub run: RunId,
     pub verb: String,
     pub environment: Option<String>,
+    /// How long it took to get here, which the user has waited for already.
+    pub prepared_ms: u64,
 }
 
 /// Walks `plan` to its end and says how it went. Never panics on a plan that `plan::make` made.
 pub async fn run(plan: &Plan, opening: Opening, hands: &Hands, teller: &Teller, cancel: &Cancel) -> Outcome {
-    let Opening { run, verb, environment } = opening;
-    teller.tell(Event::Begun { run, verb, environment, steps: plan.outline() }).await;
+    let Opening { run, verb, environment, prepared_ms } = opening;
+    teller.tell(Event::Begun { run, verb, environment, steps: plan.outline(), prepared_ms }).await;
 
     let mut waiting: Vec<&Step> = plan.steps.iter().collect();
     let mut produced: BTreeMap<StepId, Produced> = BTreeMap::new();
-    let mut done: BTreeMap<StepId, Ended> = BTreeMap::new();
-    let mut failure: Option<(StepId, RunError)> = None;
-    let mut running: FuturesUnordered<Pin<Box<dyn Future<Output = (StepId, StepEnd)> + Send + '_>>> =
-        FuturesUnordered::new();
+    let mut ends: BTreeMap<StepId, StepEnd> = BTreeMap::new();
+    let mut first_failure: Option<StepId> = None;
+    let mut running: FuturesUnordered<Walk<'_>> = FuturesUnordered::new();
     loop {
-        let may_start = failure.is_none() && cancel.asked() == super::cancel::Asked::Never;
+        let may_start = first_failure.is_none() && cancel.asked() == super::cancel::Asked::Never;
         if may_start {
             let (ready, rest): (Vec<_>, Vec<_>) =
                 waiting.into_iter().partition(|step| step.needs.iter().all(|need| produced.contains_key(need)));
             waiting = rest;
             for step in ready {
                 let settled = settle(step, &produced);
+                ends.insert(step.id, StepEnd::CutOff);
                 running.push(Box::pin(walk(step, settled, hands, teller, cancel)));
             }
         }
@@ -72,26 +68,21 @@ pub async fn run(plan: &Plan, opening: Opening, hands: &Hands, teller: &Teller, 
             () = cancel.again() => break,
             ended = running.next() => match ended {
                 None => break,
-                Some((step, StepEnd::Done { produced: result })) => {
-                    produced.insert(step, result);
-                    done.insert(step, Ended::Done);
-                }
-                Some((step, StepEnd::Skipped { gives })) => {
-                    produced.insert(step, gives);
-                    done.insert(step, Ended::Skipped);
-                }
-                Some((step, StepEnd::Failed(error))) => {
-                    done.insert(step, Ended::Failed);
-                    // The first failure is the one to tell; what fails after it usually follows from it.
-                    if failure.as_ref().is_none_or(|(_, first)| first.is_cancelled() && !error.is_cancelled()) {
-                        failure = Some((step, error));
+                Some((step, end)) => {
+                    match &end {
+                        StepEnd::Done { produced: result, .. } | StepEnd::Skipped { gives: result } => {
+                            produced.insert(step, result.clone());
+                        }
+                        StepEnd::Failed(_) => first_failure = first_failure.or(Some(step)),
+                        StepEnd::CutOff => {}
                     }
+                    ends.insert(step, end);
                 }
             },
         }
     }
     drop(running);
-    Outcome::of(plan, produced, done, failure, cancel.asked())
+    Outcome::of(plan, ends, first_failure, cancel.asked())
 }
 
 async fn walk(step: &Step, settled: Settled, hands: &Hands, teller: &Teller, cancel: &Cancel) -> (StepId, StepEnd) {
@@ -107,12 +98,12 @@ async fn walk(step: &Step, settled: Settled, hands: &Hands, teller: &Teller, can
     let (sender, receiver) = mpsc::channel(STEP_CHANNEL);
     let (acted, ()) = tokio::join!(act::act(ready, hands, sender, teller.clock(), cancel), teller.relay(id, receiver));
     match acted {
-        Ok(act::Acted { produced, note }) => {
+        Ok(act::Acted { produced, note, finished }) => {
             teller.tell(Event::Done { step: id, note }).await;
-            (id, StepEnd::Done { produced })
+            (id, StepEnd::Done { produced, finished })
         }
         Err(error) => {
-            teller.tell(Event::Failed { step: id, note: error.to_string() }).await;
+            teller.tell(Event::Failed { step: id, note: error.to_string(), how: error.how() }).await;
             (id, StepEnd::Failed(error))
         }
     }

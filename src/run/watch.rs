@@ -9,11 +9,14 @@ use std::{
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::{cancel::Cancel, error::RunError};
+use super::{
+    cancel::Cancel,
+    error::{RunError, words},
+};
 use crate::{
     aws::{self, Aws, AwsError, logs},
     docker::tell,
-    event::{FailedTask, Progress},
+    event::{Board, FailedTask, Progress, Side},
     exit::Exit,
     id::{Cluster, ServiceName, TaskDefArn},
     plan::observed::{ServiceObserved, TargetGroupObserved},
@@ -44,8 +47,30 @@ struct Place<'a> {
 }
 
 /// A rollout that went well.
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Finished {
     pub(crate) verdict: Verdict,
+    /// The last picture of it.
+    pub(crate) board: Option<Board>,
+}
+
+impl Finished {
+    /// What happened to the tasks: `2 tasks of hello:1 replaced`, `2 tasks started`.
+    #[must_use]
+    pub(crate) fn replaced(&self) -> String {
+        let Some(board) = &self.board else { return words(&self.verdict) };
+        let count = |side| match board.tasks.iter().filter(|task| task.side == side).count() {
+            1 => "1 task".to_owned(),
+            number => format!("{number} tasks"),
+        };
+        if self.verdict == Verdict::NothingProven {
+            words(&self.verdict)
+        } else if board.tasks.iter().any(|task| task.side == Side::Old) {
+            format!("{} of {} replaced", count(Side::Old), board.old_revisions.join(", "))
+        } else {
+            format!("{} started", count(Side::New))
+        }
+    }
 }
 
 /// Watches until the machine knows how it ended, or until somebody asks to stop.
@@ -66,11 +91,12 @@ pub(crate) async fn watch(
     let mut failed = Vec::new();
     let mut machine = Machine::new(goal, clock());
     let mut ask = Ask::all();
+    let mut board = None;
     loop {
         let view = tokio::select! {
             view = look(aws, &mut place, &machine, &ask) => view,
             () = cancel.once() => {
-                return Err(RunError::StoppedWatching { service, task_definition });
+                return Err(RunError::StoppedWatching { service, task_definition, live: machine.live() });
             }
         };
         let heard = machine.see(&view, clock());
@@ -78,6 +104,9 @@ pub(crate) async fn watch(
             if let Progress::TaskFailed { task, .. } = &mut message {
                 logs.fill(task).await;
                 failed.push(task.clone());
+            }
+            if let Progress::Board(picture) = &message {
+                board = Some(picture.clone());
             }
             tell(progress, message).await;
         }
@@ -99,14 +128,14 @@ pub(crate) async fn watch(
                 tokio::select! {
                     () = pause(after_ms) => {}
                     () = cancel.once() => {
-                        return Err(RunError::StoppedWatching { service, task_definition });
+                        return Err(RunError::StoppedWatching { service, task_definition, live: machine.live() });
                     }
                 }
             }
             Next::Ended(verdict) => {
                 let live = machine.live();
                 return match verdict.exit(live) {
-                    Exit::Done => Ok(Finished { verdict }),
+                    Exit::Done => Ok(Finished { verdict, board }),
                     exit => Err(RunError::Rollout { service, verdict, live, exit, failed }),
                 };
             }
@@ -186,14 +215,12 @@ impl<'a> Logs<'a> {
     }
 
     async fn fill(&mut self, task: &mut FailedTask) {
-        let definition = match self.definitions.get(&task.revision) {
-            Some(known) => known.clone(),
-            None => {
-                let asked =
-                    aws::ecs::definition(self.aws, Some(&task.revision)).await.ok().map(|(definition, _)| definition);
-                self.definitions.insert(task.revision.clone(), asked.clone());
-                asked
-            }
+        let definition = if let Some(known) = self.definitions.get(&task.revision) {
+            known.clone()
+        } else {
+            let asked = aws::ecs::definition(self.aws, Some(&task.revision)).await.ok().map(|(found, _)| found);
+            self.definitions.insert(task.revision.clone(), asked.clone());
+            asked
         };
         let Some(definition) = definition else { return };
         for container in &mut task.containers {
