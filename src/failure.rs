@@ -20,7 +20,7 @@ use crate::{
     plugin::{install::InstallError, shim::ShimError},
     rollout::machine::Verdict,
     run::{error::RunError, outcome::Outcome},
-    sandbox::{StartError, StateError, daemon::DaemonError},
+    sandbox::daemon::DaemonError,
 };
 
 /// Why the program ends before its work is done.
@@ -169,10 +169,9 @@ fn sandbox_hint(error: &DaemonError) -> String {
             format!("end the process {pid} yourself; the next `sandbox up` clears up after it")
         }
         DaemonError::Signals { .. } => "the system refused a signal handler; see `ulimit -a`".to_owned(),
-        DaemonError::Start(StartError::State(StateError::Taken { folder })) => format!(
-            "it does not answer: end the process that holds {}, then run `docker ecs-ship sandbox down`",
-            folder.join("lock").display()
-        ),
+        DaemonError::Mute { lock } => {
+            format!("end the process that holds {}, then run `docker ecs-ship sandbox down` again", lock.display())
+        }
         DaemonError::Start(_) => "choose another port with --port, or see `docker ecs-ship sandbox status`".to_owned(),
     }
 }

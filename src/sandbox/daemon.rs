@@ -70,6 +70,8 @@ pub enum DaemonError {
     Signal { pid: u32, source: io::Error },
     #[error("the sandbox (process {pid}) did not end within {} s", STOPPING.as_secs())]
     Stubborn { pid: u32 },
+    #[error("a sandbox runs that does not answer")]
+    Mute { lock: PathBuf },
     #[error("cannot listen for signals")]
     Signals { source: io::Error },
     #[error(transparent)]
@@ -190,7 +192,10 @@ pub async fn sweep(folder: &Path, docker: &bollard::Docker) -> Result<usize, Dae
     if !folder.is_dir() {
         return Ok(0);
     }
-    let held = state::Folder::open(folder).map_err(StartError::from)?;
+    let held = match state::Folder::open(folder) {
+        Err(state::StateError::Taken { folder }) => return Err(DaemonError::Mute { lock: folder.join(state::LOCK) }),
+        opened => opened.map_err(StartError::from)?,
+    };
     let swept = super::tasks::sweep(docker, &held.identity).await;
     swept.map_err(|source| StartError::Engine { source: Box::new(source) }.into())
 }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use super::world::World;
 
 const WORLD: &str = "world.json";
-const LOCK: &str = "lock";
+pub(super) const LOCK: &str = "lock";
 const IDENTITY: &str = "id";
 
 #[derive(Debug, thiserror::Error)]
