@@ -200,6 +200,7 @@ mod tests {
           plan        Show what deploy would do, and change nothing
           status      Show what is running
           sandbox     Rehearse without an AWS account
+          replay      Show a recorded run again
           install     Make "docker ecs-ship" work on this machine
           uninstall   Remove what install has made
           version     Show the version

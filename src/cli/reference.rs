@@ -3,7 +3,15 @@
 use std::fmt::Write as _;
 
 use super::{args, help};
-use crate::{env, exit::Exit, plugin::globals};
+use crate::{
+    config::file::{
+        EnvironmentTable, File, ImageTable, KeyOutline, RolloutTable, SandboxTable, ServiceTable, Table as _,
+        TimeoutsTable,
+    },
+    env,
+    exit::Exit,
+    plugin::globals,
+};
 
 /// `docs/reference/cli.md`.
 #[must_use]
@@ -47,6 +55,70 @@ pub fn environment() -> String {
     }
     page
 }
+
+/// `docs/reference/ship-toml.md`.
+#[must_use]
+pub fn ship_toml() -> String {
+    let mut page = String::from(SHIP_TOML);
+    for (head, about, keys) in [
+        ("The file itself", "Keys outside of any table.", File::KEYS),
+        ("`[images.X]`", "What to build, and where to push it. `X` is a name of your choice.", ImageTable::KEYS),
+        ("`[services.X]`", "An ECS service and the image it gets.", ServiceTable::KEYS),
+        ("`[services.X.rollout]`", "How its rollout is watched.", RolloutTable::KEYS),
+        (
+            "`timeouts` of a rollout",
+            "Draining has a budget of its own, worked out from the target groups.",
+            TimeoutsTable::KEYS,
+        ),
+        (
+            "`[sandbox]` and `[services.X.sandbox]`",
+            "How the sandbox makes a service that it does not have; on AWS none of this is used.",
+            SandboxTable::KEYS,
+        ),
+        (
+            "`[environments.X]`",
+            "A place to ship to. Any key of a service or an image can be different there, in `[environments.X.services.Y]` and `[environments.X.images.Y]`.",
+            EnvironmentTable::KEYS,
+        ),
+    ] {
+        line(&mut page, &format!("\n## {head}\n\n{about}\n\n| Key | Meaning | Example |\n|---|---|---|"));
+        for KeyOutline { name, documentation, example } in keys {
+            let words: Vec<_> = documentation.split_whitespace().collect();
+            line(&mut page, &format!("| `{name}` | {} | `{name} = {example}` |", words.join(" ")));
+        }
+    }
+    page
+}
+
+const SHIP_TOML: &str = "# ship.toml
+
+Made from the program itself; `UPDATE=1 cargo test --test suite` rewrites it.
+
+The smallest file that ships a service which already runs:
+
+```toml
+format = 1
+
+[images.api]
+repository = \"jobs/api\"
+
+[services.api]
+cluster = \"jobs\"
+
+[environments.production]
+region = \"eu-west-1\"
+```
+
+The file is found from the working folder upwards, or named by `--file` or `ECS_SHIP_FILE`. Paths in it are relative to it. All mistakes
+are reported at once; an unknown key is one.
+
+What wins: a flag, then an `ECS_SHIP_*` environment variable, then the table of the environment, then the table of the service or image,
+then the default. `AWS_REGION`, `AWS_DEFAULT_REGION` and `AWS_PROFILE` are asked where nothing else says anything.
+
+A text may hold `${git.commit}`, `${git.branch}`, `${git.tag}`, `${env.NAME}`, `${environment}`, `${account}`, `${region}`, `${build}` (the
+commit, with the time added when there are changes that are not committed) and the names of other keys of its table; `${env.NAME:-default}`
+gives a default, and `$$` is a dollar. A variable that is not set is an error.
+";
 
 fn command(page: &mut String, command: &clap::Command, path: &str) {
     line(page, &format!("\n## {path}\n\n```\n{}\n```\n\n{}", help::usage(command, path), help::description(command)));

@@ -271,8 +271,70 @@ mod tests {
           cause: permission denied
           hint:  the system refused a thread or a file descriptor; see `ulimit -a`
 
-        error: `deploy` is not linked into this build
-          hint:  build docker-ecs-ship from a released version
+        error: the working folder is gone
+          cause: permission denied
+          hint:  change to a folder that exists
+
+        error: there is no home folder to keep the sandbox's state in
+          hint:  set HOME, or ECS_SHIP_STATE_DIR
+
+        error: `--progress tty` needs a terminal on standard error, and there is none
+          hint:  leave --progress out, or use --progress plain
+
+        error: cannot listen for signals
+          cause: permission denied
+          hint:  the system refused a signal handler; see `ulimit -a`
+
+        error: this engine has no BuildKit, and `builder = "engine"` asks for it
+          hint:  set `builder = "classic"` or `"auto"`, or use a Docker Engine
+
+        error: the task definition `/a/task.json` is JSON, but not an object
+          hint:  it should be what `aws ecs register-task-definition --cli-input-json` takes: an object with `family` and `containerDefinitions`
+
+        error: the sandbox ended before it answered; its last words:
+               address in use
+          hint:  run `docker ecs-ship sandbox up --foreground` to see it happen
+
+        error: the sandbox does not run
+          hint:  start it with `docker ecs-ship sandbox up`; `deploy` starts it by itself
+
+        refused: cluster jobs does not exist in eu-west-1
+          hint:  check `cluster` and `region`; `aws ecs list-clusters --region eu-west-1` shows what is there, `aws ecs create-cluster --cluster-name jobs --region eu-west-1` creates it
+
+        error: not confirmed; nothing was changed
+          hint:  answer y, or give --yes
+
+        error: this environment asks before it acts, and there is nobody to ask
+          hint:  give --yes, as in a CI job
+
+        error: cancelled; nothing was changed
+          hint:  run the same command again
+
+        error: line 3 of /a/run.jsonl is not an event
+          cause: expected value at line 1 column 1
+          hint:  give a file that `--record` wrote
+
+        error: roll out web failed
+          cause: this engine has no BuildKit, and `builder = "engine"` asks for it
+          live:  web: web:41 is serving
+          hint:  set `builder = "classic"` or `"auto"`, or use a Docker Engine
+
+        error: roll out web failed
+          cause: cancelled
+          live:  web: web:41 is serving
+          hint:  run the same command again; what was done already is found and skipped
+
+        error: roll out web failed
+          cause: stopped watching; ECS goes on with web:42
+          live:  web: web:41 is serving
+          hint:  look again: docker ecs-ship status --environment production web
+          hint:  run the same command again to go on watching
+
+        error: roll out web failed
+          cause: rolled back by ECS: tasks failed to start
+          live:  web: web:41 is serving
+          hint:  look at what runs now: docker ecs-ship status --environment production web
+          hint:  ECS told no reason; the service's events in `aws ecs describe-services` may
         "#);
     }
 

@@ -352,7 +352,7 @@ fn a_dockerfile_that_does_not_build() {
     let output = deploy(&paper.environment);
     assert_eq!(output.code, Some(10), "{output}");
     assert!(output.stderr.contains("missing"), "the file is named: {output}");
-    assert!(output.stderr.contains("live:"), "what is live is said: {output}");
+    assert!(output.stderr.contains("the service was not created"), "what is live is said: {output}");
     paper.environment.write("Dockerfile", "FROM scratch\nCOPPY missing /\n");
     let output = deploy(&paper.environment);
     assert_eq!(output.code, Some(10), "{output}");

@@ -20,4 +20,5 @@ fn the_reference_is_what_the_program_says() {
     is_fresh("docs/reference/cli.md", &reference::commands());
     is_fresh("docs/reference/exit-codes.md", &reference::exit_codes());
     is_fresh("docs/reference/environment.md", &reference::environment());
+    is_fresh("docs/reference/ship-toml.md", &reference::ship_toml());
 }
