@@ -271,7 +271,7 @@ impl Failure {
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Usage(_) | Self::Variable(_) => Exit::Usage,
+            Self::Usage(_) | Self::Variable(_) | Self::NoTerminal => Exit::Usage,
             Self::Install(error) => match error {
                 InstallError::Foreign { .. }
                 | InstallError::PluginFolder { .. }
@@ -299,7 +299,6 @@ impl Failure {
                     Exit::Config
                 }
             },
-            Self::NoTerminal => Exit::Usage,
             Self::Refused(_) | Self::Declined | Self::NobodyToAsk => Exit::Refused,
             Self::CancelledEarly => Exit::Cancelled,
             Self::Run(run) => run.exit,
@@ -416,6 +415,7 @@ impl Failure {
 
     /// One of each kind, for the tests of this module and of its rendering.
     #[cfg(test)]
+    #[expect(clippy::too_many_lines, reason = "one of each kind of failure")]
     pub(crate) fn examples() -> Vec<Self> {
         use crate::{
             id::{Key, TaskDefArn},

@@ -290,6 +290,7 @@ impl Mistake {
 
     /// What to do, or to write instead.
     #[must_use]
+    #[expect(clippy::too_many_lines, reason = "one sentence for each mistake, side by side")]
     pub fn help(&self) -> Option<String> {
         Some(match self {
             Self::NoFile { looked } => {

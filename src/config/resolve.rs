@@ -1208,6 +1208,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "one long file and all that it means")]
     fn every_key_has_its_effect() {
         let text = r#"
 format = 1

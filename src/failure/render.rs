@@ -148,6 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "one of each kind of failure")]
     fn every_failure_reads_well() {
         let drawn: Vec<String> = Failure::examples().iter().map(plain).collect();
         insta::assert_snapshot!(drawn.join("\n"), @r#"

@@ -187,6 +187,7 @@ fn an_engine_that_may_not_be_used() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the test measures how soon the program ends")]
 fn an_abort_before_anything_was_changed() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let socket = folder.path().join("docker.sock");
