@@ -1,8 +1,8 @@
 //! From the process to a verb: face, docker's part of the arguments, our words, the verb, the exit code.
 //!
-//! The order matters for speed. The shim and the answer to docker's question who we are come first and
-//! set nothing up; clap's tree is built for a command line or a TAB; the asynchronous runtime is started
-//! only by the verbs that talk to the outside.
+//! The order matters for speed. Docker's question who we are is answered before anything is read, and the
+//! shim sets nothing up; clap's tree is built for a command line or a TAB; the asynchronous runtime is
+//! started only by the verbs that talk to the outside.
 
 use std::{
     any::Any,
@@ -42,6 +42,13 @@ use crate::{
 /// Runs the program. A panic anywhere ends it as a bug.
 #[must_use]
 pub fn main() -> ExitCode {
+    let mut arguments = std::env::args_os();
+    if let (Some(own_name), Some(first)) = (arguments.next(), arguments.next())
+        && metadata::is_asked(&own_name, &first)
+    {
+        let written = Output::Stdout.write_all(metadata::answer().as_bytes()).map_err(Failure::Output);
+        return ExitCode::from(told(written.map(|()| Exit::Done.code())));
+    }
     let surroundings = Surroundings::read();
     panic::set_hook(Box::new(|panic| {
         let location = panic.location().map(ToString::to_string);
@@ -110,10 +117,6 @@ pub(super) fn tell(failure: &Failure, draw: fn(&Failure) -> String) -> u8 {
 /// Answers a request of the standalone program, the plugin or the shim.
 fn answer(request: Result<Request, GlobalsError>, surroundings: Surroundings, name: &str) -> u8 {
     match request {
-        Ok(Request::Metadata) => {
-            let written = Output::Stdout.write_all(metadata::answer().as_bytes()).map_err(Failure::Output);
-            told(written.map(|()| Exit::Done.code()))
-        }
         Ok(Request::Complete(words)) => {
             let door = Door { surroundings, globals: Globals::default(), name: name.to_owned() };
             told(completion::answer(&words, &door).map(Exit::code))

@@ -6,7 +6,6 @@ use std::ffi::{OsStr, OsString};
 use super::{
     face,
     globals::{Ask, Globals, GlobalsError, Prelude},
-    metadata,
 };
 
 /// Who started the process; docker says so by `DOCKER_CLI_PLUGIN_ORIGINAL_CLI_COMMAND`.
@@ -19,8 +18,6 @@ pub enum Caller {
 /// What is wanted of us.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
-    /// The answer to [`metadata::QUESTION`].
-    Metadata,
     Run(Call),
     /// Shell completion; the last word is the one being typed and may be empty.
     Complete(Vec<String>),
@@ -116,9 +113,6 @@ fn called<'a>(name: &str, words: &'a [OsString]) -> Result<Option<(Prelude, &'a 
 }
 
 fn by_hand(spelled: &str, words: &[OsString]) -> Result<Request, GlobalsError> {
-    if words.first().is_some_and(|first| first == metadata::QUESTION) {
-        return Ok(Request::Metadata);
-    }
     if let Some(typed) = after_complete(words) {
         return Ok(Request::Complete(as_text(typed)));
     }
@@ -173,7 +167,6 @@ mod tests {
 
     fn shown(request: &Request) -> String {
         match request {
-            Request::Metadata => "metadata".to_owned(),
             Request::Run(Call { name, globals, words }) => {
                 let context = globals.context.as_deref().map_or(String::new(), |context| format!("({context})"));
                 format!("{name}{context}: {}", as_text(words).join(" "))
@@ -197,7 +190,6 @@ mod tests {
             ("-v ecsship", "docker ecsship: version"),
             ("ecsship help sandbox up", "docker ecsship: sandbox up --help"),
             ("ecsship", "docker ecsship: "),
-            ("docker-cli-plugin-metadata", "metadata"),
             ("__complete ecsship de", "complete [\"de\"]"),
             ("__complete ecsship ''", "complete [\"\"]"),
             ("deploy", "docker-ecsship: deploy"),
@@ -213,7 +205,6 @@ mod tests {
             ("deploy api", "docker-ecsship: deploy api"),
             ("--context x deploy", "docker-ecsship(x): deploy"),
             ("__completeNoDesc de", "complete [\"de\"]"),
-            ("docker-cli-plugin-metadata", "metadata"),
         ] {
             let request = of_plugin("ecsship", Caller::Hand, &words(line)).expect("nothing to complain about");
             assert_eq!(shown(&request), expected, "{line}");
