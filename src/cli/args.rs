@@ -314,10 +314,17 @@ fn speed(text: &str) -> Result<f64, String> {
 /// The command tree, complete with what clap adds, for the way the user spells us.
 #[must_use]
 pub fn command(name: &str) -> clap::Command {
-    let help = clap::Arg::new("help").short('h').long("help").action(ArgAction::Help).help("Print usage").global(true);
-    let mut command = Line::command().name(name.to_owned()).bin_name(name).disable_help_flag(true).arg(help);
+    let mut command = sketch(name);
     command.build();
     command
+}
+
+/// The command tree before clap has gone through it, which costs more than all the rest of the answer to a
+/// TAB: flags of the root that count everywhere are found in the root alone.
+#[must_use]
+pub fn sketch(name: &str) -> clap::Command {
+    let help = clap::Arg::new("help").short('h').long("help").action(ArgAction::Help).help("Print usage").global(true);
+    Line::command().name(name.to_owned()).bin_name(name).disable_help_flag(true).arg(help)
 }
 
 /// Reads the words after our name.

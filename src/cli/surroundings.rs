@@ -39,9 +39,10 @@ pub struct TerminalSize {
     pub rows: u16,
 }
 
-/// The environment.
+/// The environment, in the order it came: a start looks up a handful of names, which costs less than
+/// sorting them all.
 #[derive(Debug, Clone, Default)]
-pub struct Variables(BTreeMap<OsString, OsString>);
+pub struct Variables(Vec<(OsString, OsString)>);
 
 impl Variables {
     /// The value as text; an empty one counts as none, as docker and the AWS tools take it.
@@ -53,7 +54,9 @@ impl Variables {
     /// The value as it is, for paths; an empty one counts as none.
     #[must_use]
     pub fn get_os(&self, name: &str) -> Option<&OsStr> {
-        self.0.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
+        // The first of two of one name, as the C library finds it.
+        let (_, value) = self.0.iter().find(|(known, _)| known == name)?;
+        Some(value.as_os_str()).filter(|value| !value.is_empty())
     }
 
     #[must_use]
@@ -66,6 +69,7 @@ impl Variables {
     pub fn to_text(&self) -> BTreeMap<String, String> {
         self.0
             .iter()
+            .rev()
             .filter_map(|(name, value)| Some((name.to_str()?.to_owned(), value.to_str()?.to_owned())))
             .collect()
     }
@@ -188,6 +192,13 @@ mod tests {
         assert_eq!(variables.get("A"), None);
         assert_eq!(variables.get("B"), Some("x"));
         assert_eq!(variables.get("C"), None);
+    }
+
+    #[test]
+    fn of_two_variables_of_one_name_the_first_counts() {
+        let variables: Variables = [("A", "first"), ("A", "second")].into_iter().collect();
+        assert_eq!(variables.get("A"), Some("first"));
+        assert_eq!(variables.to_text()["A"], "first");
     }
 
     #[test]

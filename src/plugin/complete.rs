@@ -152,8 +152,9 @@ enum Help {
     NotAsked,
 }
 
-/// Answers for `words`, the last of which is being typed. `names` reads the `ship.toml` given by
-/// `--file`, or the nearest one, and is asked only when its names are wanted.
+/// Answers for `words` by a tree that clap need not have gone through. The last of the words is being typed.
+/// `names` reads the `ship.toml` given by `--file`, or the nearest one, and is asked only when its names
+/// are wanted.
 pub fn complete(root: &Command, words: &[String], names: &NameSource<'_>) -> Answer {
     let (typed, before) = words.split_last().map_or(("", words), |(last, before)| (last.as_str(), before));
     let mut walk = Walk {
@@ -222,9 +223,16 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// The arguments of the command, then those of the root that count everywhere.
+    fn arguments(&self) -> impl Iterator<Item = &'a Arg> + use<'a> {
+        let everywhere = if std::ptr::eq(self.command, self.root) { None } else { Some(self.root) };
+        let everywhere = everywhere.into_iter().flat_map(Command::get_arguments).filter(|arg| arg.is_global_set());
+        self.command.get_arguments().chain(everywhere)
+    }
+
     fn arg(&self, name: &str) -> Option<&'a Arg> {
         let letter = name.strip_prefix('-').and_then(|letters| letters.chars().next());
-        self.command.get_arguments().find(|arg| match name.strip_prefix("--") {
+        self.arguments().find(|arg| match name.strip_prefix("--") {
             Some(long) => arg.get_long() == Some(long),
             None => letter.is_some() && arg.get_short() == letter,
         })
@@ -273,8 +281,7 @@ impl<'a> Walk<'a> {
 
     fn flags(&self) -> Vec<(String, String)> {
         let ours = self
-            .command
-            .get_arguments()
+            .arguments()
             .filter(|arg| !arg.is_positional() && !arg.is_hide_set())
             .filter(|arg| is_many(arg) || !self.given.contains(arg.get_id().as_str()))
             .map(|arg| (arg.get_long(), arg.get_short(), text(arg.get_help())));
@@ -358,7 +365,7 @@ mod tests {
             },
             Some(file) => Names { environments: Vec::new(), services: vec![file.display().to_string()] },
         };
-        complete(&args::command("docker ecs-ship"), &words, &names).text(Descriptions::Hidden).replace('\n', " ")
+        complete(&args::sketch("docker ecs-ship"), &words, &names).text(Descriptions::Hidden).replace('\n', " ")
     }
 
     #[test]
