@@ -1,8 +1,10 @@
-"""Measures what the product promises, as ratios within one run. Prints a table; exits 1 if an aim is missed."""
+"""Measures what the product promises, as ratios within one run. Prints one table; exits 1 if an aim is missed."""
 
+import contextlib
 import json
 import os
 import pathlib
+import re
 import resource
 import shutil
 import statistics
@@ -13,23 +15,51 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SHIP = ROOT / "target/release/docker-ecs-ship"
+# What a whole rollout costs in time is ECS's, so few of them are enough; everything else is repeated.
+ROLLOUTS = int(os.environ.get("BENCH_ROLLOUTS", "2"))
 missed = []
 
 
-def row(what, value, aim, good):
-    print(f"{what:<64} {value:>16}   aim {aim:<22} {'ok' if good else 'MISSED'}", flush=True)
+def row(what, value, aim=None, good=True):
+    """A line of the table. Without an aim it is for information."""
+    word = ("ok" if good else "MISSED") if aim else ""
+    print(f"{what:<66} {value:>13}   {aim or '':<9} {word}".rstrip(), flush=True)
     if not good:
         missed.append(what)
 
 
-def once(argv, env=None, cwd=None, stdin=None):
+def heading(text):
+    print(f"\n{text}", flush=True)
+
+
+# Measuring
+
+NULL = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in (0, 1, 2)]
+
+
+def spawned(argv, env):
+    """Seconds from the start of a process to its end, without Python's own fork in the way."""
     begun = time.perf_counter()
-    done = subprocess.run(argv, env=env, cwd=cwd, input=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    return time.perf_counter() - begun, done
+    pid = os.posix_spawn(argv[0], argv, env, file_actions=NULL)
+    _, status = os.waitpid(pid, 0)
+    took = time.perf_counter() - begun
+    if status != 0:
+        sys.exit(f"{argv} ended with {os.waitstatus_to_exitcode(status)}")
+    return took
+
+
+def run(argv, env=None, cwd=None):
+    """Runs a command that must go well; answers seconds and what it wrote to stdout."""
+    begun = time.perf_counter()
+    done = subprocess.run([str(word) for word in argv], env=env, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True)
+    took = time.perf_counter() - begun
+    if done.returncode != 0:
+        sys.exit(f"{argv} ended with {done.returncode}:\n{done.stdout.decode()}{done.stderr.decode()}")
+    return took, done.stdout.decode()
 
 
 def medians(runs, **commands):
-    """Interleaves the commands so that a busy moment of the machine meets all of them."""
+    """Interleaves the commands, so that a busy moment of the machine meets all of them."""
     times = {name: [] for name in commands}
     for _ in range(runs):
         for name, command in commands.items():
@@ -37,194 +67,300 @@ def medians(runs, **commands):
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def peak(argv, env=None, cwd=None):
-    """Peak memory in MiB of a command, by GNU time's way: wait4 of the child."""
-    pid = os.fork()
-    if pid == 0:
-        null = os.open(os.devnull, os.O_RDWR)
-        for number in (0, 1, 2):
-            os.dup2(null, number)
-        if cwd:
-            os.chdir(cwd)
-        os.execvpe(argv[0], argv, env or os.environ)
-    _, status, usage = os.wait4(pid, 0)
-    return usage.ru_maxrss / 1024, os.waitstatus_to_exitcode(status)
+def peak(argv, env, cwd=None):
+    """Peak memory in MiB. By GNU time, because a child of Python's begins with the peak of Python."""
+    timer = shutil.which("time")
+    if timer is None:
+        sys.exit("GNU time is missing: apt-get install time")
+    with tempfile.NamedTemporaryFile("r") as note:
+        run([timer, "-f", "%M", "-o", note.name, *argv], env, cwd)
+        return int(note.read().split()[-1]) / 1024
 
 
-def buildx():
-    found = os.environ.get("BENCH_BUILDX")
-    if found:
-        return found
-    for folder in ("~/.docker/cli-plugins", "/usr/local/lib/docker/cli-plugins", "/usr/local/libexec/docker/cli-plugins",
-                   "/usr/lib/docker/cli-plugins", "/usr/libexec/docker/cli-plugins"):
-        candidate = pathlib.Path(folder).expanduser() / "docker-buildx"
-        if candidate.exists():
-            return str(candidate)
-    return None
+# Start-up: what docker runs on every `docker --help` and every TAB
 
 
-def start_up(work):
+def find_buildx():
+    named = os.environ.get("BENCH_BUILDX")
+    folders = ("~/.docker", "/usr/local/lib/docker", "/usr/local/libexec/docker", "/usr/lib/docker", "/usr/libexec/docker")
+    places = [pathlib.Path(folder).expanduser() / "cli-plugins/docker-buildx" for folder in folders]
+    return named or next((str(place) for place in places if place.exists()), None)
+
+
+def start_up(work, buildx):
+    heading("start-up")
     bare = {"PATH": os.environ["PATH"], "HOME": str(work)}
-    plugin = work / "docker-ecsship"
-    plugin.symlink_to(SHIP)
-    peer = buildx()
-    metadata = [str(plugin), "docker-cli-plugin-metadata"]
-    complete = [str(plugin), "__complete", "ecsship", "dep"]
-    commands = {"metadata": lambda: once(metadata, bare)[0], "complete": lambda: once(complete, bare)[0]}
-    if peer:
-        commands["buildx"] = lambda: once([peer, "docker-cli-plugin-metadata"], bare)[0]
-    # What starting any process costs here; taken off both sides, or the smaller one is mostly this.
-    commands["nothing"] = lambda: once(["/bin/true"], bare)[0]
-    got = medians(31, **commands)
+    plugin = str(work / "docker-ecsship")
+    os.symlink(SHIP, plugin)
+    metadata, complete = [plugin, "docker-cli-plugin-metadata"], [plugin, "__complete", "ecsship", "dep"]
+    commands = {"metadata": lambda: spawned(metadata, bare), "complete": lambda: spawned(complete, bare)}
+    if buildx:
+        commands["buildx_metadata"] = lambda: spawned([buildx, "docker-cli-plugin-metadata"], bare)
+        commands["buildx_complete"] = lambda: spawned([buildx, "__complete", "buildx", "bui"], bare)
+    got = medians(41, **commands)
     for name, argv in (("metadata", metadata), ("complete", complete)):
-        if peer:
-            ratio = got[name] / got["buildx"]
-            row(f"start-up: {name} / docker-buildx metadata", f"{ratio:.3f}", "<= 0.10", ratio <= 0.10)
-        mib, _ = peak(argv, bare)
-        row(f"start-up: {name}, peak memory", f"{mib:.1f} MiB", "< 6 MiB", mib < 6)
-    if not peer:
-        print("start-up: no docker-buildx here; set BENCH_BUILDX to compare", flush=True)
+        if buildx:
+            ratio = got[name] / got[f"buildx_{name}"]
+            row(f"{name} / docker-buildx's", f"{ratio:.3f}", "<= 0.100", ratio <= 0.1)
+        row(f"{name}, time", f"{got[name] * 1000:.2f} ms")
+        mib = peak(argv, bare)
+        row(f"{name}, peak memory", f"{mib:.1f} MiB", "< 6 MiB", mib < 6)
+    if not buildx:
+        row("docker-buildx is not installed here (set BENCH_BUILDX)", "-")
 
-    shim = work / "shim"
-    shim.mkdir()
-    (shim / "docker").symlink_to(SHIP)
-    real = pathlib.Path(shutil.which("docker"))
-    stand_in = work / "bin"
-    stand_in.mkdir()
     # A docker that does nothing, so that only the shim is seen.
-    (stand_in / "docker").symlink_to("/bin/true")
-    path = {"HOME": str(work), "PATH": f"{shim}:{stand_in}:/usr/bin:/bin"}
-    got = medians(51, shim=lambda: once([str(shim / "docker"), "ps"], path)[0],
-                  plain=lambda: once([str(stand_in / "docker"), "ps"], path)[0])
+    shim, real = work / "shim/docker", work / "real/docker"
+    for link, target in ((shim, SHIP), (real, "/bin/true")):
+        link.parent.mkdir()
+        link.symlink_to(target)
+    path = {"HOME": str(work), "PATH": f"{shim.parent}:{real.parent}:/usr/bin:/bin"}
+    got = medians(101, shim=lambda: spawned([str(shim), "ps"], path), plain=lambda: spawned([str(real), "ps"], path))
     added = (got["shim"] - got["plain"]) * 1000
-    row(f"shim: added to another docker command ({real.name})", f"{added:.2f} ms", "< 2 ms", added < 2)
+    row("the shim, added to another docker command", f"{added:.2f} ms", "< 2 ms", added < 2)
 
 
-def deploys(work):
-    hello = work / "hello"
-    subprocess.run([ROOT / "examples/hello/build.sh"], check=True)
-    shutil.copytree(ROOT / "examples/hello", hello, ignore=shutil.ignore_patterns("target"))
-    for words in (["init", "-q"], ["add", "-A", "-f"],
-                  ["-c", "user.name=b", "-c", "user.email=b@example.com", "commit", "-qm", "hello"]):
-        subprocess.run(["git", *words], cwd=hello, check=True)
-    env = {"PATH": os.environ["PATH"], "HOME": str(work), "XDG_STATE_HOME": str(work / "state")}
-    if "DOCKER_HOST" in os.environ:
-        env["DOCKER_HOST"] = os.environ["DOCKER_HOST"]
-
-    def ship(*words, **more):
-        took, done = once([str(SHIP), *words], {**env, **more}, hello)
-        if done.returncode != 0:
-            sys.exit(f"{words} ended with {done.returncode}:\n{done.stderr.decode()}")
-        return took, done
-
-    ship("sandbox", "up", "--port", "0", "--speed", "1")
-    try:
-        deploy = ["deploy", "-e", "sandbox", "--yes", "--progress", "plain"]
-        ship(*deploy, HELLO_VERSION="1")
-        # The engine's own cached build, by the docker CLI, as the floor.
-        tag = "bench-floor"
-        floor_argv = ["docker", "build", "-q", "-t", tag, "--build-arg", "VERSION=1", "--build-arg", "CRASH_AT_START=", "."]
-        floor_env = {**env, "DOCKER_BUILDKIT": "1"}
-        got = medians(9, ours=lambda: ship(*deploy, HELLO_VERSION="1")[0], floor=lambda: once(floor_argv, floor_env, hello)[0])
-        beyond = got["ours"] - got["floor"]
-        row("deploy of an unchanged commit, beyond the cached build", f"{beyond:.2f} s", "< 1 s", beyond < 1)
-        row("deploy of an unchanged commit / cached docker build", f"{got['ours'] / got['floor']:.2f}", "(ratio)", True)
-
-        script = by_hand(work, env, hello, ship)
-        if script:
-            got = medians(5, ours=lambda: ship(*deploy, HELLO_VERSION="1")[0], hand=script)
-            ratio = got["ours"] / got["hand"]
-            row("deploy of an unchanged commit / aws + docker script", f"{ratio:.2f}", "< 1", ratio < 1)
-
-        mib, code = peak([str(SHIP), *deploy], {**env, "HELLO_VERSION": "2"}, hello)
-        row("deploy of version 2, peak memory", f"{mib:.1f} MiB", "< 60 MiB", code == 0 and mib < 60)
-
-        record = work / "run.jsonl"
-        # A thread of our own looks for the moment when the last old container is gone.
-        before = tasks(env, hello)
-        begun = time.time()
-        child = subprocess.Popen([str(SHIP), *deploy, "--record", str(record)], env={**env, "HELLO_VERSION": "3"}, cwd=hello,
-                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        gone = None
-        while child.poll() is None:
-            if gone is None and not before & tasks(env, hello):
-                gone = time.time()
-            time.sleep(0.1)
-        ended = time.time()
-        after_gone = ended - gone if gone else float("inf")
-        row("old tasks gone to exit, real time", f"{after_gone:.2f} s", "< 3 s", after_gone < 3)
-        own = overhead(record, ended - begun)
-        row("one-layer change: program overhead", f"{own:.2f} s", "< 1 s", own < 1)
-    finally:
-        ship("sandbox", "down")
+# Deploys
 
 
-def tasks(env, folder):
-    done = subprocess.run([str(SHIP), "sandbox", "status", "--format", "json"], env=env, cwd=folder, stdout=subprocess.PIPE)
-    sandbox = json.loads(done.stdout)["id"]
-    listed = subprocess.run(["docker", "ps", "-q", "--filter", f"label=docker-ecs-ship.sandbox={sandbox}"], stdout=subprocess.PIPE)
-    return set(listed.stdout.decode().split())
+class Place:
+    """A sandbox of our own at real time, with a copy of examples/hello as a repo of its own."""
+
+    def __init__(self, work, buildx):
+        self.work, self.hello = work, work / "hello"
+        self.env = {"PATH": os.environ["PATH"], "HOME": str(work), "XDG_STATE_HOME": str(work / "state")}
+        for name in ("DOCKER_HOST", "RUSTUP_HOME", "CARGO_HOME"):
+            if name in os.environ:
+                self.env[name] = os.environ[name]
+        if buildx:
+            # docker build reaches the engine's BuildKit through this plugin only.
+            plugins = work / ".docker/cli-plugins"
+            plugins.mkdir(parents=True)
+            (plugins / "docker-buildx").symlink_to(buildx)
+        self.env["DOCKER_BUILDKIT"] = "1" if buildx else "0"
+        run([ROOT / "examples/hello/build.sh"])
+        shutil.copytree(ROOT / "examples/hello", self.hello, ignore=shutil.ignore_patterns("target", ".git"))
+        for words in (["init", "-q"], ["add", "-A", "-f"],
+                      ["-c", "user.name=b", "-c", "user.email=b@example.com", "commit", "-qm", "hello"]):
+            run(["git", *words], self.env, self.hello)
+
+    def ship(self, *words, version=None):
+        env = self.env if version is None else {**self.env, "HELLO_VERSION": str(version)}
+        return run([SHIP, *words], env, self.hello)
+
+    def deploy(self, version, record=None):
+        more = ["--record", str(record)] if record else []
+        return self.ship("deploy", "-e", "sandbox", "--yes", "--progress", "plain", *more, version=version)[0]
+
+    def docker(self, *words):
+        return run(["docker", *words], self.env, self.hello)
+
+    def build(self, tag, version):
+        words = ["build", "-q", "-t", tag, "--build-arg", f"VERSION={version}", "--build-arg", "CRASH_AT_START=", "."]
+        return self.docker(*words)[0]
+
+    @contextlib.contextmanager
+    def up(self):
+        took, _ = self.ship("sandbox", "up", "--port", "0", "--speed", "1")
+        status = json.loads(self.ship("sandbox", "status", "--format", "json")[1])
+        self.endpoint, self.registry, self.pid, self.id = (status[name] for name in ("endpoint", "registry", "pid", "id"))
+        try:
+            yield took
+        finally:
+            with contextlib.suppress(SystemExit):
+                # The registry's port is this sandbox's own, so these images are nobody else's.
+                images = self.docker("images", "--format", "{{.Repository}}:{{.Tag}}", "--filter",
+                                     f"reference={self.registry}/*")[1].split()
+                self.ship("sandbox", "down")
+                if images:
+                    self.docker("rmi", "-f", *images)
+
+    def containers(self):
+        return set(self.docker("ps", "-q", "--no-trunc", "--filter", f"label=ecs-ship.sandbox={self.id}")[1].split())
 
 
-def overhead(record, wall):
-    """The wall time less build, push and watch, which wait for the engine, the registry and ECS."""
-    started, waited = {}, []
+def steps_of(record):
+    """Begin and end of each step by kind, in seconds."""
+    kinds, begun, steps = {}, {}, {}
     for line in record.read_text().splitlines():
-        event = json.loads(line)
-        kind, step, at = event["event"]["kind"], event["event"].get("step"), event["time_ms"] / 1000
-        if kind == "begun":
-            kinds = {outline["id"]: outline["kind"] for outline in event["event"]["steps"]}
-        elif kind == "started":
-            started[step] = at
-        elif kind == "done" and kinds[step] in ("build", "push", "watch"):
-            waited.append((started[step], at))
-    return wall - sum(end - begin for begin, end in waited)
+        line = json.loads(line)
+        event, at = line["event"], line["time_ms"] / 1000
+        if event["kind"] == "begun":
+            kinds = {outline["id"]: outline["kind"] for outline in event["steps"]}
+        elif event["kind"] == "started":
+            begun[event["step"]] = at
+        elif event["kind"] == "done":
+            steps[kinds[event["step"]]] = (begun[event["step"]], at)
+    return steps
 
 
-def by_hand(work, env, hello, ship):
-    """The Jenkinsfile glue: aws + docker + python for jq, against the same sandbox."""
+def unchanged(place):
+    heading("deploy of an unchanged commit")
+    place.deploy(1)
+    place.build("ecs-ship-bench-floor", 1)
+    record, builds = place.work / "unchanged.jsonl", []
+
+    def ours():
+        took = place.deploy(1, record)
+        begin, end = steps_of(record)["build"]
+        builds.append(end - begin)
+        return took
+
+    try:
+        got = medians(9, ours=ours, floor=lambda: place.build("ecs-ship-bench-floor", 1))
+    finally:
+        place.docker("rmi", "-f", "ecs-ship-bench-floor")
+    # The engine's part alone, which is less than a docker build takes.
+    beyond = got["ours"] - statistics.median(builds)
+    row("beyond the engine's own cached build", f"{beyond:.2f} s", "< 1 s", beyond < 1)
+    row("the whole / docker build of the same", f"{got['ours'] / got['floor']:.2f}")
+
+
+def changed(place):
+    heading("deploy of a one-layer change, at real time")
+    script = by_hand(place)
+    ours, hand, overheads, tails, steps = [], [], [], [], {}
+    for round_ in range(ROLLOUTS):
+        record = place.work / f"run-{round_}.jsonl"
+        with exits(place, place.containers()) as gone:
+            began = time.time()
+            took = place.deploy(f"2.{round_}", record)
+            ended = time.time()
+        steps = steps_of(record)
+        # Build, push and watch wait for the engine, the registry and ECS; all the rest is ours.
+        waited = sum(end - begin for kind, (begin, end) in steps.items() if kind in ("build", "push", "watch"))
+        overheads.append(took - waited)
+        tails.append(ended - gone())
+        # Up to the moment when the rollout is ECS's.
+        ours.append((steps["watch"][0] - began, took))
+        if script:
+            hand.append(script(f"3.{round_}"))
+    own, tail = statistics.median(overheads), statistics.median(tails)
+    row("program overhead: all but build, push and watch", f"{own:.2f} s", "< 1 s", own < 1)
+    row("  of the rest: build", f"{steps['build'][1] - steps['build'][0]:.2f} s")
+    row("  of the rest: push", f"{steps['push'][1] - steps['push'][0]:.2f} s")
+    row("  of the rest: watch", f"{steps['watch'][1] - steps['watch'][0]:.2f} s")
+    row("last old task gone to exit", f"{tail:.2f} s", "< 3 s", tail < 3)
+    if script:
+        begin = statistics.median(a for a, _ in ours) / statistics.median(a for a, _ in hand)
+        whole = statistics.median(b for _, b in ours) / statistics.median(b for _, b in hand)
+        row("up to update-service / script of aws + docker", f"{begin:.2f}", "< 1", begin < 1)
+        row("to the end / script of aws + docker with `wait services-stable`", f"{whole:.2f}", "< 1", whole < 1)
+    deploy = [SHIP, "deploy", "-e", "sandbox", "--yes", "--progress", "plain"]
+    mib = peak(deploy, {**place.env, "HELLO_VERSION": "4"}, place.hello)
+    row("peak memory", f"{mib:.1f} MiB", "< 60 MiB", mib < 60)
+
+
+@contextlib.contextmanager
+def exits(place, of):
+    """Hears the engine tell when containers end; the yielded function answers when the last of `of` did."""
+    words = ["docker", "events", "--filter", "event=die", "--format", "{{.TimeNano}} {{.Actor.ID}}"]
+    hearing = subprocess.Popen(words, env=place.env, stdout=subprocess.PIPE, text=True)
+    heard = []
+    try:
+        yield lambda: max(heard)
+    finally:
+        hearing.terminate()
+    for line in hearing.communicate()[0].splitlines():
+        at, container = line.split()
+        if container in of:
+            heard.append(int(at) / 1e9)
+    if len(heard) != len(of):
+        sys.exit(f"{len(of)} containers should have ended, {len(heard)} did")
+
+
+def by_hand(place):
+    """The glue of many a Jenkinsfile, against the same sandbox; its answer runs it for a version."""
     aws = os.environ.get("BENCH_AWS") or shutil.which("aws")
     if not aws:
-        print("by hand: no aws CLI here; set BENCH_AWS to compare", flush=True)
+        row("no aws CLI here (set BENCH_AWS)", "-")
         return None
-    status = json.loads(ship("sandbox", "status", "--format", "json")[1].stdout)
-    endpoint, registry = status["endpoint"], status["registry"]
-    config = work / "docker-config"
-    config.mkdir()
-    script = work / "by-hand"
-    script.write_text(f"""set -euo pipefail
-aws() {{ {aws} --endpoint-url {endpoint} "$@"; }}
-aws ecr get-login-password | docker login -u AWS --password-stdin {registry} >/dev/null 2>&1
-image={registry}/hello:by-hand
-DOCKER_BUILDKIT=1 docker build -q --build-arg VERSION=1 --build-arg CRASH_AT_START= -t "$image" . >/dev/null
+    script = place.work / "by-hand"
+    script.write_text("""
+set -euo pipefail
+image=$REGISTRY/hello:by-hand-$VERSION
+aws() { "$AWS" --endpoint-url "$ENDPOINT" "$@"; }
+aws ecr get-login-password | docker login -u AWS --password-stdin "$REGISTRY" >/dev/null 2>&1
+docker build -q --build-arg VERSION="$VERSION" --build-arg CRASH_AT_START= -t "$image" . >/dev/null
 docker push -q "$image" >/dev/null
 live=$(aws ecs describe-services --cluster hello --services hello --query 'services[0].taskDefinition' --output text)
 aws ecs describe-task-definition --task-definition "$live" --query taskDefinition >live.json
-python3 -c "import json; d=json.load(open('live.json')); print(d['containerDefinitions'][0]['image'])" >/dev/null
+python3 -c '
+import json, sys
+live = json.load(open("live.json"))
+for name in ("taskDefinitionArn", "revision", "status", "requiresAttributes", "compatibilities", "registeredAt", "registeredBy",
+             "deregisteredAt"):
+    live.pop(name, None)
+live["containerDefinitions"][0]["image"] = sys.argv[1]
+json.dump(live, open("new.json", "w"))' "$image"
+new=$(aws ecs register-task-definition --cli-input-json file://new.json --query taskDefinition.taskDefinitionArn --output text)
+aws ecs update-service --cluster hello --service hello --task-definition "$new" >/dev/null
+date +%s.%N
+aws ecs wait services-stable --cluster hello --services hello
 """)
-    surroundings = {**env, "PATH": env["PATH"], "DOCKER_CONFIG": str(config), "AWS_ACCESS_KEY_ID": "sandbox",
-                    "AWS_SECRET_ACCESS_KEY": "sandbox", "AWS_DEFAULT_REGION": status.get("region", "us-east-1")}
+    env = {**place.env, "AWS": aws, "ENDPOINT": place.endpoint, "REGISTRY": place.registry, "AWS_DEFAULT_REGION": "us-east-1",
+           "AWS_ACCESS_KEY_ID": "sandbox", "AWS_SECRET_ACCESS_KEY": "sandbox"}
 
-    def run():
-        took, done = once(["bash", str(script)], surroundings, hello)
-        if done.returncode != 0:
-            sys.exit(f"the script by hand failed:\n{done.stderr.decode()}")
-        return took
+    def once(version):
+        began = time.time()
+        took, said = run(["bash", script], {**env, "VERSION": version}, place.hello)
+        return float(said.split()[-1]) - began, took
 
-    return run
+    return once
+
+
+# The sandbox itself, for information
+
+
+def sandbox(place, up):
+    heading("the sandbox, with two tasks")
+    row("sandbox up, to the first answered call", f"{up:.2f} s")
+    ticks = os.sysconf("SC_CLK_TCK")
+
+    def used():
+        words = pathlib.Path(f"/proc/{place.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(words[11]) + int(words[12])) / ticks
+
+    begun, cpu = time.monotonic(), used()
+    # The one thing here that is a stretch of time and not a state.
+    time.sleep(10)
+    row("idle: processor", f"{(used() - cpu) / (time.monotonic() - begun) * 100:.1f} %")
+    rss = int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{place.pid}/status").read_text())[1]) / 1024
+    row("idle: memory", f"{rss:.1f} MiB")
+    if shutil.which("wrk") is None:
+        row("balancer: wrk is not installed here", "-")
+        return
+    url = place.ship("status", "-e", "sandbox", "--format", "url", "hello")[1].strip()
+    ports = [place.docker("port", container)[1].split()[-1] for container in place.containers()]
+
+    def throughput(url):
+        said = run(["wrk", "-t1", "-c16", "-d2s", url])[1]
+        if "Non-2xx" in said:
+            sys.exit(f"answers of {url} were not all good:\n{said}")
+        return float(re.search(r"Requests/sec:\s+([\d.]+)", said)[1])
+
+    got = medians(3, balancer=lambda: throughput(url), task=lambda: throughput(f"http://{ports[0]}/"))
+    row("balancer: requests a second / those of one task directly", f"{got['balancer'] / got['task']:.2f}")
+    row("balancer: requests a second", f"{got['balancer']:.0f}")
 
 
 def main():
     if not SHIP.exists():
         sys.exit("build it first: cargo build --release")
+    heading(f"binary (load average of this machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors)")
     size = SHIP.stat().st_size / 2**20
     row("release binary", f"{size:.1f} MiB", "< 25 MiB", size < 25)
+    buildx = find_buildx()
     with tempfile.TemporaryDirectory(prefix="ecs-ship-bench.") as folder:
         work = pathlib.Path(folder)
-        start_up(work)
-        deploys(work)
+        start_up(work, buildx)
+        place = Place(work, buildx)
+        with place.up() as took:
+            unchanged(place)
+            changed(place)
+            sandbox(place, took)
     if missed:
-        sys.exit(f"{len(missed)} aims missed: {', '.join(missed)}")
+        print(f"\n{len(missed)} aims missed: {'; '.join(missed)}", flush=True)
+        sys.exit(1)
 
 
 if __name__ == "__main__":
