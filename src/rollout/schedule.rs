@@ -54,6 +54,9 @@ pub(super) struct Schedule {
     asked_ms: BTreeMap<Part, u64>,
     /// In a row.
     unanswered: BTreeMap<Part, u32>,
+    /// Since when a part is wanted now, or for the first time. Counted from there and not from each look: other parts that are looked
+    /// at more often would put it off for ever.
+    urgent_since_ms: BTreeMap<Part, u64>,
 }
 
 impl Schedule {
@@ -78,12 +81,21 @@ impl Schedule {
     /// In how many milliseconds to look, and at what.
     pub(super) fn next(&mut self, now_ms: u64, wants: &[(Part, Want)]) -> (u64, Ask) {
         let soonest = now_ms.saturating_add(SOONEST_MS);
+        for (part, want) in wants {
+            if *want == Want::Now || !self.asked_ms.contains_key(part) {
+                self.urgent_since_ms.entry(*part).or_insert(now_ms);
+            } else {
+                self.urgent_since_ms.remove(part);
+            }
+        }
+        let urgent =
+            |part: Part| self.urgent_since_ms.get(&part).map_or(soonest, |since| since.saturating_add(SOONEST_MS));
         let due = |part: Part, want: Want| {
             let doublings = self.unanswered(part).min(MOST_DOUBLINGS);
             let last = self.asked_ms.get(&part).copied();
             match (want, last) {
-                (Want::Now, _) if doublings == 0 => soonest,
-                (Want::Every(_) | Want::Now, None) => soonest,
+                (Want::Now, _) if doublings == 0 => urgent(part),
+                (Want::Every(_) | Want::Now, None) => urgent(part),
                 (Want::Every(interval), Some(last)) => last.saturating_add(interval << doublings),
                 // Wanted now but refused the last time: no quicker than a patient try.
                 (Want::Now, Some(last)) => last.saturating_add(1_000 << doublings),
@@ -96,6 +108,7 @@ impl Schedule {
         let parts: BTreeSet<_> = dues.iter().filter(|(_, due)| *due <= along).map(|(part, _)| *part).collect();
         for part in &parts {
             self.asked_ms.insert(*part, at);
+            self.urgent_since_ms.remove(part);
         }
         self.asked = Ask { parts };
         (at - now_ms, self.asked.clone())
@@ -136,6 +149,26 @@ mod tests {
             schedule.next(now, &[(Part::Service, Want::Now), (Part::Tasks, Want::Now)]).1.parts,
             both.into_iter().collect()
         );
+    }
+
+    /// In a sandbox whose time runs a hundred times faster the service is looked at every 50 ms.
+    #[test]
+    fn what_is_wanted_now_is_not_put_off_by_what_is_looked_at_more_often() {
+        for (part, want) in [(Part::Tasks, Want::Now), (Part::Deployment, Want::Every(100))] {
+            let mut schedule = Schedule::default();
+            let mut now = 0;
+            // The deployment was never asked for: it is not known before the service has named it.
+            schedule.heard(&[Part::Service, Part::Tasks], now);
+            for _ in 0..10 {
+                let (after, ask) = schedule.next(now, &[(Part::Service, Want::Every(50)), (part, want)]);
+                now += after;
+                schedule.heard(&ask.parts.iter().copied().collect::<Vec<_>>(), now);
+                if ask.wants(part) {
+                    break;
+                }
+            }
+            assert!((200..300).contains(&now), "{part:?} {now}");
+        }
     }
 
     #[test]
