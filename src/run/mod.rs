@@ -8,3 +8,6 @@ pub mod outcome;
 pub mod runner;
 pub mod teller;
 pub mod watch;
+
+#[cfg(test)]
+mod tests;
