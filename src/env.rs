@@ -61,8 +61,6 @@ variables! {
     DOCKER_CLI_PLUGIN_SOCKET = "DOCKER_CLI_PLUGIN_SOCKET";
     /// Set for a plugin: reach the engine through `docker system dial-stdio`.
     DOCKER_CLI_PLUGIN_USE_DIAL_STDIO = "DOCKER_CLI_PLUGIN_USE_DIAL_STDIO";
-    /// `false`: no tips about what to do next.
-    DOCKER_CLI_HINTS = "DOCKER_CLI_HINTS";
     /// Non-empty: shell completion without descriptions.
     DOCKER_CLI_DISABLE_COMPLETION_DESCRIPTION = "DOCKER_CLI_DISABLE_COMPLETION_DESCRIPTION";
     /// `false`: shell completion without descriptions.
@@ -73,9 +71,9 @@ variables! {
     BUILDKIT_PROGRESS = "BUILDKIT_PROGRESS";
     /// Non-empty: no colour.
     NO_COLOR = "NO_COLOR";
-    /// `dumb`: a terminal that cannot be redrawn.
+    /// `dumb`: a terminal that cannot be redrawn, so nothing is.
     TERM = "TERM";
-    /// Set by CI systems: no question is asked and nothing is redrawn.
+    /// Set by CI systems, some of which give a job a terminal that nobody looks at: nothing is redrawn.
     CI = "CI";
     /// The locale; the output keeps to ASCII where it is not UTF-8.
     LC_ALL = "LC_ALL";
@@ -101,7 +99,7 @@ variables! {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::{collections::BTreeSet, fs, path::Path};
 
     use super::ALL;
 
@@ -110,5 +108,30 @@ mod tests {
         let names: BTreeSet<_> = ALL.iter().map(|(name, _)| name).collect();
         assert_eq!(names.len(), ALL.len());
         assert!(ALL.iter().all(|(_, description)| description.trim().ends_with('.')));
+    }
+
+    /// A page of variables that nothing looks at would be worse than none.
+    #[test]
+    fn every_variable_is_read_somewhere() {
+        fn sources(folder: &Path, text: &mut String) {
+            for entry in fs::read_dir(folder).expect("a folder of sources") {
+                let path = entry.expect("an entry").path();
+                if path.is_dir() {
+                    sources(&path, text);
+                } else if path.extension().is_some_and(|extension| extension == "rs") {
+                    text.push_str(&fs::read_to_string(&path).expect("a source"));
+                }
+            }
+        }
+        let mut text = String::new();
+        sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")), &mut text);
+        let by_the_sdk = ["AWS_ENDPOINT_URL"];
+        for (name, description) in ALL {
+            let constant = format!("env::{}", name.to_uppercase());
+            let read = text.match_indices(&constant).any(|(at, _)| {
+                !text[at + constant.len()..].starts_with(|next: char| next == '_' || next.is_ascii_alphanumeric())
+            });
+            assert!(read || by_the_sdk.contains(name), "nothing reads {name}: {description}");
+        }
     }
 }

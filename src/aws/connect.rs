@@ -33,7 +33,7 @@ use aws_smithy_http_client::{
 use tokio::sync::mpsc;
 
 use super::error::{AwsError, ConnectCause, Kind, innermost};
-use crate::event::Progress;
+use crate::{env, event::Progress};
 
 /// Whom the clients talk to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,21 +65,15 @@ pub struct Variables {
 }
 
 impl Variables {
-    pub const REGION: &'static str = "AWS_REGION";
-    pub const DEFAULT_REGION: &'static str = "AWS_DEFAULT_REGION";
-    pub const PROFILE: &'static str = "AWS_PROFILE";
-    /// A PEM file trusted instead of the system's roots, as the AWS CLI takes it.
-    pub const CA_BUNDLE: &'static str = "AWS_CA_BUNDLE";
-
     /// Reads them through `look_up`; an empty value counts as unset, as in the AWS CLI.
     #[must_use]
     pub fn read(look_up: impl Fn(&str) -> Option<String>) -> Self {
         let set = |name| look_up(name).filter(|value| !value.is_empty());
         Self {
-            region: set(Self::REGION),
-            default_region: set(Self::DEFAULT_REGION),
-            profile: set(Self::PROFILE),
-            ca_bundle: set(Self::CA_BUNDLE).map(PathBuf::from),
+            region: set(env::AWS_REGION),
+            default_region: set(env::AWS_DEFAULT_REGION),
+            profile: set(env::AWS_PROFILE),
+            ca_bundle: set(env::AWS_CA_BUNDLE).map(PathBuf::from),
         }
     }
 }
@@ -407,7 +401,7 @@ mod tests {
         }
         insta::assert_snapshot!(text, @r"
         # nothing anywhere
-        STS GetCallerIdentity: no AWS credentials were found
+        no AWS credentials were found
           hint: sign in with `aws sso login`, or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY
           hint: looked at environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY): environment variable not set
           hint: looked at profile (~/.aws/config, ~/.aws/credentials): nothing there
@@ -415,7 +409,7 @@ mod tests {
           hint: looked at container (AWS_CONTAINER_CREDENTIALS_FULL_URI or _RELATIVE_URI): ECS provider not configured
           hint: looked at EC2 instance metadata: IMDS disabled by AWS_EC2_METADATA_DISABLED env var set to `true`
         # a profile that is not there
-        STS GetCallerIdentity: no AWS credentials were found
+        no AWS credentials were found
           hint: sign in with `aws sso login`, or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY
           hint: looked at profile (~/.aws/config, ~/.aws/credentials): profile `jbos` was not defined: could not find source profile jbos referenced from the root profile
           hint: looked at environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY): environment variable not set
@@ -423,15 +417,15 @@ mod tests {
           hint: looked at container (AWS_CONTAINER_CREDENTIALS_FULL_URI or _RELATIVE_URI): ECS provider not configured
           hint: looked at EC2 instance metadata: IMDS disabled by AWS_EC2_METADATA_DISABLED env var set to `true`
         # never signed in
-        STS GetCallerIdentity: the SSO session of profile `jobs` has expired or was never started
+        the SSO session of profile `jobs` has expired or was never started
           cause: failed to load the cached SSO token
           hint: run `aws sso login --profile jobs`
         # session over
-        STS GetCallerIdentity: the SSO session of profile `jobs` has expired or was never started
+        the SSO session of profile `jobs` has expired or was never started
           cause: the SSO token has expired and cannot be refreshed
           hint: run `aws sso login --profile jobs`
         # helper fails
-        STS GetCallerIdentity: the credentials of profile `jobs` could not be loaded
+        the credentials of profile `jobs` could not be loaded
           cause: Error retrieving credentials: external process exited with code exit status: 3. Stderr: vault is sealed
           hint: check with `aws sts get-caller-identity --profile jobs`
         ");

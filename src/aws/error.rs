@@ -484,7 +484,12 @@ fn of_profile(profile: Option<&str>) -> String {
 impl fmt::Display for AwsError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Failed { call, kind, code, message, request_id, region: _, cause: _ } = &*self.0;
-        if let Some((service, operation)) = call {
+        // Without credentials nothing is called: the name of the call would only look like a part of the answer.
+        let unsent = matches!(kind, Kind::NoCredentials { .. } | Kind::CredentialsFailed { .. })
+            || (matches!(kind, Kind::Expired { .. }) && code.is_none());
+        if let Some((service, operation)) = call
+            && !unsent
+        {
             write!(formatter, "{} {operation}: ", service.name())?;
         }
         match kind {

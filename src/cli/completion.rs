@@ -11,6 +11,7 @@ use super::{
     args::{self, Shell},
 };
 use crate::{
+    config::{self, file::FILE_NAME},
     env,
     exit::Exit,
     failure::Failure,
@@ -59,19 +60,15 @@ fn descriptions(door: &Door) -> Descriptions {
 /// whatever cannot be read has no names.
 fn names(file: Option<&Path>, door: &Door) -> Names {
     let text = find(file, door).and_then(|path| fs::read_to_string(path).ok()).unwrap_or_default();
-    let table: toml::Table = toml::from_str(&text).unwrap_or_default();
-    let keys = |name: &str| match table.get(name) {
-        Some(toml::Value::Table(entries)) => entries.keys().cloned().collect(),
-        Some(_) | None => Vec::new(),
-    };
-    Names { environments: keys("environments"), services: keys("services") }
+    let config::Names { environments, services, images: _ } = config::names(&text);
+    Names { environments, services }
 }
 
 fn find(file: Option<&Path>, door: &Door) -> Option<PathBuf> {
     let folder = door.surroundings.folder().ok()?;
     let named = file.map(Path::to_owned).or_else(|| door.surroundings.variables.path(env::ECS_SHIP_FILE));
     named.map_or_else(
-        || folder.ancestors().map(|folder| folder.join("ship.toml")).find(|path| path.is_file()),
+        || folder.ancestors().map(|folder| folder.join(FILE_NAME)).find(|path| path.is_file()),
         |named| Some(folder.join(named)),
     )
 }

@@ -72,8 +72,16 @@ impl Door {
             Some("quiet" | "none") => Progress::Quiet,
             Some("rawjson") => Progress::Json,
             // What docker build would refuse there is not ours to refuse.
-            Some(_) | None => Progress::Auto,
+            Some(_) | None if self.redraws() => Progress::Auto,
+            Some(_) | None => Progress::Plain,
         })
+    }
+
+    /// Whether a terminal, where there is one, is looked at and can be drawn over.
+    fn redraws(&self) -> bool {
+        let variables = &self.surroundings.variables;
+        let in_ci = !matches!(variables.get(env::CI), None | Some("0" | "false"));
+        variables.get(env::TERM) != Some("dumb") && !in_ci
     }
 }
 
@@ -100,6 +108,11 @@ mod tests {
             (None, vec![("BUILDKIT_PROGRESS", "fancy")], Progress::Auto),
             (None, vec![("BUILDKIT_PROGRESS", "rawjson")], Progress::Json),
             (None, vec![], Progress::Auto),
+            (None, vec![("TERM", "xterm"), ("CI", "false")], Progress::Auto),
+            (None, vec![("TERM", "dumb")], Progress::Plain),
+            (None, vec![("CI", "true")], Progress::Plain),
+            (None, vec![("CI", "true"), ours], Progress::Quiet),
+            (Some(Progress::Tty), vec![("CI", "true")], Progress::Tty),
         ] {
             assert_eq!(door(&variables).progress(typed).expect("it is understood"), expected, "{variables:?}");
         }

@@ -25,7 +25,10 @@ use super::{
     },
     variables::{self, Broken, Piece, Variable},
 };
-use crate::id::{Cluster, Key, ServiceName};
+use crate::{
+    env,
+    id::{Cluster, Key, ServiceName},
+};
 
 /// What was typed: flags and arguments, `None` where they were left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -177,7 +180,10 @@ fn choose_environment<'a>(file: &'a File, typed: &Typed, facts: &Facts) -> Resul
         .environment
         .as_ref()
         .map(|name| (name.as_str(), Place::Flag("--environment")))
-        .or_else(|| facts.set("ECS_SHIP_ENVIRONMENT").map(|name| (name, Place::Variable("ECS_SHIP_ENVIRONMENT"))))
+        .or_else(|| {
+            let variable = env::ECS_SHIP_ENVIRONMENT;
+            facts.set(variable).map(|name| (name, Place::Variable(variable)))
+        })
         .or_else(|| {
             let written = file.default_environment.as_ref()?;
             Some((written.value.as_str(), Place::File(written.span.clone())))
@@ -391,8 +397,8 @@ impl<'a> Resolver<'a> {
             (spec::Place::Aws, Scope::Here) => names,
             (spec::Place::Sandbox, _) | (spec::Place::Aws, Scope::Elsewhere) => &[],
         };
-        let region_fallbacks = fallbacks(&["AWS_REGION", "AWS_DEFAULT_REGION"]);
-        let profile_fallbacks = fallbacks(&["AWS_PROFILE"]);
+        let region_fallbacks = fallbacks(&[env::AWS_REGION, env::AWS_DEFAULT_REGION]);
+        let profile_fallbacks = fallbacks(&[env::AWS_PROFILE]);
 
         let account = self.first(None, None, table.account.as_ref(), &[], &own);
         if let Some((account, at)) = &account
@@ -404,7 +410,7 @@ impl<'a> Resolver<'a> {
 
         let region = self.first(
             typed.region.as_deref().map(|region| (region, "--region")),
-            Some("ECS_SHIP_REGION"),
+            Some(env::ECS_SHIP_REGION),
             table.region.as_ref(),
             region_fallbacks,
             &own,
@@ -425,7 +431,7 @@ impl<'a> Resolver<'a> {
         let profile = self
             .first(
                 typed.profile.as_deref().map(|profile| (profile, "--profile")),
-                Some("ECS_SHIP_PROFILE"),
+                Some(env::ECS_SHIP_PROFILE),
                 table.profile.as_ref(),
                 profile_fallbacks,
                 &own,
@@ -439,8 +445,8 @@ impl<'a> Resolver<'a> {
             profile,
             account: self.account.clone(),
             confirm: match &table.confirm {
-                Some(Written { value: true, .. }) => Confirm::Ask,
-                Some(Written { value: false, .. }) | None => Confirm::Never,
+                Some(Written { value: true, .. }) if self.facts.set(env::ECS_SHIP_YES).is_none() => Confirm::Ask,
+                Some(Written { .. }) | None => Confirm::Never,
             },
         })
     }
@@ -1376,6 +1382,18 @@ images.web.args.T = "override"
         assert_eq!(mistakes(&text, &Typed::default(), &facts(&[])), ["config::choose_environment"]);
         let single = format!("{SMALLEST}[environments.a]\n");
         assert_eq!(meant(&single, &Typed::default(), &facts(&[])).spec.environment.name.as_deref(), Some("a"));
+    }
+
+    #[test]
+    fn who_says_yes_beforehand_is_not_asked() {
+        let text = format!("{SMALLEST}[environments.a]\nconfirm = true\n");
+        for (variables, confirm) in [
+            (&[][..], Confirm::Ask),
+            (&[("ECS_SHIP_YES", "")][..], Confirm::Ask),
+            (&[("ECS_SHIP_YES", "1")][..], Confirm::Never),
+        ] {
+            assert_eq!(meant(&text, &Typed::default(), &facts(variables)).spec.environment.confirm, confirm);
+        }
     }
 
     #[test]
