@@ -447,7 +447,10 @@ impl Reader<'_> {
             .map(|(_, meant)| *meant)
             .filter(|meant| names().any(|name| name == *meant))
             .or_else(|| nearest(key, names()));
-        let belongs = if nearest.is_none() { home_of(table, key) } else { None };
+        let belongs = match nearest {
+            Some(_) => None,
+            None => sandbox_home_of(table, habit.map_or(key, |(_, meant)| meant)).or_else(|| home_of(table, key)),
+        };
         let mistake = Mistake::UnknownKey {
             key: key.to_owned(),
             table: table.to_owned(),
@@ -468,6 +471,19 @@ impl Reader<'_> {
         };
         self.mistake(mistake, value.span());
     }
+}
+
+/// What only the sandbox makes of a service: on AWS its definition and its settings are its own.
+fn sandbox_home_of(table: &str, key: &str) -> Option<String> {
+    let (section, _) = table.rsplit_once('.')?;
+    if section != "services" && !section.ends_with(".services") {
+        return None;
+    }
+    let meant = nearest(key, SandboxTable::KEYS.iter().map(|outline| outline.name))?;
+    Some(format!(
+        "`{meant}` is a setting of the sandbox: write it under `[{table}.sandbox]`; on AWS the service and its task \
+         definition keep their own"
+    ))
 }
 
 /// Where a key that does not belong into `table` would belong.
