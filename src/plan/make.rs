@@ -205,6 +205,7 @@ fn live_service<'a>(
                     service: key.clone(),
                     name: service.service.clone(),
                     cluster: service.cluster.clone(),
+                    region: observed.region.clone(),
                 });
             }
             None
@@ -247,6 +248,7 @@ fn refuse_live(
             service: key.clone(),
             name: service.service.clone(),
             cluster: service.cluster.clone(),
+            region: observed.region.clone(),
             deployment: primary.id.clone(),
             revision: primary.task_definition.clone(),
         });

@@ -18,13 +18,20 @@ pub enum Refusal {
     #[error("cluster {cluster} does not exist in {region}")]
     ClusterMissing { cluster: Cluster, region: String },
     #[error("service {name} does not exist in cluster {cluster}")]
-    ServiceMissing { service: Key, name: ServiceName, cluster: Cluster },
+    ServiceMissing { service: Key, name: ServiceName, cluster: Cluster, region: String },
     #[error("service {name} in cluster {cluster} is {status}: it was deleted")]
     ServiceGone { service: Key, name: ServiceName, cluster: Cluster, status: String },
     #[error("service {name} is rolled out by the {controller} deployment controller, not by ECS itself")]
     OtherController { service: Key, name: ServiceName, controller: String },
     #[error("another deployment of service {name} is going on: {deployment} to {revision}")]
-    DeploymentGoing { service: Key, name: ServiceName, cluster: Cluster, deployment: String, revision: TaskDefArn },
+    DeploymentGoing {
+        service: Key,
+        name: ServiceName,
+        cluster: Cluster,
+        region: String,
+        deployment: String,
+        revision: TaskDefArn,
+    },
     #[error(
         "service {name} can neither start nor stop a task: of {desired} at least {} must run ({minimum_healthy_percent} %) and at most {} may ({maximum_percent} %)",
         at_least(*.desired, *.minimum_healthy_percent),
@@ -90,9 +97,10 @@ impl Refusal {
                 "check `cluster` and `region`; `aws ecs list-clusters --region {region}` shows what is there, \
                  `aws ecs create-cluster --cluster-name {cluster} --region {region}` creates it"
             ),
-            Self::ServiceMissing { service, cluster, .. } => format!(
+            Self::ServiceMissing { service, cluster, region, .. } => format!(
                 "check `service` and `cluster` of [services.{service}]; \
-                 `aws ecs list-services --cluster {cluster}` shows what is there. A deploy updates services, it does not create them"
+                 `aws ecs list-services --cluster {cluster} --region {region}` shows what is there. \
+                 A deploy updates services, it does not create them"
             ),
             Self::ServiceGone { service, name, cluster, .. } => {
                 format!("create service {name} again in cluster {cluster}, or change `service` of [services.{service}]")
@@ -103,10 +111,13 @@ impl Refusal {
                     "roll it out with {with}, or give [services.{service}] a service whose `deploymentController` is ECS"
                 )
             }
-            Self::DeploymentGoing { name, cluster, .. } => format!(
-                "wait until it has ended (`docker-ecs-ship status` shows it), or take it back first: find it with \
-                 `aws ecs list-service-deployments --cluster {cluster} --service {name} --status IN_PROGRESS`, then \
-                 `aws ecs stop-service-deployment --service-deployment-arn … --stop-type ROLLBACK`"
+            // Two calls, since only the first knows the ARN; written so that they can be copied as one.
+            Self::DeploymentGoing { service, name, cluster, region, .. } => format!(
+                "wait until `docker-ecs-ship status {service}` says that it is steady, then deploy again. To take it back \
+                 instead:\n\
+                 aws ecs stop-service-deployment --region {region} --stop-type ROLLBACK --service-deployment-arn \
+                 \"$(aws ecs list-service-deployments --region {region} --cluster {cluster} --service {name} \
+                 --status IN_PROGRESS --query 'serviceDeployments[0].serviceDeploymentArn' --output text)\""
             ),
             Self::Deadlock { name, cluster, desired, minimum_healthy_percent, .. } => {
                 let enough = enough_percent(*desired);
@@ -219,7 +230,12 @@ mod tests {
         vec![
             Refusal::WrongAccount { expected: "111111111111".to_owned(), actual: "222222222222".to_owned() },
             Refusal::ClusterMissing { cluster: cluster(), region: "eu-west-1".to_owned() },
-            Refusal::ServiceMissing { service: service(), name: name(), cluster: cluster() },
+            Refusal::ServiceMissing {
+                service: service(),
+                name: name(),
+                cluster: cluster(),
+                region: "eu-west-1".to_owned(),
+            },
             Refusal::ServiceGone {
                 service: service(),
                 name: name(),
@@ -231,6 +247,7 @@ mod tests {
                 service: service(),
                 name: name(),
                 cluster: cluster(),
+                region: "eu-west-1".to_owned(),
                 deployment: "ecs-svc/1".to_owned(),
                 revision: TaskDefArn::new("arn:aws:ecs:eu-west-1:111111111111:task-definition/web:42"),
             },
@@ -281,7 +298,7 @@ mod tests {
           hint: check `cluster` and `region`; `aws ecs list-clusters --region eu-west-1` shows what is there, `aws ecs create-cluster --cluster-name shop --region eu-west-1` creates it
         plan::service_missing
           service shop-web does not exist in cluster shop
-          hint: check `service` and `cluster` of [services.web]; `aws ecs list-services --cluster shop` shows what is there. A deploy updates services, it does not create them
+          hint: check `service` and `cluster` of [services.web]; `aws ecs list-services --cluster shop --region eu-west-1` shows what is there. A deploy updates services, it does not create them
         plan::service_gone
           service shop-web in cluster shop is INACTIVE: it was deleted
           hint: create service shop-web again in cluster shop, or change `service` of [services.web]
@@ -290,7 +307,8 @@ mod tests {
           hint: roll it out with CodeDeploy, or give [services.web] a service whose `deploymentController` is ECS
         plan::deployment_going
           another deployment of service shop-web is going on: ecs-svc/1 to web:42
-          hint: wait until it has ended (`docker-ecs-ship status` shows it), or take it back first: find it with `aws ecs list-service-deployments --cluster shop --service shop-web --status IN_PROGRESS`, then `aws ecs stop-service-deployment --service-deployment-arn … --stop-type ROLLBACK`
+          hint: wait until `docker-ecs-ship status web` says that it is steady, then deploy again. To take it back instead:
+        aws ecs stop-service-deployment --region eu-west-1 --stop-type ROLLBACK --service-deployment-arn "$(aws ecs list-service-deployments --region eu-west-1 --cluster shop --service shop-web --status IN_PROGRESS --query 'serviceDeployments[0].serviceDeploymentArn' --output text)"
         plan::deadlock
           service shop-web can neither start nor stop a task: of 3 at least 3 must run (100 %) and at most 3 may (125 %)
           hint: let ECS start one more task: `aws ecs update-service --cluster shop --service shop-web --deployment-configuration minimumHealthyPercent=100,maximumPercent=134`
