@@ -91,6 +91,7 @@ pub enum Failure {
 pub struct RunFailure {
     /// What was being done: `push web failed`.
     pub title: String,
+    #[source]
     pub error: RunError,
     pub live: Vec<ServiceLive>,
     pub exit: Exit,
@@ -162,7 +163,7 @@ fn sandbox_hint(error: &DaemonError) -> String {
         DaemonError::Log { log, .. } => format!("see whether you may write {}", log.display()),
         DaemonError::Spawn { .. } => "run the program by its full path".to_owned(),
         DaemonError::Ended { .. } | DaemonError::Silent { .. } => {
-            "run `docker ecs-ship sandbox up --foreground` to see it happen".to_owned()
+            "run `docker-ecs-ship sandbox up --foreground` to see it happen".to_owned()
         }
         DaemonError::Signal { pid, .. } => format!("the process {pid} may belong to another user"),
         DaemonError::Stubborn { pid } => {
@@ -170,9 +171,9 @@ fn sandbox_hint(error: &DaemonError) -> String {
         }
         DaemonError::Signals { .. } => "the system refused a signal handler; see `ulimit -a`".to_owned(),
         DaemonError::Mute { lock } => {
-            format!("end the process that holds {}, then run `docker ecs-ship sandbox down` again", lock.display())
+            format!("end the process that holds {}, then run `docker-ecs-ship sandbox down` again", lock.display())
         }
-        DaemonError::Start(_) => "choose another port with --port, or see `docker ecs-ship sandbox status`".to_owned(),
+        DaemonError::Start(_) => "choose another port with --port, or see `docker-ecs-ship sandbox status`".to_owned(),
     }
 }
 
@@ -372,7 +373,7 @@ impl Failure {
             },
             Self::Sandbox(error) => vec![sandbox_hint(error)],
             Self::SandboxSleeps => {
-                vec!["start it with `docker ecs-ship sandbox up`; `deploy` starts it by itself".to_owned()]
+                vec!["start it with `docker-ecs-ship sandbox up`; `deploy` starts it by itself".to_owned()]
             }
             Self::Refused(refusals) => refusals.iter().map(Refusal::hint).collect(),
             Self::Declined => vec!["answer y, or give --yes".to_owned()],

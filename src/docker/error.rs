@@ -54,9 +54,9 @@ pub enum DockerError {
     /// bollard's own errors on calls that go through it.
     #[error("the Docker daemon could not {operation}")]
     Api { operation: &'static str, source: bollard::errors::Error },
-    /// The build context, on this side.
-    #[error("the build context cannot be sent")]
-    Context(#[source] ContextError),
+    /// The build context, on this side. Its own words say all there is: those who show one line show these.
+    #[error(transparent)]
+    Context(ContextError),
     #[error("this engine has no BuildKit, and `builder = \"engine\"` asks for it")]
     NoBuildKit,
     #[error("{0}")]

@@ -36,6 +36,7 @@ pub fn plain(failure: &Failure) -> String {
             labelled(&mut text, "refused: ", &refusal.to_string());
             labelled(&mut text, "  hint:  ", &refusal.hint());
         }
+        labelled(&mut text, "", "nothing was changed");
         return text;
     }
     labelled(&mut text, "error: ", &failure.to_string());

@@ -9,10 +9,12 @@ impl DockerError {
     pub fn remedy(&self) -> String {
         match self {
             Self::Endpoint(error) => endpoint(error),
-            Self::NotInstalled { .. } => "install Docker (`sudo apt-get install docker.io` on Debian, \
-                https://docs.docker.com/engine/install elsewhere), start it if it is installed, or name another engine \
-                with DOCKER_HOST or --context"
-                .to_owned(),
+            Self::NotInstalled { .. } => {
+                "start it with `sudo systemctl start docker` (or open Docker Desktop), install it \
+                if it is missing (`sudo apt-get install docker.io` on Debian, https://docs.docker.com/engine/install \
+                elsewhere), or name another engine with DOCKER_HOST or --context"
+                    .to_owned()
+            }
             Self::NotRunning { host, .. } if host.starts_with("unix://") => {
                 "start it with `sudo systemctl start docker`, or open Docker Desktop".to_owned()
             }
