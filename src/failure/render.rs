@@ -295,13 +295,14 @@ mod tests {
 
         error: the sandbox ended before it answered; its last words:
                address in use
-          hint:  run `docker ecs-ship sandbox up --foreground` to see it happen
+          hint:  run `docker-ecs-ship sandbox up --foreground` to see it happen
 
         error: the sandbox does not run
-          hint:  start it with `docker ecs-ship sandbox up`; `deploy` starts it by itself
+          hint:  start it with `docker-ecs-ship sandbox up`; `deploy` starts it by itself
 
         refused: cluster jobs does not exist in eu-west-1
           hint:  check `cluster` and `region`; `aws ecs list-clusters --region eu-west-1` shows what is there, `aws ecs create-cluster --cluster-name jobs --region eu-west-1` creates it
+        nothing was changed
 
         error: not confirmed; nothing was changed
           hint:  answer y, or give --yes

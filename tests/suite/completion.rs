@@ -87,9 +87,12 @@ fn descriptions_can_be_switched_off() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_has_no_names_and_is_no_error() {
+fn a_file_that_is_being_edited_still_has_names() {
     let environment = Environment::new();
     environment.write("ship.toml", "[services.api\n");
+    let output = environment.run(environment.face("docker-ecs-ship"), ["__complete", "deploy", ""]).success();
+    assert_eq!(output.stdout, "api\n:4\n");
+    environment.write("ship.toml", "\u{0}");
     let output = environment.run(environment.face("docker-ecs-ship"), ["__complete", "deploy", ""]).success();
     assert_eq!(output.stdout, ":4\n");
 }
