@@ -2,7 +2,7 @@
 //!
 //! A program that can be loaded anywhere corrects all its addresses at every start: some 60,000 here, more
 //! than half of the time it takes to answer a TAB. The trade is told in `docs/decisions/0006-fixed-address.md`.
-#![expect(clippy::disallowed_methods, clippy::print_stdout, reason = "this is how cargo and its build scripts talk")]
+#![expect(clippy::disallowed_methods, reason = "this is how cargo tells a build script about the target")]
 
 use std::env;
 
