@@ -89,10 +89,11 @@ fn descriptions_can_be_switched_off() {
 #[test]
 fn a_file_that_is_being_edited_still_has_names() {
     let environment = Environment::new();
+    let program = environment.face("docker-ecs-ship");
     environment.write("ship.toml", "[services.api\n");
-    let output = environment.run(environment.face("docker-ecs-ship"), ["__complete", "deploy", ""]).success();
+    let output = environment.run(&program, ["__complete", "deploy", ""]).success();
     assert_eq!(output.stdout, "api\n:4\n");
     environment.write("ship.toml", "\u{0}");
-    let output = environment.run(environment.face("docker-ecs-ship"), ["__complete", "deploy", ""]).success();
+    let output = environment.run(&program, ["__complete", "deploy", ""]).success();
     assert_eq!(output.stdout, ":4\n");
 }
