@@ -49,8 +49,7 @@ pub async fn run(args: &args::Deploy, door: &Door) -> Result<Exit, Failure> {
         writeln!(door.stderr(), "warning: {complaint}").map_err(Failure::Output)?;
     }
     let environment = understood.spec.environment.name.clone();
-    let agreed = args.yes || door.surroundings.variables.get(env::ECS_SHIP_YES).is_some();
-    if understood.spec.environment.confirm == Confirm::Ask && !agreed {
+    if understood.spec.environment.confirm == Confirm::Ask && !door.agreed(args.yes) {
         tokio::select! {
             confirmed = show::confirm(&plan, environment.as_deref(), door) => confirmed?,
             () = cancel.once() => return Err(Failure::CancelledEarly),

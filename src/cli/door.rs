@@ -4,7 +4,11 @@ use std::{io::Write as _, path::PathBuf};
 
 use clap::ValueEnum as _;
 
-use super::{args::Progress, output::Output, surroundings::Surroundings};
+use super::{
+    args::Progress,
+    output::Output,
+    surroundings::{Stream, Surroundings},
+};
 use crate::{
     env,
     failure::{Failure, VariableError},
@@ -50,8 +54,16 @@ impl Door {
         self.globals.config.clone().or_else(|| self.surroundings.docker_config())
     }
 
-    /// How to show progress: the flag, else our variable, else the one shared with `docker build`.
+    /// How to show progress: the flag, else our variable, else the one shared with `docker build`. What is
+    /// asked for by name is obeyed; `auto` draws over no terminal that nobody looks at.
     pub fn progress(&self, typed: Option<Progress>) -> Result<Progress, Failure> {
+        Ok(match self.wanted_progress(typed)? {
+            Progress::Auto if !self.redraws() => Progress::Plain,
+            wanted => wanted,
+        })
+    }
+
+    fn wanted_progress(&self, typed: Option<Progress>) -> Result<Progress, Failure> {
         let variables = &self.surroundings.variables;
         if let Some(typed) = typed {
             return Ok(typed);
@@ -72,16 +84,31 @@ impl Door {
             Some("quiet" | "none") => Progress::Quiet,
             Some("rawjson") => Progress::Json,
             // What docker build would refuse there is not ours to refuse.
-            Some(_) | None if self.redraws() => Progress::Auto,
-            Some(_) | None => Progress::Plain,
+            Some(_) | None => Progress::Auto,
         })
+    }
+
+    /// Whether questions are answered beforehand: by `--yes`, or by our variable.
+    #[must_use]
+    pub fn agreed(&self, yes: bool) -> bool {
+        yes || self.surroundings.variables.get(env::ECS_SHIP_YES).is_some()
+    }
+
+    /// Whether there is somebody to ask. CI systems that give a job a terminal have nobody behind it, and a
+    /// question would wait until the job is ended.
+    #[must_use]
+    pub fn answers(&self) -> bool {
+        let Surroundings { stdin, stderr, .. } = self.surroundings;
+        stdin == Stream::Terminal && stderr == Stream::Terminal && !self.in_ci()
     }
 
     /// Whether a terminal, where there is one, is looked at and can be drawn over.
     fn redraws(&self) -> bool {
-        let variables = &self.surroundings.variables;
-        let in_ci = !matches!(variables.get(env::CI), None | Some("0" | "false"));
-        variables.get(env::TERM) != Some("dumb") && !in_ci
+        self.surroundings.variables.get(env::TERM) != Some("dumb") && !self.in_ci()
+    }
+
+    fn in_ci(&self) -> bool {
+        !matches!(self.surroundings.variables.get(env::CI), None | Some("0" | "false"))
     }
 }
 
@@ -113,11 +140,42 @@ mod tests {
             (None, vec![("CI", "true")], Progress::Plain),
             (None, vec![("CI", "true"), ours], Progress::Quiet),
             (Some(Progress::Tty), vec![("CI", "true")], Progress::Tty),
+            (Some(Progress::Auto), vec![("CI", "true")], Progress::Plain),
+            (None, vec![("TERM", "dumb"), ("ECS_SHIP_PROGRESS", "auto")], Progress::Plain),
+            (None, vec![("CI", "true"), ("ECS_SHIP_PROGRESS", "tty")], Progress::Tty),
         ] {
             assert_eq!(door(&variables).progress(typed).expect("it is understood"), expected, "{variables:?}");
         }
         let error = door(&[("ECS_SHIP_PROGRESS", "fancy")]).progress(None).expect_err("it is not understood");
         assert!(error.to_string().contains("auto, tty, plain, json, quiet"), "{error}");
+    }
+
+    #[test]
+    fn nobody_is_asked_where_nobody_looks() {
+        for (variables, streams, expected) in [
+            (vec![], [Stream::Terminal; 2], true),
+            (vec![("CI", "false")], [Stream::Terminal; 2], true),
+            (vec![("TERM", "dumb")], [Stream::Terminal; 2], true),
+            (vec![("CI", "true")], [Stream::Terminal; 2], false),
+            (vec![], [Stream::Redirected, Stream::Terminal], false),
+            (vec![], [Stream::Terminal, Stream::Redirected], false),
+        ] {
+            let mut door = door(&variables);
+            [door.surroundings.stdin, door.surroundings.stderr] = streams;
+            assert_eq!(door.answers(), expected, "{variables:?} {streams:?}");
+        }
+    }
+
+    #[test]
+    fn who_says_yes_beforehand_is_not_asked() {
+        for (yes, variables, expected) in [
+            (false, vec![], false),
+            (true, vec![], true),
+            (false, vec![("ECS_SHIP_YES", "1")], true),
+            (false, vec![("ECS_SHIP_YES", "")], false),
+        ] {
+            assert_eq!(door(&variables).agreed(yes), expected, "{yes} {variables:?}");
+        }
     }
 
     #[test]

@@ -51,11 +51,6 @@ fn letters(door: &Door) -> Letters {
 }
 
 fn terminal(door: &Door) -> Terminal {
-    let variables = &door.surroundings.variables;
-    // CI systems that give a terminal all the same keep what it shows as a log.
-    if variables.get(env::CI).is_some() || variables.get(env::TERM) == Some("dumb") {
-        return Terminal::Absent;
-    }
     match door.surroundings.stderr {
         Stream::Terminal => Terminal::Present { size },
         Stream::Redirected => Terminal::Absent,
@@ -110,9 +105,9 @@ pub(crate) fn look(door: &Door) -> Look {
     Look { colour: colour == Colour::On, unicode: letters == Letters::Unicode, width }
 }
 
-/// Shows the plan and asks. Without a terminal to answer on there is nobody to ask.
+/// Shows the plan and asks, where there is somebody to ask.
 pub(crate) async fn confirm(plan: &Plan, environment: Option<&str>, door: &Door) -> Result<(), Failure> {
-    if door.surroundings.stdin == Stream::Redirected || door.surroundings.stderr == Stream::Redirected {
+    if !door.answers() {
         return Err(Failure::NobodyToAsk);
     }
     let to = environment.map(|name| format!(" to {name}")).unwrap_or_default();

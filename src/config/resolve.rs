@@ -445,8 +445,8 @@ impl<'a> Resolver<'a> {
             profile,
             account: self.account.clone(),
             confirm: match &table.confirm {
-                Some(Written { value: true, .. }) if self.facts.set(env::ECS_SHIP_YES).is_none() => Confirm::Ask,
-                Some(Written { .. }) | None => Confirm::Never,
+                Some(Written { value: true, .. }) => Confirm::Ask,
+                Some(Written { value: false, .. }) | None => Confirm::Never,
             },
         })
     }
@@ -1382,18 +1382,6 @@ images.web.args.T = "override"
         assert_eq!(mistakes(&text, &Typed::default(), &facts(&[])), ["config::choose_environment"]);
         let single = format!("{SMALLEST}[environments.a]\n");
         assert_eq!(meant(&single, &Typed::default(), &facts(&[])).spec.environment.name.as_deref(), Some("a"));
-    }
-
-    #[test]
-    fn who_says_yes_beforehand_is_not_asked() {
-        let text = format!("{SMALLEST}[environments.a]\nconfirm = true\n");
-        for (variables, confirm) in [
-            (&[][..], Confirm::Ask),
-            (&[("ECS_SHIP_YES", "")][..], Confirm::Ask),
-            (&[("ECS_SHIP_YES", "1")][..], Confirm::Never),
-        ] {
-            assert_eq!(meant(&text, &Typed::default(), &facts(variables)).spec.environment.confirm, confirm);
-        }
     }
 
     #[test]
