@@ -4,6 +4,8 @@ use std::{fs, path::Path};
 
 use ecs_ship::cli::reference;
 
+use crate::event_page;
+
 fn is_fresh(path: &str, expected: &str) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     #[expect(clippy::disallowed_methods, reason = "the test asks whether it is to rewrite the file")]
@@ -21,4 +23,5 @@ fn the_reference_is_what_the_program_says() {
     is_fresh("docs/reference/exit-codes.md", &reference::exit_codes());
     is_fresh("docs/reference/environment.md", &reference::environment());
     is_fresh("docs/reference/ship-toml.md", &reference::ship_toml());
+    is_fresh("docs/reference/events.md", &event_page::page());
 }

@@ -4,6 +4,7 @@ mod bad_input;
 mod completion;
 mod credential_helper;
 mod environment;
+mod event_page;
 mod generated;
 mod plugin;
 mod shim;
