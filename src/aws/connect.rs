@@ -40,7 +40,7 @@ use crate::{env, event::Progress};
 pub enum Endpoint {
     /// AWS, or whatever `AWS_ENDPOINT_URL` and the profile say instead.
     Aws,
-    /// The sandbox: one plain HTTP address for every service, with credentials nobody checks.
+    /// The sandbox: one plain HTTP address for every service, with the access key it knows.
     At { url: String },
 }
 

@@ -192,6 +192,7 @@ pub struct SandboxLoad {
 ///
 /// Starts it in the background and returns when it answers. It keeps its state over a restart.
 #[derive(Debug, Clone, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
 pub struct SandboxUp {
     /// Stay in the foreground until Ctrl-C
     #[arg(long)]
@@ -205,6 +206,9 @@ pub struct SandboxUp {
     /// Run no containers: tasks exist on paper only
     #[arg(long)]
     pub paper: bool,
+    /// Take any access key and any signature, so long as there is one
+    #[arg(long)]
+    pub any_signature: bool,
     /// What "up" runs in the background
     #[arg(long, hide = true, conflicts_with = "foreground")]
     pub detached: bool,
@@ -212,7 +216,7 @@ pub struct SandboxUp {
 
 impl Default for SandboxUp {
     fn default() -> Self {
-        Self { foreground: false, speed: 1.0, port: None, paper: false, detached: false }
+        Self { foreground: false, speed: 1.0, port: None, paper: false, any_signature: false, detached: false }
     }
 }
 

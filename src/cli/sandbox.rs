@@ -14,7 +14,7 @@ use crate::{
     failure::Failure,
     run::cancel,
     sandbox::{
-        PORT, Port, Settings, Tasks,
+        PORT, Port, Settings, Signatures, Tasks,
         daemon::{self, Running, Session, Spawned},
         load::{self, Load},
     },
@@ -46,6 +46,9 @@ async fn spawn(up: &args::SandboxUp, door: &Door) -> Result<Spawned, Failure> {
     }
     if up.paper {
         words.push("--paper".to_owned());
+    }
+    if up.any_signature {
+        words.push("--any-signature".to_owned());
     }
     Ok(daemon::spawn(&exe, &words, &folder, &folder.join(LOG)).await?)
 }
@@ -79,6 +82,7 @@ async fn serve(args: &args::SandboxUp, door: &Door) -> Result<Exit, Failure> {
         },
         speed: args.speed,
         tasks,
+        signatures: if args.any_signature { Signatures::Any } else { Signatures::Verified },
         ..Settings::new(state_folder(door)?)
     };
     let session = if args.detached { Session::Own } else { Session::Callers };

@@ -23,6 +23,7 @@ pub mod world;
 
 pub use state::StateError;
 pub use tasks::Tasks;
+pub use wire::signature::Signatures;
 
 use state::{Folder, Keeper};
 use wire::balancer::Balancer;
@@ -54,6 +55,7 @@ pub struct Settings {
     /// Twelve digits.
     pub account: String,
     pub region: String,
+    pub signatures: Signatures,
 }
 
 impl Settings {
@@ -67,6 +69,7 @@ impl Settings {
             tasks: Tasks::Paper,
             account: "000000000000".to_owned(),
             region: "us-east-1".to_owned(),
+            signatures: Signatures::Verified,
         }
     }
 }
@@ -93,7 +96,7 @@ impl Sandbox {
     /// Starts a sandbox, or picks up where the one before it on the same state was stopped or killed.
     #[expect(clippy::similar_names, reason = "the world's own names, of types that cannot be mixed up")]
     pub async fn start(settings: Settings) -> Result<Handle, StartError> {
-        let Settings { state, port, speed, tasks, account, region } = settings;
+        let Settings { state, port, speed, tasks, account, region, signatures } = settings;
         let folder = Folder::open(&state)?;
         let earlier = folder.load()?;
         let before = earlier.as_ref().and_then(|world| world.place.authority.rsplit_once(':')?.1.parse().ok());
@@ -120,7 +123,8 @@ impl Sandbox {
         });
         let balancer = Balancer::start(Arc::clone(&world));
         let (stop, stopped) = watch::channel(false);
-        let desk = wire::Desk { world: Arc::clone(&world), keeper: keeper.clone(), store, card: card.clone() };
+        let desk =
+            wire::Desk { world: Arc::clone(&world), keeper: keeper.clone(), store, signatures, card: card.clone() };
         let server = tokio::spawn(wire::serve(listener, Arc::new(desk), stopped.clone()));
         let crew = tokio::spawn(crew.work(stopped.clone()));
         let writer = tokio::spawn(write(keeper.clone(), stopped));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_ecs::config::{BehaviorVersion, Credentials, Region};
-use ecs_ship::sandbox::{Handle, Sandbox, Settings};
+use ecs_ship::sandbox::{Handle, Sandbox, Settings, Signatures};
 
 /// Everything happens within this, or never.
 pub(crate) const LIMIT: Duration = Duration::from_mins(1);
@@ -22,32 +22,48 @@ pub(crate) struct Place {
 }
 
 macro_rules! client {
-    ($service:ident, $endpoint:expr) => {
+    ($service:ident, $endpoint:expr, $credentials:expr) => {
         $service::Client::from_conf(
             $service::Config::builder()
                 .behavior_version(BehaviorVersion::latest())
                 .region(Region::new("us-east-1"))
-                .credentials_provider(Credentials::new("AKID", "secret", None, None, "test"))
+                .credentials_provider($credentials.clone())
                 .endpoint_url($endpoint)
                 .build(),
         )
     };
 }
 
+/// The access key that the guide names.
+fn documented() -> Credentials {
+    Credentials::new("sandbox", "sandbox", None, None, "test")
+}
+
 impl Place {
     pub(crate) async fn start() -> Self {
+        Self::with(documented(), Signatures::Verified).await
+    }
+
+    /// Clients that sign with these keys.
+    pub(crate) async fn with(keys: Credentials, signatures: Signatures) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let settings = Settings { speed: SPEED, ..Settings::new(folder.path().to_owned()) };
+        let settings = Settings { speed: SPEED, signatures, ..Settings::new(folder.path().to_owned()) };
         let handle = Sandbox::start(settings).await.unwrap();
         Self {
-            ecs: client!(aws_sdk_ecs, handle.endpoint()),
-            ecr: client!(aws_sdk_ecr, handle.endpoint()),
-            elb: client!(aws_sdk_elasticloadbalancingv2, handle.endpoint()),
-            logs: client!(aws_sdk_cloudwatchlogs, handle.endpoint()),
-            sts: client!(aws_sdk_sts, handle.endpoint()),
+            ecs: client!(aws_sdk_ecs, handle.endpoint(), keys),
+            ecr: client!(aws_sdk_ecr, handle.endpoint(), keys),
+            elb: client!(aws_sdk_elasticloadbalancingv2, handle.endpoint(), keys),
+            logs: client!(aws_sdk_cloudwatchlogs, handle.endpoint(), keys),
+            sts: client!(aws_sdk_sts, handle.endpoint(), keys),
             handle,
             _folder: folder,
         }
+    }
+
+    /// The same sandbox, asked with other keys.
+    pub(crate) fn signing(&self, keys: &Credentials) -> (aws_sdk_ecs::Client, aws_sdk_sts::Client) {
+        let endpoint = self.handle.endpoint();
+        (client!(aws_sdk_ecs, endpoint, keys), client!(aws_sdk_sts, endpoint, keys))
     }
 
     /// `http://127.0.0.1:4517`

@@ -1,6 +1,8 @@
 //! What is the same for all services: ids of requests, operations that are not emulated, requests that are not signed.
 
+use aws_sdk_ecs::config::Credentials;
 use aws_sdk_ecs::operation::RequestId as _;
+use ecs_ship::sandbox::Signatures;
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
 
@@ -70,7 +72,44 @@ async fn who_does_not_sign_may_not_call() {
 
     // Signed, but for another service: a client with the wrong endpoint.
     let scope = "AWS4-HMAC-SHA256 Credential=AKID/20261001/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0a";
-    let (status, answer) = send(&place, &[target, ("authorization", scope)], "{}").await;
+    let date = ("x-amz-date", "20261001T120000Z");
+    let (status, answer) = send(&place, &[target, date, ("authorization", scope)], "{}").await;
     assert_eq!((status, answer.contains("should be scoped to correct service: 'ecs'")), (400, true), "{answer}");
+    place.stop().await;
+}
+
+#[tokio::test]
+async fn a_wrong_secret_and_an_unknown_key_are_refused_in_the_words_of_each_protocol() {
+    let place = Place::start().await;
+    let mismatch = "The request signature we calculated does not match the signature you provided.";
+    let unknown = "The security token included in the request is invalid.";
+    for (id, secret, json, query, words) in [
+        ("sandbox", "wrong", "InvalidSignatureException", "SignatureDoesNotMatch", mismatch),
+        ("AKIANOBODY", "sandbox", "UnrecognizedClientException", "InvalidClientTokenId", unknown),
+    ] {
+        let (ecs, sts) = place.signing(&Credentials::new(id, secret, None, None, "test"));
+        for ((code, message), expected) in
+            [(refusal!(ecs.create_cluster().cluster_name("jobs")), json), (refusal!(sts.get_caller_identity()), query)]
+        {
+            assert_eq!(code, expected, "{id}");
+            assert!(message.starts_with(words), "{message}");
+        }
+    }
+    assert!(place.ecs.list_clusters().send().await.unwrap().cluster_arns().is_empty());
+    // The key of AWS's own documentation, for tools that want one that looks like AWS's.
+    let long = Credentials::new("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", None, None, "test");
+    place.signing(&long).0.list_clusters().send().await.unwrap();
+    place.stop().await;
+}
+
+#[tokio::test]
+async fn without_verification_any_signature_will_do() {
+    let keys = Credentials::new("AKIANOBODY", "anything", Some("token".to_owned()), None, "test");
+    let place = Place::with(keys, Signatures::Any).await;
+    place.ecs.list_clusters().send().await.unwrap();
+    place.elb.describe_target_groups().send().await.unwrap();
+    let target = ("x-amz-target", "AmazonEC2ContainerServiceV20141113.ListClusters");
+    let (status, answer) = send(&place, &[target], "{}").await;
+    assert_eq!((status, answer.contains("MissingAuthenticationToken")), (400, true), "{answer}");
     place.stop().await;
 }

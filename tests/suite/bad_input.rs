@@ -53,7 +53,9 @@ struct Paper {
 impl Paper {
     fn up(speed: &str) -> Self {
         let mut environment = Environment::with_docker();
-        let _ = environment.run(PROGRAM, ["sandbox", "up", "--paper", "--port", "0", "--speed", speed]).success();
+        let _ = environment
+            .run(PROGRAM, ["sandbox", "up", "--paper", "--port", "0", "--any-signature", "--speed", speed])
+            .success();
         let status = environment.run(PROGRAM, ["sandbox", "status", "--format", "json"]).success();
         let status: serde_json::Value = serde_json::from_str(&status.stdout).expect("JSON");
         let authority = status["registry"].as_str().expect("an authority").to_owned();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
@@ -28,8 +28,9 @@ pub mod balancer;
 pub mod json11;
 pub mod query;
 pub mod registry;
+pub mod signature;
 
-use auth::{Protocol, Signature};
+use signature::{Protocol, Signature, Signatures};
 
 type Body = BoxBody<Bytes, io::Error>;
 
@@ -44,6 +45,7 @@ pub(super) struct Desk {
     pub(super) world: Arc<Mutex<World>>,
     pub(super) keeper: Keeper,
     pub(super) store: registry::Store,
+    pub(super) signatures: Signatures,
     /// What `/_sandbox/health` says.
     pub(super) card: Value,
 }
@@ -121,33 +123,45 @@ async fn respond(desk: &Desk, request: Request<Incoming>) -> Response<Body> {
         return full(status(desk, path));
     }
     let id = request_id();
-    let (Parts { headers, .. }, body) = request.into_parts();
-    let target = headers.get("x-amz-target").and_then(|value| value.to_str().ok());
+    let (head, body) = request.into_parts();
     let Ok(body) = Limited::new(body, LONGEST).collect().await else {
         let fault = Fault::new("RequestEntityTooLargeException", "The request is larger than the sandbox takes.");
         return full(json11::answer(&Err(fault), &id));
     };
     let body = body.to_bytes();
-    match target {
-        Some(target) => full(json(desk, target, &headers, &body, &id).await),
-        None => full(form(desk, &headers, &body, &id).await),
+    match head.headers.get("x-amz-target").and_then(|value| value.to_str().ok()) {
+        Some(target) => full(json(desk, target, &head, &body, &id).await),
+        None => full(form(desk, &head, &body, &id).await),
     }
 }
 
-/// Refuses a call that is signed for another service or not at all: a client that would fail on AWS fails here too, and
-/// a web page in the user's browser, which cannot sign, can do nothing to what listens on loopback.
-fn signed(headers: &HeaderMap, service: &str, protocol: Protocol) -> Result<(), Fault> {
-    Signature::of(headers, protocol)?.must_be_for(service, protocol)
+/// Whose call it is. One that is signed for another service or not at all is refused whatever else is said: a client that
+/// would fail on AWS fails here too, and a web page in the user's browser, which cannot sign, can do nothing to what listens
+/// on loopback.
+fn caller(
+    desk: &Desk,
+    world: &World,
+    head: &Parts,
+    body: &[u8],
+    service: &str,
+    protocol: Protocol,
+) -> Result<Signature, Fault> {
+    let signature = Signature::of(head, protocol)?;
+    signature.must_be_for(service, protocol)?;
+    match desk.signatures {
+        Signatures::Verified => signature.verify(head, body, &world.sts, protocol, clock::now())?,
+        Signatures::Any => {}
+    }
+    Ok(signature)
 }
 
-async fn json(desk: &Desk, target: &str, headers: &HeaderMap, body: &[u8], id: &str) -> Response<Full<Bytes>> {
-    let call = json11::Call::parse(target, body)
-        .and_then(|call| signed(headers, call.service.signing_name(), Protocol::Json).map(|()| call));
-    let (outcome, reads) = match call {
+async fn json(desk: &Desk, target: &str, head: &Parts, body: &[u8], id: &str) -> Response<Full<Bytes>> {
+    let (outcome, reads) = match json11::Call::parse(target, body) {
         Err(fault) => (Err(fault), true),
         Ok(call) => {
             let mut world = desk.world.lock().expect("nobody panics while holding the world");
-            (call.apply(&mut world, clock::now()), call.is_read())
+            let caller = caller(desk, &world, head, body, call.service.signing_name(), Protocol::Json);
+            (caller.and_then(|_| call.apply(&mut world, clock::now())), call.is_read())
         }
     };
     let outcome = if outcome.is_ok() && !reads { kept(desk, outcome).await } else { outcome };
@@ -166,15 +180,17 @@ async fn kept<T>(desk: &Desk, outcome: Result<T, Fault>) -> Result<T, Fault> {
     }
 }
 
-async fn form(desk: &Desk, headers: &HeaderMap, body: &[u8], id: &str) -> Response<Full<Bytes>> {
+async fn form(desk: &Desk, head: &Parts, body: &[u8], id: &str) -> Response<Full<Bytes>> {
     let mut writes = false;
-    let response = query::serve(body, id, |call| {
-        signed(headers, call.service.signing_name(), Protocol::Query)?;
-        writes = !call.action.starts_with("Describe") && !call.action.starts_with("Get");
+    // "Query requests are HTTP or HTTPS requests that use the HTTP verb GET or POST", the members where the verb has them.
+    let members = if head.method == Method::GET { head.uri.query().unwrap_or_default().as_bytes() } else { body };
+    let response = query::serve(members, id, |call| {
         let mut world = desk.world.lock().expect("nobody panics while holding the world");
+        let caller = caller(desk, &world, head, body, call.service.signing_name(), Protocol::Query)?;
+        writes = !call.action.starts_with("Describe") && !call.action.starts_with("Get");
         match call.service {
             query::Service::Elb => elb::call(&mut world, &call.action, &call.form, clock::now()),
-            query::Service::Sts => sts::call(&mut world, &call.action, &call.form, clock::now()),
+            query::Service::Sts => sts::call(&mut world, &call.action, &call.form, &caller.access_key, clock::now()),
         }
     });
     if writes && response.status().is_success() && desk.keeper.keep().await.is_err() {

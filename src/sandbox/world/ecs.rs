@@ -107,7 +107,7 @@ impl Ecs {
 
 /// Takes one call.
 pub fn call(world: &mut World, operation: &str, input: &Value, now: Millis) -> Result<Value, Fault> {
-    let World { place, pace: _, ecs, elb, ecr: _, logs: _ } = world;
+    let World { place, pace: _, ecs, elb, ecr: _, logs: _, .. } = world;
     let answer = match operation {
         "CreateCluster" => create_cluster(ecs, place, input),
         "DeleteCluster" => delete_cluster(ecs, place, input),
@@ -160,7 +160,7 @@ pub fn is_read(operation: &str) -> bool {
 
 /// Lets time pass: the scheduler looks at every service when its time has come.
 pub fn tick(world: &mut World, now: Millis) {
-    let World { place: _, pace, ecs, elb, ecr: _, logs: _ } = world;
+    let World { place: _, pace, ecs, elb, ecr: _, logs: _, .. } = world;
     if now < ecs.next_look {
         return;
     }
@@ -187,7 +187,7 @@ pub fn tick(world: &mut World, now: Millis) {
 /// What stands where, for people: clusters, their services, and how many tasks run.
 #[must_use]
 pub fn overview(world: &World) -> Value {
-    let World { place, pace: _, ecs, elb: _, ecr: _, logs: _ } = world;
+    let World { place, pace: _, ecs, elb: _, ecr: _, logs: _, .. } = world;
     let services = |cluster: &Cluster| -> Vec<Value> {
         cluster
             .services

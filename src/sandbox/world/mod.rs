@@ -86,6 +86,8 @@ pub struct World {
     pub elb: elb::Elb,
     pub ecr: ecr::Ecr,
     pub logs: logs::Logs,
+    #[serde(default)]
+    pub sts: sts::Sts,
 }
 
 impl World {
@@ -100,13 +102,15 @@ impl World {
             elb: elb::Elb::default(),
             ecr: ecr::Ecr::default(),
             logs: logs::Logs::default(),
+            sts: sts::Sts::default(),
         }
     }
 
     /// Different after every change.
     #[must_use]
-    pub fn revision(&self) -> [u64; 4] {
-        [self.ecs.revision(), self.elb.revision(), self.ecr.revision(), self.logs.revision()]
+    pub fn revision(&self) -> [u64; 5] {
+        let Self { place: _, pace: _, ecs, elb, ecr, logs, sts } = self;
+        [ecs.revision(), elb.revision(), ecr.revision(), logs.revision(), sts.revision()]
     }
 }
 

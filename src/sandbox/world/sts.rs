@@ -1,80 +1,169 @@
-//! STS: who one is, and roles that anybody may assume.
+//! STS: access keys and who they belong to, and roles that anybody may assume.
+
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use quick_xml::escape::escape;
+use serde::{Deserialize, Serialize};
 
-use super::super::wire::query::Form;
+use super::super::wire::query::{Form, Xml};
 use super::{Fault, Millis, World};
 
 /// The one user of the sandbox. AWS's ids of users begin with AIDA and have 21 characters.
 const USER: &str = "sandbox";
 const USER_ID: &str = "AIDASANDBOXSANDBOX000";
 
-/// Answers one call with the inside of its `…Result` element.
-pub fn call(world: &mut World, action: &str, form: &Form, now: Millis) -> Result<String, Fault> {
-    answer(&world.place.account, action, form, now)
+/// The user's access keys with their secrets. The second is the one of AWS's own documentation, for tools that take only
+/// what looks like AWS's.
+pub const KEYS: [(&str, &str); 2] =
+    [("sandbox", "sandbox"), ("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")];
+
+/// Who has assumed a role, by temporary access key.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sts {
+    sessions: BTreeMap<String, Session>,
+    revision: u64,
 }
 
-fn answer(account: &str, action: &str, form: &Form, now: Millis) -> Result<String, Fault> {
-    match action {
-        "GetCallerIdentity" => Ok(format!(
-            "<Arn>arn:aws:iam::{account}:user/{USER}</Arn><UserId>{USER_ID}</UserId><Account>{account}</Account>"
-        )),
-        "AssumeRole" => assume_role(form, now),
-        _ => Err(fault("InvalidAction", format!("the sandbox does not emulate STS's {action}"))),
+/// A role that somebody has assumed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Session {
+    secret: String,
+    token: String,
+    ends: Millis,
+    /// `arn:aws:sts::000000000000:assumed-role/deploy/jenkins`
+    arn: String,
+    /// `AROA…:jenkins`
+    id: String,
+}
+
+/// What a signature is made with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Key<'a> {
+    pub secret: &'a str,
+    /// Of temporary keys only.
+    pub session: Option<Token<'a>>,
+}
+
+/// What comes along with a temporary key, and until when it is good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Token<'a> {
+    pub token: &'a str,
+    pub ends: Millis,
+}
+
+impl Sts {
+    /// Changes whenever a role is assumed.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// What belongs to an access key, if it is one.
+    #[must_use]
+    pub fn key(&self, access_key: &str) -> Option<Key<'_>> {
+        let session = self
+            .sessions
+            .get(access_key)
+            .map(|Session { secret, token, ends, .. }| Key { secret, session: Some(Token { token, ends: *ends }) });
+        let lasting = || KEYS.iter().find(|(id, _)| *id == access_key);
+        session.or_else(|| lasting().map(|(_, secret)| Key { secret, session: None }))
     }
 }
 
-/// The credentials are made up on the spot: the sandbox takes any.
-fn assume_role(form: &Form, now: Millis) -> Result<String, Fault> {
-    let arn = required(form, "RoleArn", "roleArn")?;
-    let session = required(form, "RoleSessionName", "roleSessionName")?;
-    let mut parts = arn.split(':').skip(4);
-    let role = match (arn.starts_with("arn:"), parts.next(), parts.next().and_then(|rest| rest.strip_prefix("role/"))) {
-        (true, Some(account), Some(path)) => Some((account, path.rsplit('/').next().unwrap_or(path))),
-        _ => None,
-    };
-    let Some((account, name)) = role else {
-        return Err(fault("ValidationError", format!("{arn} is invalid")));
-    };
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte);
-    if !(2..=64).contains(&session.len()) || !session.bytes().all(fits) {
-        return Err(fault(
-            "ValidationError",
-            format!(
-                "1 validation error detected: Value '{session}' at 'roleSessionName' failed to satisfy constraint: Member must satisfy regular expression pattern: [\\w+=,.@-]*"
-            ),
-        ));
+/// Answers one call with the inside of its `…Result` element. `access_key` is the caller's.
+pub fn call(world: &mut World, action: &str, form: &Form, access_key: &str, now: Millis) -> Result<String, Fault> {
+    world.sts.answer(&world.place.account, action, form, access_key, now)
+}
+
+impl Sts {
+    fn answer(
+        &mut self,
+        account: &str,
+        action: &str,
+        form: &Form,
+        access_key: &str,
+        now: Millis,
+    ) -> Result<String, Fault> {
+        match action {
+            "GetCallerIdentity" => Ok(self.get_caller_identity(account, access_key)),
+            "AssumeRole" => self.assume_role(form, now),
+            _ => Err(fault("InvalidAction", format!("the sandbox does not emulate STS's {action}"))),
+        }
     }
-    // "The value can range from 900 seconds (15 minutes) up to the maximum session duration set for the role", which is
-    // 12 hours at most; "by default, the value is set to 3600 seconds" — API reference, `AssumeRole`.
-    let seconds = match form.get("DurationSeconds") {
-        None => 3600,
-        Some(text) => text.parse::<u64>().ok().filter(|seconds| (900..=43_200).contains(seconds)).ok_or_else(|| {
-            fault(
+
+    fn get_caller_identity(&self, account: &str, access_key: &str) -> String {
+        let mut xml = Xml::new();
+        match self.sessions.get(access_key) {
+            Some(Session { arn, id, .. }) => xml.text("Arn", arn).text("UserId", id),
+            None => xml.text("Arn", format_args!("arn:aws:iam::{account}:user/{USER}")).text("UserId", USER_ID),
+        }
+        .text("Account", account);
+        xml.finish()
+    }
+
+    fn assume_role(&mut self, form: &Form, now: Millis) -> Result<String, Fault> {
+        let arn = required(form, "RoleArn", "roleArn")?;
+        let session = required(form, "RoleSessionName", "roleSessionName")?;
+        let mut parts = arn.split(':').skip(4);
+        let account = parts.next();
+        let path = parts.next().and_then(|rest| rest.strip_prefix("role/"));
+        let (true, Some(account), Some(path)) = (arn.starts_with("arn:"), account, path) else {
+            return Err(fault("ValidationError", format!("{arn} is invalid")));
+        };
+        let name = path.rsplit('/').next().unwrap_or(path);
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte);
+        if !(2..=64).contains(&session.len()) || !session.bytes().all(fits) {
+            return Err(fault(
                 "ValidationError",
                 format!(
-                    "1 validation error detected: Value '{text}' at 'durationSeconds' failed to satisfy constraint: Member must have value between 900 and 43200"
+                    "1 validation error detected: Value '{session}' at 'roleSessionName' failed to satisfy constraint: Member must satisfy regular expression pattern: [\\w+=,.@-]*"
                 ),
-            )
-        })?,
-    };
-    let expiration = i64::try_from(now / 1000 + seconds)
-        .ok()
-        .and_then(|seconds| Timestamp::from_second(seconds).ok())
-        .ok_or_else(|| fault("ValidationError", "the clock of the sandbox is out of range"))?;
-    let (name, session) = (escape(name), escape(session));
-    // Role ids begin with AROA, temporary keys with ASIA; the id belongs to the role's name, so it stays the same.
-    let id = format!("AROA{}", upper(&hex::encode(name.as_bytes()), 17));
-    let random = random_hex();
-    Ok(format!(
-        "<AssumedRoleUser><AssumedRoleId>{id}:{session}</AssumedRoleId><Arn>arn:aws:sts::{account}:assumed-role/{name}/{session}</Arn></AssumedRoleUser>\
-         <Credentials><AccessKeyId>ASIA{}</AccessKeyId><SecretAccessKey>{}</SecretAccessKey><SessionToken>{random}</SessionToken>\
-         <Expiration>{expiration}</Expiration></Credentials><PackedPolicySize>0</PackedPolicySize>",
-        upper(&random, 16),
-        &random[16..56],
-        account = escape(account),
-    ))
+            ));
+        }
+        // "The value can range from 900 seconds (15 minutes) up to the maximum session duration set for the role", which
+        // is 12 hours at most; "by default, the value is set to 3600 seconds" — API reference, `AssumeRole`.
+        let seconds = match form.get("DurationSeconds") {
+            None => 3600,
+            Some(text) => text.parse::<u64>().ok().filter(|seconds| (900..=43_200).contains(seconds)).ok_or_else(|| {
+                fault(
+                    "ValidationError",
+                    format!(
+                        "1 validation error detected: Value '{text}' at 'durationSeconds' failed to satisfy constraint: Member must have value between 900 and 43200"
+                    ),
+                )
+            })?,
+        };
+        let ends = (now / 1000 + seconds) * 1000;
+        let expiration = i64::try_from(ends).ok().and_then(|at| Timestamp::from_millisecond(at).ok());
+        let expiration =
+            expiration.ok_or_else(|| fault("ValidationError", "the clock of the sandbox is out of range"))?;
+        // Role ids begin with AROA, temporary keys with ASIA; the id belongs to the role's name, so it stays the same.
+        let role_id = format!("AROA{}", upper(&hex::encode(name.as_bytes()), 17));
+        let access_key = format!("ASIA{}", upper(&random_hex(), 16));
+        let made = Session {
+            secret: random_hex()[..40].to_owned(),
+            token: random_hex(),
+            ends,
+            arn: format!("arn:aws:sts::{account}:assumed-role/{name}/{session}"),
+            id: format!("{role_id}:{session}"),
+        };
+        let mut xml = Xml::new();
+        xml.nest("AssumedRoleUser", |xml| {
+            xml.text("AssumedRoleId", &made.id).text("Arn", &made.arn);
+        })
+        .nest("Credentials", |xml| {
+            xml.text("AccessKeyId", &access_key)
+                .text("SecretAccessKey", &made.secret)
+                .text("SessionToken", &made.token)
+                .text("Expiration", expiration);
+        })
+        .text("PackedPolicySize", 0);
+        // One that is over is kept for a day, so that its owner is told so and not that it never was.
+        self.sessions.retain(|_, session| now < session.ends + 24 * 60 * 60 * 1000);
+        self.sessions.insert(access_key, made);
+        self.revision += 1;
+        Ok(xml.finish())
+    }
 }
 
 fn upper(text: &str, length: usize) -> String {
@@ -108,7 +197,8 @@ mod tests {
 
     fn ask(body: &str) -> Result<String, Fault> {
         let form = Form::parse(body.as_bytes());
-        answer("000000000000", form.get("Action").unwrap_or_default(), &form, 1_790_000_000_000)
+        let action = form.get("Action").unwrap_or_default();
+        Sts::default().answer("000000000000", action, &form, "sandbox", 1_790_000_000_000)
     }
 
     #[test]
@@ -129,6 +219,27 @@ mod tests {
             rest.split_once(&format!("</{tag}>")).unwrap().0.len()
         };
         assert_eq!((between("AccessKeyId"), between("SecretAccessKey")), (20, 40));
+    }
+
+    #[test]
+    fn a_session_is_known_by_its_key_until_a_day_after_its_end() {
+        let mut sts = Sts::default();
+        let role = |name: &str| {
+            Form::from_iter([("RoleArn", format!("arn:aws:iam::1:role/{name}").as_str()), ("RoleSessionName", "ci")])
+        };
+        let now = 1_790_000_000_000;
+        sts.answer("1", "AssumeRole", &role("one"), "sandbox", now).unwrap();
+        let key = sts.sessions.keys().next().unwrap().clone();
+        let Key { secret, session } = sts.key(&key).unwrap();
+        assert_eq!((secret.len(), session.unwrap().ends), (40, now + 3_600_000));
+        let who = sts.answer("1", "GetCallerIdentity", &Form::default(), &key, now).unwrap();
+        assert!(who.contains("<Arn>arn:aws:sts::1:assumed-role/one/ci</Arn>"), "{who}");
+        sts.answer("1", "AssumeRole", &role("two"), "sandbox", now + 3_600_000 + 23 * 3_600_000).unwrap();
+        assert!(sts.key(&key).is_some());
+        sts.answer("1", "AssumeRole", &role("two"), "sandbox", now + 3_600_000 + 24 * 3_600_000).unwrap();
+        assert_eq!(sts.key(&key), None);
+        assert_eq!(sts.key("sandbox"), Some(Key { secret: "sandbox", session: None }));
+        assert_eq!(sts.key("nobody"), None);
     }
 
     #[test]

@@ -22,7 +22,7 @@ macro_rules! client {
             $service::Config::builder()
                 .behavior_version(BehaviorVersion::latest())
                 .region(Region::new("us-east-1"))
-                .credentials_provider(Credentials::new("AKID", "secret", None, None, "test"))
+                .credentials_provider(Credentials::new("sandbox", "sandbox", None, None, "test"))
                 .endpoint_url(format!("http://{}", $server.authority))
                 .build(),
         )
