@@ -174,9 +174,9 @@ pub struct SandboxLoad {
     /// Requests a second
     #[arg(long, value_name = "int", default_value = "100")]
     pub rate: u32,
-    /// Connections to use
-    #[arg(long, value_name = "int", default_value = "24")]
-    pub workers: u32,
+    /// Requests that may be out at one time
+    #[arg(long, value_name = "int", default_value = "1000")]
+    pub connections: u32,
     /// Send every so many requests to the slow path; 0 sends none there
     #[arg(long, value_name = "int", default_value = "0")]
     pub slow_every: u32,

@@ -16,7 +16,7 @@ use crate::{
     sandbox::{
         PORT, Port, Settings, Signatures, Tasks,
         daemon::{self, Running, Session, Spawned},
-        load::{self, Load},
+        load::{self, Load, Lost},
     },
 };
 
@@ -162,11 +162,11 @@ pub async fn load(args: &args::SandboxLoad, door: &Door) -> Result<Exit, Failure
         authority,
         path: args.path.clone(),
         rate: args.rate,
-        workers: args.workers,
+        connections: args.connections,
         slow_every: args.slow_every,
         slow_path: args.slow_path.clone(),
         count_by: args.count_by.clone(),
-        limit: Duration::from_secs(30),
+        ..Load::default()
     };
     let (stop, stopped) = watch::channel(());
     let driving = tokio::spawn(load::drive(load, stopped));
@@ -182,8 +182,9 @@ pub async fn load(args: &args::SandboxLoad, door: &Door) -> Result<Exit, Failure
         answers.join(", "),
         tally.slowest_ms
     ))?;
-    for (at_ms, kind) in &tally.first_failures {
-        door.tell(&format!("  lost at +{:.1} s: {kind}\n", Duration::from_millis(*at_ms).as_secs_f64()))?;
+    for lost in tally.lost.iter().take(20) {
+        let Lost { at_ms, kind, path, .. } = lost;
+        door.tell(&format!("  lost at +{:.1} s: {path} {kind}\n", Duration::from_millis(*at_ms).as_secs_f64()))?;
     }
     door.print(&format!("requests={} failed={} slowest_ms={}\n", tally.requests, tally.failed, tally.slowest_ms))?;
     Ok(if tally.failed == 0 { Exit::Done } else { Exit::RolloutFailed })

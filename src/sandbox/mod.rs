@@ -15,10 +15,12 @@ use tokio::task::JoinHandle;
 
 pub mod clock;
 pub mod daemon;
+pub mod forecast;
 pub mod load;
 mod state;
 pub mod tasks;
 pub mod wire;
+pub mod witness;
 pub mod world;
 
 pub use state::StateError;

@@ -162,11 +162,11 @@ impl Scenario {
             authority: authority.to_owned(),
             path: "/".to_owned(),
             rate,
-            workers: 24,
             slow_every,
             slow_path: "/slow?ms=700".to_owned(),
             count_by: Some("x-hello-version".to_owned()),
             limit: Duration::from_secs(20),
+            ..Load::default()
         }
     }
 

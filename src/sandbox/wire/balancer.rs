@@ -34,6 +34,8 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub(in super::super) use relay::{ASKS_TARGET, TARGET};
+
 /// How often time passes for drains and registrations, and how often a port that was busy is tried again.
 const PULSE: Duration = Duration::from_millis(50);
 

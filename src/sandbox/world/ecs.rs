@@ -23,6 +23,7 @@ mod input;
 pub mod run;
 mod schedule;
 mod service;
+pub mod sight;
 mod task;
 
 pub use task::{Binding, ContainerHealth};

@@ -43,11 +43,26 @@ pub struct Elb {
     /// Not part of the state: after a restart the balancer connects itself again.
     #[serde(skip)]
     data_plane: Option<Arc<dyn DataPlane>>,
+    /// What probes found, for as long as somebody wants to know.
+    #[serde(skip)]
+    probes: Option<Vec<Probed>>,
 }
+
+/// One health check, as it went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probed {
+    pub target: Target,
+    pub at: Millis,
+    pub took_ms: u64,
+    pub outcome: ProbeOutcome,
+}
+
+/// The most that are kept until they are asked for.
+const KEPT_PROBES: usize = 10_000;
 
 impl fmt::Debug for Elb {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { revision, load_balancers, target_groups, listeners, tags, data_plane: _ } = self;
+        let Self { revision, load_balancers, target_groups, listeners, tags, data_plane: _, probes: _ } = self;
         f.debug_struct("Elb")
             .field("revision", revision)
             .field("load_balancers", load_balancers)
@@ -178,6 +193,18 @@ impl Elb {
         let found = group.registrations.iter_mut().find(|registration| registration.target == *target);
         if found.is_some_and(|registration| registration.probed(check, outcome) == Change::Visible) {
             self.changed(pace, now);
+        }
+    }
+
+    /// What the probes found since the last time this was asked; the first time they begin to be noted.
+    pub fn probes(&mut self) -> Vec<Probed> {
+        self.probes.replace(Vec::new()).unwrap_or_default()
+    }
+
+    /// Notes how a probe went, where somebody wants to know.
+    pub fn note_probe(&mut self, probed: Probed) {
+        if let Some(probes) = self.probes.as_mut().filter(|probes| probes.len() < KEPT_PROBES) {
+            probes.push(probed);
         }
     }
 

@@ -87,6 +87,10 @@ impl Link {
         &self.cookie
     }
 
+    pub(super) fn target(&self) -> &Target {
+        &self.target
+    }
+
     pub(super) fn traffic(&self) -> Traffic {
         Traffic {
             target_group: self.group.clone(),

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
 use super::super::super::clock;
-use super::super::super::world::elb::{Failing, HealthCheck, ProbeOutcome, REGISTRATION_SECONDS, Target};
+use super::super::super::world::elb::{Failing, HealthCheck, ProbeOutcome, Probed, REGISTRATION_SECONDS, Target};
 use super::super::super::world::{Pace, World};
 use super::{address, lock};
 
@@ -30,9 +30,13 @@ pub(super) async fn repeat(world: Weak<Mutex<World>>, pace: Pace, group: String,
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         beat.tick().await;
+        let asked = Instant::now();
         let outcome = timeout(limit, probe(&target, &check)).await.unwrap_or(ProbeOutcome::Failed(Failing::TimedOut));
+        let took_ms = u64::try_from(asked.elapsed().as_millis()).unwrap_or(u64::MAX);
         let Some(world) = world.upgrade() else { return };
-        lock(&world).elb.probe_result(&group, &target, outcome, pace, clock::now());
+        let (mut world, at) = (lock(&world), clock::now());
+        world.elb.note_probe(Probed { target: target.clone(), at, took_ms, outcome });
+        world.elb.probe_result(&group, &target, outcome, pace, at);
     }
 }
 

@@ -67,9 +67,37 @@ pub(super) async fn serve(
         cookie: cookie(request.headers()).map(ToOwned::to_owned),
         idle,
         again: again(&request, upgrade.is_some()),
+        naming: Naming::of(request.headers()),
     };
     let request = outgoing(request, port, client, &plane.trace);
     Ok(passage.pass(table, request, upgrade, closing).await)
+}
+
+/// A request that carries the first is told in the second which target it went to, as the access log of the real one
+/// would say afterwards. The sandbox's own load asks for it; nobody else ever sees either.
+pub(in super::super::super) const ASKS_TARGET: HeaderName = HeaderName::from_static("x-ecs-ship-asks-target");
+pub(in super::super::super) const TARGET: HeaderName = HeaderName::from_static("x-ecs-ship-target");
+
+/// Whether the client asks where its request went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Naming {
+    Target,
+    Nothing,
+}
+
+impl Naming {
+    fn of(headers: &HeaderMap) -> Self {
+        if headers.contains_key(ASKS_TARGET) { Self::Target } else { Self::Nothing }
+    }
+
+    fn name(self, mut response: Response<Download>, link: &Link) -> Response<Download> {
+        if self == Self::Target
+            && let Ok(value) = HeaderValue::from_str(&link.target().to_string())
+        {
+            response.headers_mut().insert(TARGET, value);
+        }
+        response
+    }
 }
 
 /// The group whose turn it is, by weight.
@@ -110,6 +138,7 @@ struct Passage<'a> {
     cookie: Option<String>,
     idle: Duration,
     again: Again,
+    naming: Naming,
 }
 
 impl Passage<'_> {
@@ -127,6 +156,8 @@ impl Passage<'_> {
         loop {
             let Some(link) = self.choose(&table) else { return page::unavailable() };
             let flight = Flight::begin(link);
+            let way = Arc::clone(flight.link());
+            let named = |response| self.naming.name(response, &way);
             let (reused, mut sender) = match flight.link().reuse(fit) {
                 Some(sender) => (true, sender),
                 None => match flight.link().connect().await {
@@ -136,8 +167,8 @@ impl Passage<'_> {
                         table = self.plane.table();
                         continue;
                     }
-                    Err(Unreachable::Refused) => return page::bad_gateway(),
-                    Err(Unreachable::TimedOut) => return page::gateway_timeout(),
+                    Err(Unreachable::Refused) => return named(page::bad_gateway()),
+                    Err(Unreachable::TimedOut) => return named(page::gateway_timeout()),
                 },
             };
             // The last look before sending: see the head of the balancer's module.
@@ -149,14 +180,16 @@ impl Passage<'_> {
             flight.sent();
             let at = Instant::now();
             match self.exchange(&mut sender, request).await {
-                Exchange::Answered(response) => return self.answer(response, flight, sender, upgrade, closing),
+                Exchange::Answered(response) => {
+                    return named(self.answer(response, flight, sender, upgrade, closing));
+                }
                 Exchange::Unsent(back) if reused => request = *back,
                 Exchange::Lost => match spare {
                     Some(spare) if at.elapsed() < STALE && !flight.link().is_gone() => request = spare,
-                    Some(_) | None => return page::bad_gateway(),
+                    Some(_) | None => return named(page::bad_gateway()),
                 },
-                Exchange::Unsent(_) => return page::bad_gateway(),
-                Exchange::TimedOut => return page::gateway_timeout(),
+                Exchange::Unsent(_) => return named(page::bad_gateway()),
+                Exchange::TimedOut => return named(page::gateway_timeout()),
             }
             // The target had closed the idle connection, as is its right. The client must not notice.
             fit = Fit::New;
@@ -311,6 +344,7 @@ fn outgoing(request: Request<Incoming>, port: u16, client: SocketAddr, trace: &T
     }
     let headers = &mut head.headers;
     strip(headers);
+    headers.remove(ASKS_TARGET);
     // hyper has asked the client to continue, or will, as soon as the body is wanted.
     headers.remove(header::EXPECT);
     headers.insert(header::HOST, host.unwrap_or_else(|| HeaderValue::from_static("127.0.0.1")));

@@ -62,6 +62,12 @@ impl StopCode {
     }
 }
 
+impl Stop {
+    pub(super) fn code_word(&self) -> &'static str {
+        self.code.word()
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ContainerHealth {
     Unknown,
@@ -236,6 +242,10 @@ impl Task {
 
     pub(super) fn arn(&self, place: &Place) -> String {
         format!("arn:aws:ecs:{}:{}:task/{}/{}", place.region, place.account, self.cluster, self.id)
+    }
+
+    pub(super) fn created_at(&self) -> Millis {
+        self.created_at
     }
 
     pub(super) fn family(&self) -> &str {

@@ -1,0 +1,415 @@
+//! What a rollout would take with other settings and at AWS's own pace: the world itself, run through in
+//! simulated time with tasks that take as long to come up and to end as was measured.
+//!
+//! Nothing here waits or listens: an hour of rollout is a few thousand steps of a state machine.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::wire::query::Form;
+use super::world::ecs::run::{self, Order, Report, Started};
+use super::world::ecs::sight::{self, Sight, Stage};
+use super::world::ecs::{self, Binding, Substance};
+use super::world::elb::{self, Failing, ProbeOutcome, Target, TargetState};
+use super::world::{Fault, Millis, Pace, Place, World};
+
+/// One step of simulated time.
+const STEP: Millis = 250;
+
+/// A rollout that has not ended after so long never will.
+const LONGEST: Millis = 3 * 60 * 60 * 1000;
+
+const BEGIN: Millis = 1_790_000_000_000;
+
+/// The service as it is set up, and its program as it was measured.
+#[derive(Debug, Clone)]
+pub struct Outlook {
+    pub desired_count: u32,
+    pub minimum_healthy_percent: u32,
+    pub maximum_percent: u32,
+    pub grace_seconds: u64,
+    pub health_check_interval_seconds: u64,
+    pub health_check_timeout_seconds: u64,
+    pub healthy_threshold: u64,
+    pub unhealthy_threshold: u64,
+    pub deregistration_delay_seconds: u64,
+    /// From being placed until its containers run: pulling, most of all.
+    pub start_ms: u64,
+    /// From there until it answers its health check.
+    pub boot_ms: u64,
+    /// From the signal until it has ended.
+    pub stop_ms: u64,
+}
+
+/// How it would go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Forecast {
+    pub ended: Ended,
+    /// Until every new task served.
+    pub live_ms: Option<u64>,
+    /// Until nothing of the old was left.
+    pub drained_ms: Option<u64>,
+    /// The fewest tasks that took requests at any moment, and the most there were that had not been told to end.
+    pub least_serving: usize,
+    pub most_running: usize,
+    /// In how many turns new tasks were started.
+    pub turns: usize,
+    /// New tasks that were given up as unhealthy.
+    pub replaced: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ended {
+    Completed,
+    /// The percentages leave no room to start or stop a task.
+    Stuck,
+    /// The circuit breaker gave up.
+    Failed,
+    /// Not within three hours.
+    Endless,
+}
+
+/// Runs it through. A refusal is one that AWS would give to such settings too.
+pub fn forecast(outlook: &Outlook) -> Result<Forecast, Fault> {
+    let mut stage = Simulation::settled(outlook)?;
+    stage.roll_out()
+}
+
+struct Simulation<'a> {
+    outlook: &'a Outlook,
+    world: World,
+    now: Millis,
+    group: String,
+    due: Vec<(Millis, String, Due)>,
+    /// When each target is probed next.
+    probes: BTreeMap<Target, Millis>,
+    next_port: u16,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Due {
+    Start,
+    End,
+}
+
+impl<'a> Simulation<'a> {
+    /// The service as it stood before, with all its tasks serving.
+    fn settled(outlook: &'a Outlook) -> Result<Self, Fault> {
+        let place = Place { account: "0".repeat(12), region: "us-east-1".to_owned(), authority: "forecast".to_owned() };
+        let mut world = World::new(place, Pace::new(1.0), 7);
+        ecs::made_of(&mut world, Substance::Containers);
+        let mut stage = Self {
+            outlook,
+            world,
+            now: BEGIN,
+            group: String::new(),
+            due: Vec::new(),
+            probes: BTreeMap::new(),
+            next_port: 1024,
+        };
+        stage.set_up()?;
+        let settled = |stage: &Self| stage.serving() == stage.wanted();
+        let limit = stage.now + LONGEST;
+        while !settled(&stage) && stage.now < limit {
+            stage.step();
+        }
+        // Until the first deployment is complete, or it could not be superseded in good order.
+        for _ in 0..(60_000 / STEP) {
+            stage.step();
+        }
+        Ok(stage)
+    }
+
+    fn set_up(&mut self) -> Result<(), Fault> {
+        let Outlook {
+            desired_count,
+            minimum_healthy_percent,
+            maximum_percent,
+            grace_seconds,
+            health_check_interval_seconds,
+            health_check_timeout_seconds,
+            healthy_threshold,
+            unhealthy_threshold,
+            deregistration_delay_seconds,
+            ..
+        } = *self.outlook;
+        self.elb(
+            "CreateTargetGroup",
+            &format!(
+                "Name=web&Protocol=HTTP&Port=80&VpcId=vpc&TargetType=ip&HealthCheckIntervalSeconds={health_check_interval_seconds}\
+                 &HealthCheckTimeoutSeconds={health_check_timeout_seconds}&HealthyThresholdCount={healthy_threshold}\
+                 &UnhealthyThresholdCount={unhealthy_threshold}"
+            ),
+        )?;
+        self.group = self.arn("DescribeTargetGroups", "TargetGroupArn")?;
+        let group = self.group.clone();
+        self.elb(
+            "ModifyTargetGroupAttributes",
+            &format!(
+                "TargetGroupArn={group}&Attributes.member.1.Key=deregistration_delay.timeout_seconds\
+                 &Attributes.member.1.Value={deregistration_delay_seconds}"
+            ),
+        )?;
+        self.elb("CreateLoadBalancer", "Name=web&Subnets.member.1=subnet-a&Subnets.member.2=subnet-b")?;
+        let balancer = self.arn("DescribeLoadBalancers", "LoadBalancerArn")?;
+        self.elb(
+            "CreateListener",
+            &format!(
+                "LoadBalancerArn={balancer}&Protocol=HTTP&Port=80&DefaultActions.member.1.Type=forward\
+                 &DefaultActions.member.1.TargetGroupArn={group}"
+            ),
+        )?;
+        self.ecs("CreateCluster", &json!({ "clusterName": "web" }))?;
+        self.register()?;
+        let breaker = json!({ "enable": true, "rollback": true });
+        self.ecs(
+            "CreateService",
+            &json!({
+                "cluster": "web", "serviceName": "web", "taskDefinition": "web", "desiredCount": desired_count,
+                "healthCheckGracePeriodSeconds": grace_seconds,
+                "deploymentConfiguration": {
+                    "minimumHealthyPercent": minimum_healthy_percent, "maximumPercent": maximum_percent,
+                    "deploymentCircuitBreaker": breaker
+                },
+                "loadBalancers": [{ "targetGroupArn": group, "containerName": "web", "containerPort": 80 }]
+            }),
+        )?;
+        Ok(())
+    }
+
+    fn register(&mut self) -> Result<(), Fault> {
+        let container =
+            json!({ "name": "web", "image": "web", "memory": 64, "portMappings": [{ "containerPort": 80 }] });
+        self.ecs("RegisterTaskDefinition", &json!({ "family": "web", "containerDefinitions": [container] }))?;
+        Ok(())
+    }
+
+    fn ecs(&mut self, operation: &str, input: &Value) -> Result<Value, Fault> {
+        ecs::call(&mut self.world, operation, input, self.now)
+    }
+
+    fn elb(&mut self, action: &str, form: &str) -> Result<String, Fault> {
+        elb::call(&mut self.world, action, &Form::parse(form.as_bytes()), self.now)
+    }
+
+    /// The only ARN of a kind.
+    fn arn(&mut self, action: &str, element: &str) -> Result<String, Fault> {
+        let xml = self.elb(action, "")?;
+        let from = xml.find(&format!("<{element}>")).map_or(0, |at| at + element.len() + 2);
+        let to = xml[from..].find('<').map_or(xml.len(), |at| from + at);
+        Ok(xml[from..to].to_owned())
+    }
+
+    fn wanted(&self) -> usize {
+        usize::try_from(self.outlook.desired_count).unwrap_or(usize::MAX)
+    }
+
+    fn sights(&self) -> Vec<Sight> {
+        sight::sights(&self.world)
+    }
+
+    fn serving(&self) -> usize {
+        self.sights().iter().filter(|sight| serves(sight)).count()
+    }
+
+    fn step(&mut self) {
+        self.now += STEP;
+        let (now, pace) = (self.now, self.world.pace);
+        self.world.elb.tick(pace, now);
+        ecs::tick(&mut self.world, now);
+        self.carry_out(now);
+        self.probe(now);
+    }
+
+    fn carry_out(&mut self, now: Millis) {
+        for order in run::orders(&mut self.world, now) {
+            match order {
+                Order::Start(task) => self.due.push((now + self.outlook.start_ms, task, Due::Start)),
+                Order::Stop(task) => {
+                    self.due.retain(|(_, waiting, due)| !(*due == Due::Start && *waiting == task));
+                    self.due.push((now + self.outlook.stop_ms, task, Due::End));
+                }
+            }
+        }
+        let (ready, waiting) = std::mem::take(&mut self.due).into_iter().partition(|(at, ..)| *at <= now);
+        self.due = waiting;
+        for (_, task, due) in ready {
+            let report = match due {
+                Due::Start => {
+                    self.next_port = self.next_port.checked_add(1).unwrap_or(1024);
+                    let binding = Binding { container_port: 80, host_port: self.next_port, protocol: "tcp".to_owned() };
+                    let started =
+                        Started { container: "web".to_owned(), runtime_id: task.clone(), bindings: vec![binding] };
+                    Report::Started(vec![started])
+                }
+                Due::End => Report::Gone,
+            };
+            run::report(&mut self.world, &task, report, now);
+        }
+    }
+
+    /// Every registered target is asked at its interval, and is well once its task has booted.
+    fn probe(&mut self, now: Millis) {
+        let pace = self.world.pace;
+        let interval = self.outlook.health_check_interval_seconds * 1000;
+        let up: BTreeMap<String, Millis> = self
+            .sights()
+            .into_iter()
+            .filter_map(|sight| {
+                Some((sight.targets.first()?.address.clone(), sight.started_at? + self.outlook.boot_ms))
+            })
+            .collect();
+        let Some(group) = self.world.elb.target_group(&self.group) else { return };
+        let probed: Vec<Target> =
+            group.registrations.iter().filter(|one| !one.is_draining()).map(|one| one.target.clone()).collect();
+        self.probes.retain(|target, _| probed.contains(target));
+        for target in probed {
+            let first = now + elb::REGISTRATION_SECONDS * 1000;
+            let due = self.probes.entry(target.clone()).or_insert(first);
+            if *due > now {
+                continue;
+            }
+            *due += interval;
+            let outcome = match up.get(&target.to_string()) {
+                Some(at) if *at <= now => ProbeOutcome::Passed,
+                Some(_) | None => ProbeOutcome::Failed(Failing::Broken),
+            };
+            self.world.elb.probe_result(&self.group, &target, outcome, pace, now);
+        }
+    }
+
+    fn roll_out(&mut self) -> Result<Forecast, Fault> {
+        let old: Vec<String> = self.sights().into_iter().map(|sight| sight.task).collect();
+        self.register()?;
+        let answer =
+            self.ecs("UpdateService", &json!({ "cluster": "web", "service": "web", "taskDefinition": "web" }))?;
+        let deployment = answer["service"]["currentServiceDeployment"].clone();
+        let begin = self.now;
+        let mut seen = Forecast {
+            ended: Ended::Endless,
+            live_ms: None,
+            drained_ms: None,
+            least_serving: self.serving(),
+            most_running: 0,
+            turns: 0,
+            replaced: 0,
+        };
+        let mut known = 0;
+        while self.now < begin + LONGEST {
+            self.step();
+            let sights = self.sights();
+            let is_new = |sight: &&Sight| !old.contains(&sight.task);
+            let serving = |sight: &&Sight| serves(sight);
+            seen.least_serving = seen.least_serving.min(sights.iter().filter(serving).count());
+            let running = sights.iter().filter(|sight| sight.stage < Stage::Stopping).count();
+            seen.most_running = seen.most_running.max(running);
+            let started = sights.iter().filter(is_new).count();
+            seen.turns += usize::from(started > known);
+            known = known.max(started);
+            let since = self.now - begin;
+            let alive = |sight: &&Sight| sight.stage != Stage::Stopped;
+            if sights.iter().filter(is_new).filter(serving).count() == self.wanted() {
+                seen.live_ms.get_or_insert(since);
+                if !sights.iter().filter(alive).any(|sight| old.contains(&sight.task)) {
+                    seen.drained_ms.get_or_insert(since);
+                }
+            }
+            seen.replaced = sights
+                .iter()
+                .filter(is_new)
+                .filter(|sight| sight.stopped_reason.as_deref().is_some_and(|why| why.starts_with("Task failed ELB")))
+                .count();
+            // Looked for at the scheduler's own rhythm; a description a step costs more than the step.
+            if since.is_multiple_of(5_000)
+                && let Some(ended) = self.ended(&deployment)?
+            {
+                seen.ended = ended;
+                break;
+            }
+        }
+        Ok(seen)
+    }
+
+    fn ended(&mut self, deployment: &Value) -> Result<Option<Ended>, Fault> {
+        let arns = json!({ "serviceDeploymentArns": [deployment] });
+        let answer = self.ecs("DescribeServiceDeployments", &arns)?;
+        let status = answer["serviceDeployments"][0]["status"].as_str().unwrap_or_default().to_owned();
+        if status == "SUCCESSFUL" {
+            return Ok(Some(Ended::Completed));
+        }
+        if status != "PENDING" && status != "IN_PROGRESS" {
+            return Ok(Some(Ended::Failed));
+        }
+        let service = self.ecs("DescribeServices", &json!({ "cluster": "web", "services": ["web"] }))?;
+        let events = service["services"][0]["events"].as_array().into_iter().flatten();
+        let stuck = events.filter_map(|event| event["message"].as_str()).any(|text| {
+            text.contains("was unable to stop or start tasks during a deployment because of the service deployment")
+        });
+        Ok(stuck.then_some(Ended::Stuck))
+    }
+}
+
+/// Whether new requests go to it.
+fn serves(sight: &Sight) -> bool {
+    sight.targets.iter().any(|target| target.state == TargetState::Healthy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outlook() -> Outlook {
+        Outlook {
+            desired_count: 2,
+            minimum_healthy_percent: 100,
+            maximum_percent: 200,
+            grace_seconds: 0,
+            health_check_interval_seconds: 10,
+            health_check_timeout_seconds: 5,
+            healthy_threshold: 5,
+            unhealthy_threshold: 2,
+            deregistration_delay_seconds: 300,
+            start_ms: 2_000,
+            boot_ms: 500,
+            stop_ms: 200,
+        }
+    }
+
+    fn told(outlook: &Outlook) -> Forecast {
+        forecast(outlook).unwrap()
+    }
+
+    #[test]
+    fn twice_the_tasks_for_a_while_and_then_the_whole_deregistration_delay() {
+        let forecast = told(&outlook());
+        assert_eq!(forecast.ended, Ended::Completed);
+        assert_eq!((forecast.least_serving, forecast.most_running, forecast.turns), (2, 4, 1));
+        let (live, drained) = (forecast.live_ms.unwrap(), forecast.drained_ms.unwrap());
+        assert!((10_000..60_000).contains(&live), "{forecast:?}");
+        assert!((300_000..360_000).contains(&(drained - live)), "{forecast:?}");
+    }
+
+    #[test]
+    fn without_room_for_more_the_old_make_room_in_turns() {
+        let narrow = Outlook { desired_count: 4, minimum_healthy_percent: 50, maximum_percent: 100, ..outlook() };
+        let forecast = told(&Outlook { deregistration_delay_seconds: 20, ..narrow });
+        assert_eq!((forecast.ended, forecast.least_serving, forecast.most_running), (Ended::Completed, 2, 4));
+        assert_eq!(forecast.turns, 2);
+        let stuck =
+            told(&Outlook { desired_count: 1, minimum_healthy_percent: 100, maximum_percent: 150, ..outlook() });
+        assert_eq!(stuck.ended, Ended::Stuck);
+    }
+
+    #[test]
+    fn a_program_that_boots_for_longer_than_its_checks_allow_is_never_live() {
+        let slow = Outlook { boot_ms: 90_000, ..outlook() };
+        let forecast = told(&slow);
+        assert_eq!((forecast.ended, forecast.live_ms), (Ended::Failed, None));
+        assert!(forecast.replaced > 0);
+        let forgiven = told(&Outlook { grace_seconds: 180, ..slow });
+        assert_eq!((forgiven.ended, forgiven.replaced), (Ended::Completed, 0));
+    }
+}

@@ -1,0 +1,113 @@
+//! Tasks as somebody sees them who stands beside the scheduler: what no call of the API tells in one piece.
+
+use super::super::elb::TargetState;
+use super::super::{Millis, World};
+use super::task::{Binding, Membership, Phase, Task};
+
+/// One task at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sight {
+    pub task: String,
+    pub service: Option<String>,
+    /// `ecs-svc/123`
+    pub started_by: Option<String>,
+    /// The ARN of its task definition.
+    pub definition: String,
+    pub stage: Stage,
+    pub created_at: Millis,
+    pub pull_stopped_at: Option<Millis>,
+    pub started_at: Option<Millis>,
+    pub execution_stopped_at: Option<Millis>,
+    pub stopped_at: Option<Millis>,
+    pub targets: Vec<TargetSight>,
+    pub containers: Vec<ContainerSight>,
+    /// `EssentialContainerExited`
+    pub stop_code: Option<String>,
+    pub stopped_reason: Option<String>,
+}
+
+/// How far it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    Starting,
+    Running,
+    /// Being taken out of its target groups; its process still serves.
+    Draining,
+    /// Told to end.
+    Stopping,
+    Stopped,
+}
+
+/// A target it stands behind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetSight {
+    pub group: String,
+    /// `127.0.0.1:49153`
+    pub address: String,
+    pub state: TargetState,
+    /// Of `unhealthy`: `Target.Timeout: Request timed out`.
+    pub why: Option<String>,
+    /// Taken out by the scheduler.
+    pub leaving: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerSight {
+    pub name: String,
+    pub essential: bool,
+    pub exit_code: Option<i64>,
+    pub reason: Option<String>,
+    pub bindings: Vec<Binding>,
+}
+
+/// All tasks the world remembers.
+#[must_use]
+pub fn sights(world: &World) -> Vec<Sight> {
+    world.ecs.tasks.values().map(|task| sight(world, task)).collect()
+}
+
+fn sight(world: &World, task: &Task) -> Sight {
+    let targets = task.seats.iter().map(|seat| {
+        let health = world.elb.health(&seat.group, &seat.target);
+        let why = health.reason.map(|reason| match health.description {
+            Some(description) => format!("{reason}: {description}"),
+            None => reason,
+        });
+        TargetSight {
+            group: seat.group.clone(),
+            address: seat.target.to_string(),
+            state: health.state,
+            why,
+            leaving: seat.membership == Membership::Deregistered,
+        }
+    });
+    let containers = task.containers.iter().map(|container| ContainerSight {
+        name: container.name.clone(),
+        essential: container.essential,
+        exit_code: container.exit_code,
+        reason: container.reason.clone(),
+        bindings: container.bindings.clone(),
+    });
+    Sight {
+        task: task.id.clone(),
+        service: task.service.clone(),
+        started_by: task.started_by.clone(),
+        definition: task.definition.clone(),
+        stage: match task.phase {
+            Phase::Provisioning | Phase::Pending => Stage::Starting,
+            Phase::Running => Stage::Running,
+            Phase::Deactivating => Stage::Draining,
+            Phase::Stopping => Stage::Stopping,
+            Phase::Stopped => Stage::Stopped,
+        },
+        created_at: task.created_at(),
+        pull_stopped_at: task.pull_stopped_at,
+        started_at: task.started_at,
+        execution_stopped_at: task.execution_stopped_at,
+        stopped_at: task.stopped_at,
+        targets: targets.collect(),
+        containers: containers.collect(),
+        stop_code: task.stop.as_ref().map(|stop| stop.code_word().to_owned()),
+        stopped_reason: task.stop.as_ref().map(|stop| stop.reason.clone()),
+    }
+}
