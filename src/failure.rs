@@ -19,7 +19,10 @@ use crate::{
     plan::refusal::Refusal,
     plugin::{install::InstallError, shim::ShimError},
     rollout::machine::Verdict,
-    run::{error::RunError, outcome::Outcome},
+    run::{
+        error::{Left, RunError},
+        outcome::Outcome,
+    },
     sandbox::daemon::DaemonError,
 };
 
@@ -132,7 +135,25 @@ impl RunFailure {
             RunError::Aws(error) => hints::hints(error),
             RunError::Docker(error) => vec![error.remedy()],
             RunError::Rollout { service, failed, verdict, .. } => {
-                let mut hints = vec![format!("look at what runs now: {}", self.status(service))];
+                let mut hints = match verdict {
+                    Verdict::DrainUnfinished => {
+                        vec![format!("watch until the old tasks are gone: {}", self.command("watch", service))]
+                    }
+                    Verdict::Failed { .. } | Verdict::TimedOut { .. } => vec![
+                        format!("watch on: {}", self.command("watch", service)),
+                        format!("take it back: {}", self.command("rollback", service)),
+                    ],
+                    Verdict::Superseded { .. } => {
+                        vec![format!("watch what replaced it: {}", self.command("watch", service))]
+                    }
+                    Verdict::Live
+                    | Verdict::Drained
+                    | Verdict::Steady
+                    | Verdict::NothingProven
+                    | Verdict::RolledBack { .. }
+                    | Verdict::Stopped => Vec::new(),
+                };
+                hints.push(format!("look at what runs now: {}", self.command("status", service)));
                 let is_about_tasks = matches!(verdict, Verdict::RolledBack { .. } | Verdict::Failed { .. });
                 if failed.is_empty() && is_about_tasks {
                     hints
@@ -143,17 +164,23 @@ impl RunFailure {
             RunError::Cancelled => {
                 vec!["run the same command again; what was done already is found and skipped".to_owned()]
             }
-            RunError::StoppedWatching { service, .. } => vec![
-                format!("look again: {}", self.status(service)),
-                "run the same command again to go on watching".to_owned(),
-            ],
+            RunError::StoppedWatching { service, left, .. } => {
+                let mut hints = vec![format!("watch on: {}", self.command("watch", service))];
+                match left {
+                    Left::Going | Left::NotTakenBack { .. } => {
+                        hints.push(format!("take it back: {}", self.command("rollback", service)));
+                    }
+                    Left::TakenBack => {}
+                }
+                hints
+            }
         }
     }
 
-    /// The command that shows how a service is.
-    fn status(&self, service: &Key) -> String {
+    /// One of our own commands about a service, ready to be copied.
+    fn command(&self, verb: &str, service: &Key) -> String {
         let environment = self.environment.as_ref().map(|name| format!(" --environment {name}")).unwrap_or_default();
-        format!("{} status{environment} {service}", self.name)
+        format!("{} {verb}{environment} {service}", self.name)
     }
 }
 
@@ -508,6 +535,7 @@ impl Failure {
                     service: Key::new("web"),
                     task_definition: TaskDefArn::new("web:42"),
                     live: crate::event::Live::Unchanged,
+                    left: Left::Going,
                 },
                 Exit::Cancelled,
             ),

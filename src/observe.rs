@@ -221,6 +221,7 @@ mod tests {
             },
             images: BTreeMap::from([(key.clone(), image)]),
             services: BTreeMap::from([(key, service)]),
+            release: crate::config::spec::Release::Independent,
         }
     }
 

@@ -20,7 +20,7 @@ use super::{
     error::{AwsError, Service},
 };
 use crate::{
-    config::spec::SandboxService,
+    config::spec::{Percentages, SandboxService},
     id::{Cluster, ServiceName, TaskDefArn},
     plan::{
         observed::{ClusterObserved, DeploymentObserved, ServiceActive, ServiceObserved, TargetGroupObserved},
@@ -182,20 +182,30 @@ pub async fn register(aws: &Aws, body: &Value) -> Result<TaskDefArn, AwsError> {
         .ok_or_else(|| AwsError::unreadable(aws, SERVICE, "RegisterTaskDefinition", "it names no ARN"))
 }
 
-/// Sets the service to the revision. Nothing else of it changes.
+/// Sets the service to the revision, and its percentages where they are given. Nothing else of it changes.
 pub async fn update_service(
     aws: &Aws,
     cluster: &Cluster,
     name: &ServiceName,
     task_definition: &TaskDefArn,
     force: Force,
+    percentages: Percentages,
 ) -> Result<Started, AwsError> {
+    let Percentages { minimum_healthy, maximum } = percentages;
+    // What is left out of a `deploymentConfiguration` stays as it is, the circuit breaker too.
+    let configuration = (percentages != Percentages::default()).then(|| {
+        DeploymentConfiguration::builder()
+            .set_minimum_healthy_percent(minimum_healthy.map(whole))
+            .set_maximum_percent(maximum.map(whole))
+            .build()
+    });
     let request = aws
         .ecs
         .update_service()
         .cluster(cluster.as_str())
         .service(name.as_str())
         .task_definition(task_definition.as_str())
+        .set_deployment_configuration(configuration)
         .set_force_new_deployment(match force {
             Force::No => None,
             Force::Yes => Some(true),
@@ -207,6 +217,10 @@ pub async fn update_service(
         .ok_or_else(|| AwsError::unreadable(aws, SERVICE, "UpdateService", "it names no primary deployment"))
 }
 
+fn whole(percent: u32) -> i32 {
+    i32::try_from(percent).unwrap_or(i32::MAX)
+}
+
 /// What `CreateService` needs; used for the sandbox alone.
 #[derive(Debug, Clone, Copy)]
 pub struct NewService<'a> {
@@ -216,16 +230,17 @@ pub struct NewService<'a> {
     pub target_group: &'a str,
     pub container: &'a str,
     pub settings: &'a SandboxService,
+    pub percentages: Percentages,
 }
 
 /// Creates the service behind its target group, with the circuit breaker on.
 pub async fn create_service(aws: &Aws, new: NewService<'_>) -> Result<Started, AwsError> {
-    let NewService { cluster, name, task_definition, target_group, container, settings } = new;
+    let NewService { cluster, name, task_definition, target_group, container, settings, percentages } = new;
     let breaker = DeploymentCircuitBreaker::builder().enable(true).rollback(true).build();
     let configuration = DeploymentConfiguration::builder()
         .deployment_circuit_breaker(breaker)
-        .minimum_healthy_percent(100)
-        .maximum_percent(200)
+        .minimum_healthy_percent(whole(percentages.minimum_healthy.unwrap_or(100)))
+        .maximum_percent(whole(percentages.maximum.unwrap_or(200)))
         .build();
     let balancer = LoadBalancer::builder()
         .target_group_arn(target_group)
@@ -511,7 +526,7 @@ mod tests {
     use super::{Force, NewService, create_service, update_service, view_deployment, view_service, view_tasks};
     use crate::{
         aws::recorded::{Server, answer},
-        config::spec::SandboxService,
+        config::spec::{Percentages, SandboxService},
         id::{Cluster, ServiceName, TaskDefArn},
     };
 
@@ -535,7 +550,7 @@ mod tests {
         let (cluster, service) = names();
         let arn = TaskDefArn::new("arn:aws:ecs:eu-west-1:111111111111:task-definition/api:42");
         let aws = server.aws().await;
-        let started = update_service(&aws, &cluster, &service, &arn, Force::No).await.unwrap();
+        let started = update_service(&aws, &cluster, &service, &arn, Force::No, Percentages::default()).await.unwrap();
         insta::assert_debug_snapshot!(started, @r#"
         Started {
             deployment_id: "ecs-svc/7383640180127437285",
@@ -553,11 +568,13 @@ mod tests {
             desired: 2,
         }
         "#);
-        update_service(&aws, &cluster, &service, &arn, Force::Yes).await.unwrap();
+        let percentages = Percentages { minimum_healthy: None, maximum: Some(150) };
+        update_service(&aws, &cluster, &service, &arn, Force::Yes, percentages).await.unwrap();
         let sent: Vec<Value> = server.asked().iter().map(|asked| serde_json::from_str(&asked.body).unwrap()).collect();
         let plain = json!({"cluster": "jobs", "service": "api", "taskDefinition": arn.as_str()});
         let mut forced = plain.clone();
         forced["forceNewDeployment"] = json!(true);
+        forced["deploymentConfiguration"] = json!({"maximumPercent": 150});
         assert_eq!(sent, [plain, forced]);
     }
 
@@ -572,6 +589,7 @@ mod tests {
             target_group: "arn:tg",
             container: "app",
             settings: &SandboxService::default(),
+            percentages: Percentages::default(),
         };
         create_service(&server.aws().await, new).await.unwrap();
         let sent: Value = serde_json::from_str(&server.asked()[0].body).unwrap();

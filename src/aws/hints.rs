@@ -162,7 +162,7 @@ mod tests {
             recorded::{Server, answer},
             sts,
         },
-        config::spec::SandboxService,
+        config::spec::{Percentages, SandboxService},
         id::{Cluster, ServiceName, TaskDefArn},
         image::Tag,
     };
@@ -200,7 +200,10 @@ mod tests {
             "DescribeServices" => ecs::service(&aws, &cluster, &service).await.map(drop),
             "DescribeClusters" => ecs::clusters(&aws, &[cluster]).await.map(drop),
             "ListTasks" => ecs::view_tasks(&aws, &cluster, &service, &[]).await.map(drop),
-            "UpdateService" => ecs::update_service(&aws, &cluster, &service, &arn, ecs::Force::No).await.map(drop),
+            "UpdateService" => {
+                let unchanged = Percentages::default();
+                ecs::update_service(&aws, &cluster, &service, &arn, ecs::Force::No, unchanged).await.map(drop)
+            }
             "RegisterTaskDefinition" => ecs::register(&aws, &json!({"family": "api"})).await.map(drop),
             "StopServiceDeployment" => ecs::stop_deployment(&aws, "arn").await,
             "GetAuthorizationToken" => ecr::token(&aws).await.map(drop),

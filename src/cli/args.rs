@@ -50,6 +50,20 @@ pub struct Selection {
     /// AWS profile
     #[arg(long, value_name = "string")]
     pub profile: Option<String>,
+    /// What ends a rollout, for the verbs that have a flag for it.
+    #[arg(skip)]
+    pub done_when: Option<DoneWhen>,
+}
+
+/// What ends the command when all goes well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DoneWhen {
+    /// The new tasks serve; old ones may still drain
+    Live,
+    /// The old tasks are gone too
+    Drained,
+    /// ECS has also said that the service is steady
+    Steady,
 }
 
 /// How a run is shown.
@@ -96,6 +110,9 @@ pub struct Deploy {
     /// Act without asking
     #[arg(short, long)]
     pub yes: bool,
+    /// End when the new tasks serve, the old ones are gone, or ECS is steady (default: as ship.toml says)
+    #[arg(long, value_enum, value_name = "string")]
+    pub done_when: Option<DoneWhen>,
 }
 
 /// Show what deploy would do, and change nothing

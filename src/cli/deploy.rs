@@ -35,9 +35,10 @@ pub async fn run(args: &args::Deploy, door: &Door) -> Result<Exit, Failure> {
     let socket = door.surroundings.variables.get(env::DOCKER_CLI_PLUGIN_SOCKET);
     signals::on_docker_gone(socket, move || canceller.ask(Source::DockerSocket));
 
+    let selection = args::Selection { done_when: args.done_when, ..args.selection.clone() };
     // Until the first step begins nothing has changed, and a wish to stop simply stops.
     let prepared = tokio::select! {
-        prepared = prepare::prepare(&args.selection, door, Sleeping::Start) => prepared?,
+        prepared = prepare::prepare(&selection, door, Sleeping::Start) => prepared?,
         () = cancel.once() => return Err(Failure::CancelledEarly),
     };
     let Prepared { understood, place, engine, observed, plan } = prepared;

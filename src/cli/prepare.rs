@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     Door,
-    args::{SandboxUp, Selection},
+    args::{DoneWhen, SandboxUp, Selection},
     show,
 };
 use crate::{
@@ -65,6 +65,11 @@ pub(crate) async fn understand(selection: &Selection, door: &Door) -> Result<Und
         region: selection.region.clone(),
         profile: selection.profile.clone(),
         services: selection.services.clone(),
+        done_when: selection.done_when.map(|word| match word {
+            DoneWhen::Live => spec::DoneWhen::Live,
+            DoneWhen::Drained => spec::DoneWhen::Drained,
+            DoneWhen::Steady => spec::DoneWhen::Steady,
+        }),
     };
     let Resolved { spec, warnings } =
         resolve::resolve(&parsed, &typed, &facts).map_err(|errors| broken(text, errors))?;

@@ -117,6 +117,9 @@ pub enum Mistake {
     BadBuilder { written: String, nearest: Option<&'static str> },
     #[error("`{written}` is nothing that can be done about a failed rollout")]
     BadOnFailure { written: String, nearest: Option<&'static str> },
+    /// A word of a short list.
+    #[error("`{key}` cannot be `{written}`")]
+    BadWord { key: &'static str, written: String, words: &'static [&'static str] },
     #[error("{problem}")]
     BadTag { problem: ReferenceError },
     #[error("`{written}` is not a duration")]
@@ -218,6 +221,7 @@ impl Mistake {
             Self::BadTaskDefinition { .. } => "config::bad_task_definition",
             Self::BadBuilder { .. } => "config::bad_builder",
             Self::BadOnFailure { .. } => "config::bad_on_failure",
+            Self::BadWord { .. } => "config::bad_word",
             Self::BadTag { .. } => "config::bad_tag",
             Self::BadDuration { .. } => "config::bad_duration",
             Self::OutOfRange { .. } => "config::out_of_range",
@@ -241,6 +245,10 @@ impl Mistake {
             Self::BadBuilder { nearest: Some(nearest), .. } | Self::BadOnFailure { nearest: Some(nearest), .. } => {
                 format!("did you mean `{nearest}`?")
             }
+            Self::BadWord { written, words, .. } => match nearest(written, words.iter().copied()) {
+                Some(nearest) => format!("did you mean `{nearest}`?"),
+                None => NOT_KNOWN.to_owned(),
+            },
             Self::UnknownImage { .. }
             | Self::OverrideOfUnknown { .. }
             | Self::UnknownEnvironment { .. }
@@ -376,6 +384,10 @@ impl Mistake {
             Self::BadOnFailure { .. } => {
                 "write `\"rollback\"` (the default), `\"leave\"`, or `\"wait\"` to let ECS's circuit breaker decide"
                     .to_owned()
+            }
+            Self::BadWord { words, .. } => {
+                let words: Vec<_> = words.iter().map(|word| format!("`\"{word}\"`")).collect();
+                format!("write {}", words.join(" or "))
             }
             Self::BadBuilder { .. } => {
                 "builders: auto (the engine's own choice), engine (its BuildKit), classic (its builder of before)"

@@ -154,6 +154,9 @@ table! {
         format: Option<Written<i64>> = "1",
         /// The environment that is taken when none is named.
         default_environment: Option<Written<String>> = "\"staging\"",
+        /// What the failure of one rollout means for the other services of the run: `independent`, or
+        /// `all-or-nothing` to take all of them back.
+        release: Option<Written<String>> = "\"independent\"",
         /// What the sandbox makes for every service; `[services.X.sandbox]` overrides it.
         sandbox: SandboxTable = "{ desired_count = 2 }",
         /// What is built, by a name of your choice.
@@ -217,6 +220,15 @@ table! {
         /// What to do once it is clear that a rollout will fail: `rollback`, `leave` it as it is, or
         /// `wait` for ECS's circuit breaker.
         on_failure: Option<Written<String>> = "\"rollback\"",
+        /// What becomes of a rollout when the command is interrupted: `leave` it to ECS, or `rollback`.
+        on_interrupt: Option<Written<String>> = "\"leave\"",
+        /// What ends the command when all goes well: the new tasks are `live`, the old ones are `drained`
+        /// too, or ECS says that the service is `steady`.
+        done_when: Option<Written<String>> = "\"drained\"",
+        /// `minimumHealthyPercent` of the service. Default: what the service has.
+        minimum_healthy_percent: Option<Written<i64>> = "100",
+        /// `maximumPercent` of the service. Default: what the service has.
+        maximum_percent: Option<Written<i64>> = "200",
     }
 }
 

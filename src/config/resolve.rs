@@ -20,8 +20,8 @@ use super::{
     },
     secrets::looks_secret,
     spec::{
-        self, Builder, Confirm, Environment, GitFacts, Image, MissingRepository, NoGit, OnFailure, Rollout,
-        SandboxService, Service, Spec, TaskDefinitionSource, WorkTree,
+        self, Builder, Confirm, DoneWhen, Environment, GitFacts, Image, MissingRepository, NoGit, OnFailure,
+        OnInterrupt, Percentages, Release, Rollout, SandboxService, Service, Spec, TaskDefinitionSource, WorkTree,
     },
     variables::{self, Broken, Piece, Variable},
 };
@@ -41,6 +41,8 @@ pub struct Typed {
     pub profile: Option<String>,
     /// Keys of `[services.…]` tables; empty means all.
     pub services: Vec<String>,
+    /// `--done-when`.
+    pub done_when: Option<DoneWhen>,
 }
 
 /// What the surroundings say, read once by the caller.
@@ -85,6 +87,7 @@ pub fn resolve(parsed: &Parsed, typed: &Typed, facts: &Facts) -> Result<Resolved
 
     let mut resolver = Resolver::new(parsed, facts, chosen.unwrap_or_default());
     let environment = resolver.environment(typed);
+    let release = resolver.release();
     let mut images = BTreeMap::new();
     let mut services = BTreeMap::new();
     for key in file.services.keys() {
@@ -93,6 +96,9 @@ pub fn resolve(parsed: &Parsed, typed: &Typed, facts: &Facts) -> Result<Resolved
         if let Some(service) = resolver.service(key)
             && wanted
         {
+            let rollout =
+                Rollout { done_when: typed.done_when.unwrap_or(service.rollout.done_when), ..service.rollout };
+            let service = Service { rollout, ..service };
             services.insert(Key::new(key), service);
         }
     }
@@ -126,7 +132,7 @@ pub fn resolve(parsed: &Parsed, typed: &Typed, facts: &Facts) -> Result<Resolved
         Some(environment) if errors.is_empty() => {
             warnings.sort_by_key(|warning| warning.place.order());
             warnings.dedup();
-            let spec = Spec { root: tidy(&facts.root), environment, images, services };
+            let spec = Spec { root: tidy(&facts.root), environment, images, services, release };
             Ok(Resolved { spec, warnings })
         }
         _ => {
@@ -582,9 +588,58 @@ impl<'a> Resolver<'a> {
         None
     }
 
+    /// `release`, which stands outside of any table.
+    fn release(&mut self) -> Release {
+        let own = Own::of(String::new(), self.file);
+        let words = [("independent", Release::Independent), ("all-or-nothing", Release::AllOrNothing)];
+        self.word("release", self.file.release.as_ref(), &own, &words, &["independent", "all-or-nothing"])
+    }
+
+    /// One of a few words; the default where nothing is written.
+    fn word<T: Copy + Default>(
+        &mut self,
+        key: &'static str,
+        written: Option<&Written<String>>,
+        own: &Own,
+        meanings: &[(&'static str, T)],
+        words: &'static [&'static str],
+    ) -> T {
+        let Some(written) = written else { return T::default() };
+        let Some(text) = self.expand(written, own) else { return T::default() };
+        if let Some((_, meaning)) = meanings.iter().find(|(word, _)| *word == text) {
+            return *meaning;
+        }
+        self.mistake(Mistake::BadWord { key, written: text, words }, Place::File(written.span.clone()));
+        T::default()
+    }
+
+    /// `minimum_healthy_percent` and `maximum_percent`.
+    fn percentages(&mut self, table: &RolloutTable) -> Percentages {
+        // "minimumHealthyPercent … 0 to 100" and "maximumPercent … 100 to 200" as the console has them; the API takes
+        // more for a maximum, and a service of a few tasks may want it.
+        let minimum = self.number("minimum_healthy_percent", table.minimum_healthy_percent.as_ref(), (0, 100, "ECS"));
+        let maximum = self.number("maximum_percent", table.maximum_percent.as_ref(), (100, 1000, "ECS"));
+        Percentages { minimum_healthy: minimum, maximum }
+    }
+
     fn rollout(&mut self, table: &RolloutTable, own: &Own) -> Rollout {
         let on_failure =
             table.on_failure.as_ref().and_then(|written| self.on_failure(written, own)).unwrap_or_default();
+        let on_interrupt = self.word(
+            "on_interrupt",
+            table.on_interrupt.as_ref(),
+            own,
+            &[("leave", OnInterrupt::Leave), ("rollback", OnInterrupt::Rollback)],
+            &["leave", "rollback"],
+        );
+        let done_when = self.word(
+            "done_when",
+            table.done_when.as_ref(),
+            own,
+            &[("live", DoneWhen::Live), ("drained", DoneWhen::Drained), ("steady", DoneWhen::Steady)],
+            &["live", "drained", "steady"],
+        );
+        let percentages = self.percentages(table);
         let own = own.inner("timeouts", &table.timeouts);
         let table = &table.timeouts;
         let default = Rollout::default();
@@ -604,7 +659,14 @@ impl<'a> Resolver<'a> {
             };
             self.mistake(mistake, Place::File(written.span.clone()));
         }
-        Rollout { no_progress: no_progress_or_default, total: total_or_default, on_failure }
+        Rollout {
+            no_progress: no_progress_or_default,
+            total: total_or_default,
+            done_when,
+            on_failure,
+            on_interrupt,
+            percentages,
+        }
     }
 
     fn on_failure(&mut self, written: &Written<String>, own: &Own) -> Option<OnFailure> {
@@ -1209,6 +1271,7 @@ mod tests {
                         sandbox: SandboxService::default(),
                     }
                 )]),
+                release: Release::Independent,
             }
         );
     }
@@ -1219,6 +1282,7 @@ mod tests {
         let text = r#"
 format = 1
 default_environment = "local"
+release = "all-or-nothing"
 
 [sandbox]
 desired_count = 3
@@ -1241,7 +1305,14 @@ container = "app"
 cluster = "arn:aws:ecs:${region}:${account}:cluster/jobs"
 service = "jobs-${image}"
 task_definition = "deploy/api.json"
-rollout = { timeouts = { no_progress = "90s", total = "1h30m" }, on_failure = "leave" }
+
+[services.api.rollout]
+timeouts = { no_progress = "90s", total = "1h30m" }
+on_failure = "leave"
+on_interrupt = "rollback"
+done_when = "steady"
+minimum_healthy_percent = 50
+maximum_percent = 150
 
 [services.api.sandbox]
 container_port = 80
@@ -1264,7 +1335,8 @@ images.web.args.T = "override"
 "#;
         let resolved = meant(text, &Typed::default(), &facts(&[("REGION", ""), ("AWS_REGION", "us-east-1")]));
         assert_eq!(resolved.warnings, []);
-        let Spec { root: _, environment, images, services } = resolved.spec;
+        let Spec { root: _, environment, images, services, release } = resolved.spec;
+        assert_eq!(release, Release::AllOrNothing);
         assert_eq!(
             environment,
             Environment {
@@ -1309,7 +1381,10 @@ images.web.args.T = "override"
                 rollout: Rollout {
                     no_progress: Duration::from_secs(90),
                     total: Duration::from_mins(90),
+                    done_when: DoneWhen::Steady,
                     on_failure: OnFailure::Leave,
+                    on_interrupt: OnInterrupt::Rollback,
+                    percentages: Percentages { minimum_healthy: Some(50), maximum: Some(150) },
                 },
                 sandbox: SandboxService {
                     desired_count: 3,
@@ -1349,6 +1424,7 @@ images.web.args.T = "override"
             region: Some("eu-flag-1".to_owned()),
             profile: Some("flag".to_owned()),
             services: Vec::new(),
+            done_when: None,
         };
         let only = |environment: &str| Typed { environment: Some(environment.to_owned()), ..Typed::default() };
         #[rustfmt::skip]
@@ -1421,7 +1497,7 @@ images.web.args.T = "override"
         let two_minutes = Duration::from_mins(2);
         assert_eq!(
             spec.services[&Key::new("api")].rollout,
-            Rollout { no_progress: two_minutes, total: two_minutes, on_failure: OnFailure::Rollback }
+            Rollout { no_progress: two_minutes, total: two_minutes, ..Rollout::default() }
         );
     }
 

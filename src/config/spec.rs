@@ -18,6 +18,17 @@ pub struct Spec {
     /// Only the images that a selected service uses.
     pub images: BTreeMap<Key, Image>,
     pub services: BTreeMap<Key, Service>,
+    pub release: Release,
+}
+
+/// What the failure of one rollout means for the others of the same run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Release {
+    /// Nothing: every service is on its own.
+    #[default]
+    Independent,
+    /// All of them are taken back.
+    AllOrNothing,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,7 +122,39 @@ pub struct Rollout {
     pub no_progress: Duration,
     /// Give up after this long, whatever moves; draining has a budget of its own.
     pub total: Duration,
+    pub done_when: DoneWhen,
     pub on_failure: OnFailure,
+    pub on_interrupt: OnInterrupt,
+    pub percentages: Percentages,
+}
+
+/// What ends the command when all goes well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DoneWhen {
+    /// The new tasks serve; old ones may still drain.
+    Live,
+    /// The old tasks are gone too.
+    #[default]
+    Drained,
+    /// ECS has also said that the service has reached a steady state.
+    Steady,
+}
+
+/// What becomes of a rollout when the command is interrupted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnInterrupt {
+    /// ECS goes on with it.
+    #[default]
+    Leave,
+    /// ECS is asked once to take it back.
+    Rollback,
+}
+
+/// `deploymentConfiguration` of the service; what is not set stays as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Percentages {
+    pub minimum_healthy: Option<u32>,
+    pub maximum: Option<u32>,
 }
 
 /// What to do as soon as it is clear that a rollout will not succeed.
@@ -130,7 +173,14 @@ impl Default for Rollout {
     fn default() -> Self {
         // A missing image reaches the third failed start, and with it the circuit breaker, after 8 to
         // 12 minutes: a shorter total would end before ECS has spoken.
-        Self { no_progress: Duration::from_mins(5), total: Duration::from_mins(30), on_failure: OnFailure::Rollback }
+        Self {
+            no_progress: Duration::from_mins(5),
+            total: Duration::from_mins(30),
+            done_when: DoneWhen::Drained,
+            on_failure: OnFailure::Rollback,
+            on_interrupt: OnInterrupt::Leave,
+            percentages: Percentages::default(),
+        }
     }
 }
 

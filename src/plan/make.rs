@@ -16,8 +16,8 @@ use super::{
     },
     refusal::{Refusal, is_deadlock},
     step::{
-        Action, BuildAction, ImagePatch, Later, LiveDefinition, OnFailure, Plan, RegisterAction, RolloutObserved,
-        Running, Step, WatchBudget,
+        Action, BuildAction, DoneWhen, ImagePatch, Later, LiveDefinition, OnFailure, OnInterrupt, Percentages, Plan,
+        RegisterAction, Release, RolloutObserved, Running, Step, Terms, WatchBudget,
     },
 };
 use crate::{
@@ -69,12 +69,19 @@ pub fn plan(spec: &Spec, observed: &Observed) -> Result<Plan, Vec<Refusal>> {
     let started: Vec<_> = services
         .iter()
         .zip(&registered)
-        .map(|(service, register)| steps.roll_out(service, *register, &clusters))
+        .map(|(service, register)| {
+            // Of a release that is all or nothing, nothing is rolled out before all of it could be registered.
+            let needs = match spec.release {
+                Release::Independent => std::slice::from_ref(register),
+                Release::AllOrNothing => &registered,
+            };
+            steps.roll_out(service, *register, needs, &clusters)
+        })
         .collect();
     for (service, started) in services.iter().zip(started) {
         steps.watch(service, started);
     }
-    Ok(Plan { steps: steps.steps })
+    Ok(Plan { steps: steps.steps, release: spec.release })
 }
 
 /// A service with everything that could be said without changing anything.
@@ -230,14 +237,17 @@ fn refuse_live(
         // Percentages and deployments mean nothing there.
         return;
     }
-    if is_deadlock(live.desired_count, live.minimum_healthy_percent, live.maximum_percent) {
+    let Percentages { minimum_healthy, maximum } = service.rollout.percentages;
+    let minimum_healthy_percent = minimum_healthy.unwrap_or(live.minimum_healthy_percent);
+    let maximum_percent = maximum.unwrap_or(live.maximum_percent);
+    if is_deadlock(live.desired_count, minimum_healthy_percent, maximum_percent) {
         refusals.push(Refusal::Deadlock {
             service: key.clone(),
             name: service.service.clone(),
             cluster: service.cluster.clone(),
             desired: live.desired_count,
-            minimum_healthy_percent: live.minimum_healthy_percent,
-            maximum_percent: live.maximum_percent,
+            minimum_healthy_percent,
+            maximum_percent,
         });
     }
     if let Some(primary) = primary(live)
@@ -639,8 +649,14 @@ impl Steps {
     }
 
     /// The step that starts the rollout.
-    fn roll_out(&mut self, service: &Resolved, register: StepId, clusters: &BTreeMap<Cluster, StepId>) -> StepId {
-        let Some(live) = service.live else { return self.create_service(service, register, clusters) };
+    fn roll_out(
+        &mut self,
+        service: &Resolved,
+        register: StepId,
+        needs: &[StepId],
+        clusters: &BTreeMap<Cluster, StepId>,
+    ) -> StepId {
+        let Some(live) = service.live else { return self.create_service(service, register, needs, clusters) };
         let primary = primary(live);
         let rollout = rollout_of(live);
         let running = Running {
@@ -665,11 +681,18 @@ impl Steps {
             name: service.spec.service.clone(),
             task_definition: Later::From(register),
             running,
+            percentages: service.spec.rollout.percentages,
         };
-        self.add(action, cause, &[register])
+        self.add(action, cause, needs)
     }
 
-    fn create_service(&mut self, service: &Resolved, register: StepId, clusters: &BTreeMap<Cluster, StepId>) -> StepId {
+    fn create_service(
+        &mut self,
+        service: &Resolved,
+        register: StepId,
+        needs: &[StepId],
+        clusters: &BTreeMap<Cluster, StepId>,
+    ) -> StepId {
         let key = service.key;
         let settings = Box::new(service.spec.sandbox.clone());
         let name = balancer_name(service.spec);
@@ -690,7 +713,8 @@ impl Steps {
             cause.as_str(),
             &[group, balancer],
         );
-        let mut needs = vec![register, group, listener];
+        let mut needs = needs.to_vec();
+        needs.extend([group, listener]);
         needs.extend(clusters.get(&service.spec.cluster));
         let action = Action::CreateService {
             service: key.clone(),
@@ -700,6 +724,7 @@ impl Steps {
             target_group: Later::From(group),
             container: service.container.clone(),
             settings,
+            percentages: service.spec.rollout.percentages,
             listener,
         };
         self.add(action, cause, &needs)
@@ -707,23 +732,48 @@ impl Steps {
 
     fn watch(&mut self, service: &Resolved, started: StepId) {
         let cause = match service.live {
-            Some(live) if rollout_of(live) == RolloutObserved::Going => "until every older task has drained".to_owned(),
-            Some(live) => format!("until the tasks of {} have drained", live.task_definition),
             None => "until its first tasks are healthy".to_owned(),
+            Some(live) => match service.spec.rollout.done_when {
+                spec::DoneWhen::Live => "until its new tasks are healthy".to_owned(),
+                spec::DoneWhen::Drained if rollout_of(live) == RolloutObserved::Going => {
+                    "until every older task has drained".to_owned()
+                }
+                spec::DoneWhen::Drained => format!("until the tasks of {} have drained", live.task_definition),
+                spec::DoneWhen::Steady => "until ECS says that it is steady".to_owned(),
+            },
         };
         let action = Action::Watch {
             service: service.key.clone(),
             cluster: service.spec.cluster.clone(),
             name: service.spec.service.clone(),
             deployment: started,
-            budget: budget(service),
-            on_failure: match service.spec.rollout.on_failure {
-                spec::OnFailure::Rollback => OnFailure::TakeBack,
-                spec::OnFailure::Leave => OnFailure::Leave,
-                spec::OnFailure::Wait => OnFailure::Wait,
-            },
+            terms: terms(service),
         };
         self.add(action, cause, &[started]);
+    }
+}
+
+/// How this service is watched.
+fn terms(service: &Resolved) -> Terms {
+    let spec::Rollout { no_progress: _, total: _, done_when, on_failure, on_interrupt, percentages: _ } =
+        service.spec.rollout;
+    Terms {
+        budget: budget(service),
+        expected_ms: None,
+        done_when: match done_when {
+            spec::DoneWhen::Live => DoneWhen::Live,
+            spec::DoneWhen::Drained => DoneWhen::Drained,
+            spec::DoneWhen::Steady => DoneWhen::Steady,
+        },
+        on_failure: match on_failure {
+            spec::OnFailure::Rollback => OnFailure::TakeBack,
+            spec::OnFailure::Leave => OnFailure::Leave,
+            spec::OnFailure::Wait => OnFailure::Wait,
+        },
+        on_interrupt: match on_interrupt {
+            spec::OnInterrupt::Leave => OnInterrupt::Leave,
+            spec::OnInterrupt::Rollback => OnInterrupt::TakeBack,
+        },
     }
 }
 

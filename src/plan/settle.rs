@@ -10,8 +10,8 @@ use serde_json::Value;
 use super::{
     diff,
     step::{
-        Action, BuildAction, ImagePatch, Later, OnFailure, Produced, RegisterAction, RolloutObserved, Running, Started,
-        Step, WatchBudget,
+        Action, BuildAction, ImagePatch, Later, Percentages, Produced, RegisterAction, RolloutObserved, Running,
+        Started, Step, Terms,
     },
 };
 use crate::{
@@ -77,6 +77,7 @@ pub enum Ready {
         target_group: String,
         container: String,
         settings: Box<SandboxService>,
+        percentages: Percentages,
     },
     Update {
         service: Key,
@@ -84,6 +85,7 @@ pub enum Ready {
         name: ServiceName,
         task_definition: TaskDefArn,
         deployment: NewDeployment,
+        percentages: Percentages,
         /// What ran at planning time: `Started::previous` of what the call gives.
         previous: TaskDefArn,
     },
@@ -92,8 +94,7 @@ pub enum Ready {
         cluster: Cluster,
         name: ServiceName,
         started: Started,
-        budget: WatchBudget,
-        on_failure: OnFailure,
+        terms: Terms,
     },
 }
 
@@ -147,6 +148,7 @@ pub fn settle(step: &Step, produced: &BTreeMap<StepId, Produced>) -> Settled {
             target_group,
             container,
             settings,
+            percentages,
             listener: _,
         } => Ready::CreateService {
             service: service.clone(),
@@ -156,8 +158,9 @@ pub fn settle(step: &Step, produced: &BTreeMap<StepId, Produced>) -> Settled {
             target_group: earlier.arn(target_group),
             container: container.clone(),
             settings: settings.clone(),
+            percentages: *percentages,
         },
-        Action::Update { service, cluster, name, task_definition, running } => {
+        Action::Update { service, cluster, name, task_definition, running, percentages } => {
             let task_definition = earlier.revision(task_definition);
             let deployment = match settle_update(&task_definition, running) {
                 UpdateRule::Start(deployment) => deployment,
@@ -169,10 +172,11 @@ pub fn settle(step: &Step, produced: &BTreeMap<StepId, Produced>) -> Settled {
                 name: name.clone(),
                 task_definition,
                 deployment,
+                percentages: *percentages,
                 previous: running.task_definition.clone(),
             }
         }
-        Action::Watch { service, cluster, name, deployment, budget, on_failure } => {
+        Action::Watch { service, cluster, name, deployment, terms } => {
             let Some(started) = earlier.started(*deployment) else {
                 return Settled::Skip { cause: "nothing was rolled out".to_owned(), gives: Produced::Nothing };
             };
@@ -181,8 +185,7 @@ pub fn settle(step: &Step, produced: &BTreeMap<StepId, Produced>) -> Settled {
                 cluster: cluster.clone(),
                 name: name.clone(),
                 started,
-                budget: *budget,
-                on_failure: *on_failure,
+                terms: *terms,
             }
         }
     };
@@ -318,8 +321,8 @@ mod tests {
         id::{Cluster, Key, ServiceName, StepId, TaskDefArn},
         image::{Digest, ImageName},
         plan::step::{
-            Action, ImagePatch, Later, LiveDefinition, Produced, RegisterAction, RolloutObserved, Running, Started,
-            Step, WatchBudget,
+            Action, ImagePatch, Later, LiveDefinition, Percentages, Produced, RegisterAction, RolloutObserved, Running,
+            Started, Step, Terms, WatchBudget,
         },
     };
 
@@ -394,6 +397,7 @@ mod tests {
                 previous: Some(arn("web:40")),
                 desired: 2,
             },
+            percentages: Percentages::default(),
         })
     }
 
@@ -432,8 +436,12 @@ mod tests {
             cluster: Cluster::new("shop"),
             name: ServiceName::new("web"),
             deployment: StepId(1),
-            budget: WatchBudget { no_progress_ms: 1, total_ms: 2, drain_ms: 3, deregistration_delay_ms: 4 },
-            on_failure: crate::plan::step::OnFailure::TakeBack,
+            terms: Terms::within(WatchBudget {
+                no_progress_ms: 1,
+                total_ms: 2,
+                drain_ms: 3,
+                deregistration_delay_ms: 4,
+            }),
         });
         assert!(matches!(settle(&watch, &given(Produced::Nothing)), Settled::Skip { gives: Produced::Nothing, .. }));
         let started = Started {

@@ -19,11 +19,14 @@ use crate::{
 };
 
 /// Said once, in `rollout`, which never sees a plan; planned steps carry them.
-pub use crate::rollout::goal::{OnFailure, Started, WatchBudget};
+pub use crate::rollout::goal::{DoneWhen, OnFailure, OnInterrupt, Started, Terms, WatchBudget};
+
+pub use crate::config::spec::{Percentages, Release};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     pub steps: Vec<Step>,
+    pub release: Release,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -135,20 +138,21 @@ pub enum Action {
         target_group: Later<String>,
         container: String,
         settings: Box<SandboxService>,
+        percentages: Percentages,
         /// So that the target group is attached before ECS registers targets in it.
         listener: StepId,
     },
     /// ECS `UpdateService` to the new revision.
-    Update { service: Key, cluster: Cluster, name: ServiceName, task_definition: Later<TaskDefArn>, running: Running },
-    /// Watches the rollout that `deployment` started until the old tasks have drained.
-    Watch {
+    Update {
         service: Key,
         cluster: Cluster,
         name: ServiceName,
-        deployment: StepId,
-        budget: WatchBudget,
-        on_failure: OnFailure,
+        task_definition: Later<TaskDefArn>,
+        running: Running,
+        percentages: Percentages,
     },
+    /// Watches the rollout that `deployment` started until its terms are met.
+    Watch { service: Key, cluster: Cluster, name: ServiceName, deployment: StepId, terms: Terms },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,10 +9,44 @@ pub struct Goal {
     /// The service's key in `ship.toml`, for the events.
     pub service: Key,
     pub started: Started,
+    pub terms: Terms,
+    pub pace: Pace,
+}
+
+/// What was agreed on before a rollout began: how long it may take, what ends it, and what to do when it
+/// does not go well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terms {
     pub budget: WatchBudget,
+    /// How long it takes as a rule, where that could be worked out: for the eyes only.
+    pub expected_ms: Option<u64>,
     pub done_when: DoneWhen,
     pub on_failure: OnFailure,
-    pub pace: Pace,
+    pub on_interrupt: OnInterrupt,
+}
+
+impl Terms {
+    /// The usual ones: until the old tasks are gone, taken back when it fails, left alone when interrupted.
+    #[must_use]
+    pub const fn within(budget: WatchBudget) -> Self {
+        Self {
+            budget,
+            expected_ms: None,
+            done_when: DoneWhen::Drained,
+            on_failure: OnFailure::TakeBack,
+            on_interrupt: OnInterrupt::Leave,
+        }
+    }
+}
+
+/// What becomes of a rollout that nobody wants to watch any longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnInterrupt {
+    /// ECS goes on with it.
+    #[default]
+    Leave,
+    /// ECS is asked, once, to take it back.
+    TakeBack,
 }
 
 /// What to do as soon as the tasks show that the rollout will not succeed: after the first one that
@@ -53,11 +87,12 @@ pub struct WatchBudget {
 }
 
 /// What ends the watch of a rollout that goes well.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DoneWhen {
     /// All new tasks run and are healthy; the old ones may still drain.
     Live,
     /// The old tasks are gone too.
+    #[default]
     Drained,
     /// ECS has also said `has reached a steady state` after that.
     Steady,

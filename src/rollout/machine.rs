@@ -191,6 +191,11 @@ impl Machine {
     }
 
     #[must_use]
+    pub const fn goal(&self) -> &Goal {
+        &self.goal
+    }
+
+    #[must_use]
     pub const fn phase(&self) -> Phase {
         self.phase
     }
@@ -250,7 +255,7 @@ impl Machine {
         if *word != Word::Going || self.doomed || self.live_since_ms.is_some() || !self.tasks.show_failure() {
             return None;
         }
-        let doom = match (self.goal.on_failure, &self.goal.started.previous) {
+        let doom = match (self.goal.terms.on_failure, &self.goal.started.previous) {
             (OnFailure::Wait, _) => return None,
             (OnFailure::TakeBack, Some(_)) => Doom::TakeBack { why: self.why(None) },
             // Nothing ran before, so there is nothing to go back to.
@@ -536,7 +541,7 @@ impl Machine {
             }
             Word::Going => {
                 self.rollback_since_ms = None;
-                if is_live && self.goal.done_when == DoneWhen::Live && self.is_proven_live() {
+                if is_live && self.goal.terms.done_when == DoneWhen::Live && self.is_proven_live() {
                     return Some(Verdict::Live);
                 }
             }
@@ -553,7 +558,7 @@ impl Machine {
         if !is_live {
             return None;
         }
-        match self.goal.done_when {
+        match self.goal.terms.done_when {
             DoneWhen::Live => Some(Verdict::Live),
             DoneWhen::Drained => self.is_old_gone().then_some(Verdict::Drained),
             DoneWhen::Steady => (self.is_old_gone() && self.events.steady).then_some(Verdict::Steady),
@@ -570,12 +575,12 @@ impl Machine {
                 Stretch::Starting { moved_ms: self.moved_ms, draining }
             }
         };
-        let (clock, at_ms) = deadline(&self.goal.budget, self.start_ms, stretch);
+        let (clock, at_ms) = deadline(&self.goal.terms.budget, self.start_ms, stretch);
         // A success that was only just heard of gets the looks that prove it.
         let at_ms =
             self.success_since_ms.map_or(at_ms, |success_ms| at_ms.max(success_ms.saturating_add(TWO_TICKS_MS)));
         // Whatever the answers flip between, there is an end.
-        let last_ms = self.start_ms.saturating_add(longest_ms(&self.goal.budget));
+        let last_ms = self.start_ms.saturating_add(longest_ms(&self.goal.terms.budget));
         if self.now_ms < at_ms.min(last_ms) {
             return None;
         }
@@ -654,7 +659,7 @@ impl Machine {
 
     fn board(&self) -> Board {
         let started = &self.goal.started;
-        let delay_ms = self.goal.budget.deregistration_delay_ms;
+        let delay_ms = self.goal.terms.budget.deregistration_delay_ms;
         let mut old: Vec<_> = started.previous.iter().map(|previous| previous.short().to_owned()).collect();
         for revision in self.tasks.old_revisions() {
             if !old.iter().any(|known| known == revision) {
@@ -681,7 +686,7 @@ impl Machine {
     /// When to look again, and at what.
     fn look(&mut self) -> Next {
         let Pace { service_ms, deployment_ms, tasks_ms, targets_ms, ending_ms } = self.goal.pace;
-        let delay_ms = self.goal.budget.deregistration_delay_ms;
+        let delay_ms = self.goal.terms.budget.deregistration_delay_ms;
         let drain_left_ms = self.tasks.longest_drain_left_ms(delay_ms, self.now_ms);
         // The last seconds of the last drain, and everything after it.
         let is_ending = matches!(self.phase, Phase::Draining | Phase::Healthy)

@@ -20,7 +20,7 @@ use crate::{
         settle::{NewDeployment, Ready},
         step::{BuildAction, Produced, Started},
     },
-    rollout::goal::{DoneWhen, Goal, Pace},
+    rollout::goal::{Goal, Pace},
 };
 
 /// What acts on the world.
@@ -97,7 +97,16 @@ pub(crate) async fn act(
             let note = arn.to_string();
             Acted::new(Produced::TaskDefinition(arn), note)
         }
-        Ready::CreateService { service: _, cluster, name, task_definition, target_group, container, settings } => {
+        Ready::CreateService {
+            service: _,
+            cluster,
+            name,
+            task_definition,
+            target_group,
+            container,
+            settings,
+            percentages,
+        } => {
             let new = ecs::NewService {
                 cluster: &cluster,
                 name: &name,
@@ -105,27 +114,28 @@ pub(crate) async fn act(
                 target_group: &target_group,
                 container: &container,
                 settings: &settings,
+                percentages,
             };
             let started = ecs::create_service(aws, new).await?;
             let tasks = if started.desired == 1 { "task" } else { "tasks" };
             let note = format!("{} {tasks} of {task_definition} wanted", started.desired);
             Acted::new(Produced::Deployment(started), note)
         }
-        Ready::Update { service: _, cluster, name, task_definition, deployment, previous } => {
+        Ready::Update { service: _, cluster, name, task_definition, deployment, percentages, previous } => {
             let force = match deployment {
                 NewDeployment::ByRevision => ecs::Force::No,
                 NewDeployment::Forced => ecs::Force::Yes,
             };
-            let started = ecs::update_service(aws, &cluster, &name, &task_definition, force).await?;
+            let started = ecs::update_service(aws, &cluster, &name, &task_definition, force, percentages).await?;
             // What ran at planning time is what a person means by "before"; the answer may already
             // list a deployment that replaced it in between.
             let started = Started { previous: Some(previous), ..started };
             let note = format!("deployment {}", started.deployment_id);
             Acted::new(Produced::Deployment(started), note)
         }
-        Ready::Watch { service, cluster, name, started, budget, on_failure } => {
+        Ready::Watch { service, cluster, name, started, terms } => {
             let task_definition = started.task_definition.clone();
-            let goal = Goal { service, started, budget, done_when: DoneWhen::Drained, on_failure, pace: hands.pace };
+            let goal = Goal { service, started, terms, pace: hands.pace };
             let watched = Watched { cluster: &cluster, name: &name, goal };
             let finished = watch::watch(aws, watched, &progress, clock, cancel).await?;
             let note = format!("{task_definition} is live, {}", finished.replaced());

@@ -22,8 +22,31 @@ pub enum RunError {
     #[error("cancelled")]
     Cancelled,
     /// Somebody asked to stop while ECS was rolling out; ECS goes on.
-    #[error("stopped watching; ECS goes on with {task_definition}")]
-    StoppedWatching { service: Key, task_definition: TaskDefArn, live: Live },
+    #[error("{}", stopped_words(task_definition, left))]
+    StoppedWatching { service: Key, task_definition: TaskDefArn, live: Live, left: Left },
+}
+
+/// What ECS does with a rollout that nobody watches any longer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Left {
+    /// It goes on.
+    Going,
+    /// It was asked, once, to take it back, and does.
+    TakenBack,
+    /// It was asked to, and would not.
+    NotTakenBack { why: String },
+}
+
+fn stopped_words(task_definition: &TaskDefArn, left: &Left) -> String {
+    match left {
+        Left::Going => format!("stopped watching; ECS goes on with {task_definition}"),
+        Left::TakenBack => format!("stopped watching; ECS was asked to take {task_definition} back, and does"),
+        Left::NotTakenBack { why } => {
+            format!(
+                "stopped watching; ECS was asked to take {task_definition} back and would not ({why}), so it goes on"
+            )
+        }
+    }
 }
 
 impl RunError {

@@ -3,7 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{cancel::Asked, error::RunError, watch::Finished};
+use super::{
+    cancel::Asked,
+    error::{Left, RunError},
+    watch::Finished,
+};
 use crate::{
     event::{Live, ServiceLive},
     exit::Exit,
@@ -242,6 +246,10 @@ fn live(service: &Key, plan: &Plan, ends: &BTreeMap<StepId, StepEnd>) -> Service
         Some(StepEnd::Failed(RunError::Rollout { live, verdict, .. })) => {
             told(*live, after(*live, verdict, started, &new, service))
         }
+        Some(StepEnd::Failed(RunError::StoppedWatching { left: Left::TakenBack, .. })) => match &started.previous {
+            Some(before) => told(Live::Mixed, format!("ECS takes {new} back to {before}")),
+            None => told(Live::Mixed, format!("ECS takes {new} back")),
+        },
         Some(StepEnd::Failed(RunError::StoppedWatching { live: Live::New, .. })) => {
             told(Live::New, format!("{new} serves, ECS goes on draining the old tasks"))
         }

@@ -32,8 +32,8 @@ use crate::{
     id::{Cluster, Key, RunId, ServiceName, StepId, TaskDefArn},
     image::{Digest, ImageName, Reference},
     plan::step::{
-        Action, BuildAction, ImagePatch, Later, LiveDefinition, OnFailure, Plan, RegisterAction, RolloutObserved,
-        Running, Step, WatchBudget,
+        Action, BuildAction, ImagePatch, Later, LiveDefinition, OnFailure, Percentages, Plan, RegisterAction, Release,
+        RolloutObserved, Running, Step, Terms, WatchBudget,
     },
     report::{Report as _, plain::Plain, style::Style},
     rollout::goal::Pace,
@@ -170,14 +170,18 @@ fn service() -> ServiceName {
     ServiceName::new("app")
 }
 
+/// ECS and its circuit breaker decide.
+const fn terms(budget: WatchBudget) -> Terms {
+    Terms { on_failure: OnFailure::Wait, ..Terms::within(budget) }
+}
+
 fn watch(id: u32, deployment: u32, budget: WatchBudget) -> Step {
     let action = Action::Watch {
         service: app(),
         cluster: cluster(),
         name: service(),
         deployment: StepId(deployment),
-        budget,
-        on_failure: OnFailure::Wait,
+        terms: terms(budget),
     };
     step(id, action, &[deployment])
 }
@@ -204,6 +208,7 @@ fn first_plan(deregistration_delay: Duration) -> Plan {
         target_group: Later::From(StepId(2)),
         container: "app".to_owned(),
         settings: boxed(),
+        percentages: Percentages::default(),
         listener: StepId(4),
     };
     Plan {
@@ -225,6 +230,7 @@ fn first_plan(deregistration_delay: Duration) -> Plan {
             step(6, create, &[1, 2, 4, 5]),
             watch(7, 6, BUDGET),
         ],
+        release: Release::Independent,
     }
 }
 
@@ -244,6 +250,7 @@ fn next_plan(live: (TaskDefArn, Value), base: Value, budget: WatchBudget) -> Pla
         name: service(),
         task_definition: Later::From(StepId(1)),
         running,
+        percentages: Percentages::default(),
     };
     Plan {
         steps: vec![
@@ -251,6 +258,7 @@ fn next_plan(live: (TaskDefArn, Value), base: Value, budget: WatchBudget) -> Pla
             step(2, update, &[1]),
             watch(3, 2, budget),
         ],
+        release: Release::Independent,
     }
 }
 
@@ -386,7 +394,9 @@ async fn another_deploy_in_the_middle_supersedes() {
     let other = async {
         started.recv().await.unwrap();
         let arn = ecs::register(&lab.hands.aws, &third).await.unwrap();
-        ecs::update_service(&lab.hands.aws, &cluster(), &service(), &arn, ecs::Force::No).await.unwrap();
+        ecs::update_service(&lab.hands.aws, &cluster(), &service(), &arn, ecs::Force::No, Percentages::default())
+            .await
+            .unwrap();
     };
     let (walked, ()) = tokio::join!(walking, other);
     let last_line = "deploy: superseded after 0.0s; unknown what serves, app:2 (v2) was replaced by another deployment";
@@ -514,16 +524,16 @@ async fn every_service_is_told_by_its_own_end() {
             previous: None,
             desired: 2,
         },
+        percentages: Percentages::default(),
     };
     plan.steps.push(step(4, refused, &[1]));
-    let Action::Watch { cluster, budget, .. } = plan.steps[2].action.clone() else { unreachable!("it is a watch") };
+    let Action::Watch { cluster, terms, .. } = plan.steps[2].action.clone() else { unreachable!("it is a watch") };
     let other = Action::Watch {
         service: Key::new("other"),
         cluster,
         name: ServiceName::new("other"),
         deployment: StepId(4),
-        budget,
-        on_failure: OnFailure::Wait,
+        terms,
     };
     plan.steps.push(step(5, other, &[4]));
     let walked = lab.walk(&plan).await;

@@ -11,17 +11,18 @@ use tokio::sync::mpsc;
 
 use super::{
     cancel::Cancel,
-    error::{RunError, words},
+    error::{Left, RunError, words},
 };
 use crate::{
     aws::{self, Aws, AwsError, logs},
     docker::tell,
     event::{Board, FailedTask, Progress, Side},
     exit::Exit,
-    id::{Cluster, ServiceName, TaskDefArn},
+    id::{Cluster, ServiceName},
     plan::observed::{ServiceObserved, TargetGroupObserved},
+    plan::step::Percentages,
     rollout::{
-        goal::Goal,
+        goal::{Goal, OnInterrupt, Started},
         machine::{Machine, Next, Verdict},
         schedule::{Ask, Part},
         view::View,
@@ -85,8 +86,7 @@ pub(crate) async fn watch(
     let aws = &aws.telling(progress.clone());
     let mut place = Place { cluster, name, groups: None };
     let service = goal.service.clone();
-    let task_definition = goal.started.task_definition.clone();
-    let previous = goal.started.previous.clone();
+    let on_interrupt = goal.terms.on_interrupt;
     let mut logs = Logs::new(aws);
     let mut failed = Vec::new();
     let mut machine = Machine::new(goal, clock());
@@ -95,9 +95,7 @@ pub(crate) async fn watch(
     loop {
         let view = tokio::select! {
             view = look(aws, &mut place, &machine, &ask) => view,
-            () = cancel.once() => {
-                return Err(RunError::StoppedWatching { service, task_definition, live: machine.live() });
-            }
+            () = cancel.once() => return Err(interrupted(aws, &place, &machine, on_interrupt, cancel).await),
         };
         let heard = machine.see(&view, clock());
         for mut message in heard.progress {
@@ -112,7 +110,7 @@ pub(crate) async fn watch(
         }
         if let Some(why) = heard.take_back {
             tell(progress, Progress::TakingBack { service: service.clone(), why }).await;
-            match take_back(aws, &place, &machine, previous.as_ref()).await {
+            match take_back(aws, &place, &machine).await {
                 Ok(Some(replacement)) => machine.taken_back_by(&replacement),
                 Ok(None) => {}
                 // ECS may still do it by itself; the watch tells how it ends.
@@ -128,7 +126,7 @@ pub(crate) async fn watch(
                 tokio::select! {
                     () = pause(after_ms) => {}
                     () = cancel.once() => {
-                        return Err(RunError::StoppedWatching { service, task_definition, live: machine.live() });
+                        return Err(interrupted(aws, &place, &machine, on_interrupt, cancel).await);
                     }
                 }
             }
@@ -143,6 +141,38 @@ pub(crate) async fn watch(
     }
 }
 
+/// Somebody asked to stop: ECS goes on, or is asked once to take the rollout back.
+///
+/// Only a wish to stop leads here, never a request that took too long: a time-out of one call is the
+/// view's loss and no reason to take anything back.
+async fn interrupted(
+    aws: &Aws,
+    place: &Place<'_>,
+    machine: &Machine,
+    on_interrupt: OnInterrupt,
+    cancel: &Cancel,
+) -> RunError {
+    let Started { task_definition, previous, .. } = &machine.goal().started;
+    let left = match (on_interrupt, previous) {
+        (OnInterrupt::Leave, _) => Left::Going,
+        (OnInterrupt::TakeBack, None) => Left::NotTakenBack { why: "nothing ran before it".to_owned() },
+        (OnInterrupt::TakeBack, Some(_)) => tokio::select! {
+            asked = take_back(aws, place, machine) => match asked {
+                Ok(_) => Left::TakenBack,
+                Err(error) => Left::NotTakenBack { why: error.to_string() },
+            },
+            // The second wish leaves at once, whatever becomes of the first.
+            () = cancel.again() => Left::NotTakenBack { why: "its answer was not waited for".to_owned() },
+        },
+    };
+    RunError::StoppedWatching {
+        service: machine.goal().service.clone(),
+        task_definition: task_definition.clone(),
+        live: machine.live(),
+        left,
+    }
+}
+
 #[expect(clippy::disallowed_methods, reason = "the one place where the program waits for the world")]
 async fn pause(milliseconds: u64) {
     tokio::time::sleep(Duration::from_millis(milliseconds)).await;
@@ -152,19 +182,16 @@ async fn pause(milliseconds: u64) {
 /// the deployment that does that, if it is one of its own.
 ///
 /// The revision that failed stays registered: somebody will want to look at it.
-async fn take_back(
-    aws: &Aws,
-    place: &Place<'_>,
-    machine: &Machine,
-    previous: Option<&TaskDefArn>,
-) -> Result<Option<String>, AwsError> {
+async fn take_back(aws: &Aws, place: &Place<'_>, machine: &Machine) -> Result<Option<String>, AwsError> {
     if let Some(arn) = machine.service_deployment()
         && aws::ecs::stop_deployment(aws, arn).await.is_ok()
     {
         return Ok(None);
     }
-    let Some(previous) = previous else { return Ok(None) };
-    let started = aws::ecs::update_service(aws, place.cluster, place.name, previous, aws::ecs::Force::No).await?;
+    let Some(previous) = &machine.goal().started.previous else { return Ok(None) };
+    let started =
+        aws::ecs::update_service(aws, place.cluster, place.name, previous, aws::ecs::Force::No, Percentages::default())
+            .await?;
     Ok(Some(started.deployment_id))
 }
 

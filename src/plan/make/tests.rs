@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::plan;
 use crate::{
     config::spec::{
-        Builder, Environment, Image, MissingRepository, Place, Rollout, SandboxService, Service, Spec,
+        Builder, Environment, Image, MissingRepository, Place, Release, Rollout, SandboxService, Service, Spec,
         TaskDefinitionSource,
     },
     id::{Cluster, Key, ServiceName, StepId, TaskDefArn},
@@ -77,6 +77,7 @@ fn spec(place: Place) -> Spec {
         },
         images: BTreeMap::from([(Key::new("web"), image("shop/web"))]),
         services: BTreeMap::from([(Key::new("web"), service("web", "web"))]),
+        release: Release::Independent,
     }
 }
 
@@ -525,7 +526,7 @@ fn the_drain_budget_covers_the_slowest_part() {
     live(&mut observed).definition["containerDefinitions"][0]["stopTimeout"] = json!(120);
     let Ok(plan) = plan(&spec(Place::Aws), &observed) else { panic!("refused") };
     let budget = plan.steps.iter().find_map(|step| match &step.action {
-        Action::Watch { budget, .. } => Some(*budget),
+        Action::Watch { terms, .. } => Some(terms.budget),
         _ => None,
     });
     let budget = budget.expect("a watch");

@@ -10,7 +10,7 @@ use crate::{
     id::{Key, TaskDefArn},
     rollout::{
         budget::{Clock, longest_ms},
-        goal::{DoneWhen, Goal, OnFailure, Pace, Started, WatchBudget},
+        goal::{DoneWhen, Goal, OnFailure, Pace, Started, Terms, WatchBudget},
         schedule::{Ask, Part},
         view::{
             BreakerView, ContainerView, DeploymentView, EventView, ServiceDeploymentView, ServiceView, TargetView,
@@ -344,9 +344,7 @@ impl Model {
                 previous: Some(TaskDefArn::new("web:41")),
                 desired: self.desired,
             },
-            budget: self.budget(),
-            done_when,
-            on_failure: OnFailure::Wait,
+            terms: Terms { done_when, on_failure: OnFailure::Wait, ..Terms::within(self.budget()) },
             pace: Pace::for_services(1),
         }
     }
@@ -373,7 +371,7 @@ struct Watched {
 }
 
 fn watch(goal: Goal, mut answer: impl FnMut(&Ask, u64) -> View) -> Watched {
-    let limit = longest_ms(&goal.budget) + 600_000;
+    let limit = longest_ms(&goal.terms.budget) + 600_000;
     let mut machine = Machine::new(goal, START);
     let (mut t, mut ask, mut progress, mut looks) = (0, Ask::all(), Vec::new(), 0);
     loop {
@@ -464,7 +462,7 @@ fn done_when_decides_when_it_is_done() {
 fn a_drain_that_does_not_end_is_no_failed_deploy() {
     let model = Model { drain: 500_000, ..Model::usual() };
     let mut goal = model.goal(DoneWhen::Drained);
-    goal.budget.drain_ms = 60_000;
+    goal.terms.budget.drain_ms = 60_000;
     let watched = watch(goal, |ask, t| model.answer(ask, t));
     assert_eq!(watched.verdict, Verdict::DrainUnfinished);
     assert_eq!(watched.live, Live::New);
@@ -710,7 +708,7 @@ fn a_rollout_that_will_fail_is_taken_back_before_ecs_gives_up_on_it() {
     let first = |tasks: Vec<TaskView>, on_failure, previous: Option<&str>| {
         let model = Model { course: Course::RolledBack, ..Model::usual() };
         let mut goal = model.goal(DoneWhen::Drained);
-        goal.on_failure = on_failure;
+        goal.terms.on_failure = on_failure;
         goal.started.previous = previous.map(TaskDefArn::new);
         let mut machine = Machine::new(goal, START);
         let view = View { tasks: Some(tasks), ..model.answer(&Ask::all(), START) };
