@@ -188,6 +188,11 @@ pub enum Progress {
         service: Key,
         why: String,
     },
+    /// A rollout that went well does not end yet: it may still be taken back when one of the others fails.
+    WaitingForOthers {
+        service: Key,
+        others: Vec<Key>,
+    },
     /// A call to AWS will be tried again.
     Retrying {
         operation: String,
@@ -213,6 +218,7 @@ impl Progress {
             | Self::ServiceEvent { .. }
             | Self::TaskFailed { .. }
             | Self::TakingBack { .. }
+            | Self::WaitingForOthers { .. }
             | Self::Retrying { .. }
             | Self::Unknown => false,
         }

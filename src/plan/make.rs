@@ -79,7 +79,7 @@ pub fn plan(spec: &Spec, observed: &Observed) -> Result<Plan, Vec<Refusal>> {
         })
         .collect();
     for (service, started) in services.iter().zip(started) {
-        steps.watch(service, started);
+        steps.watch(service, started, spec.release);
     }
     Ok(Plan { steps: steps.steps, release: spec.release })
 }
@@ -730,7 +730,7 @@ impl Steps {
         self.add(action, cause, &needs)
     }
 
-    fn watch(&mut self, service: &Resolved, started: StepId) {
+    fn watch(&mut self, service: &Resolved, started: StepId, release: Release) {
         let cause = match service.live {
             None => "until its first tasks are healthy".to_owned(),
             Some(live) => match service.spec.rollout.done_when {
@@ -747,14 +747,14 @@ impl Steps {
             cluster: service.spec.cluster.clone(),
             name: service.spec.service.clone(),
             deployment: started,
-            terms: terms(service),
+            terms: terms(service, release),
         };
         self.add(action, cause, &[started]);
     }
 }
 
 /// How this service is watched.
-fn terms(service: &Resolved) -> Terms {
+fn terms(service: &Resolved, release: Release) -> Terms {
     let spec::Rollout { no_progress: _, total: _, done_when, on_failure, on_interrupt, percentages: _ } =
         service.spec.rollout;
     Terms {
@@ -767,6 +767,8 @@ fn terms(service: &Resolved) -> Terms {
         },
         on_failure: match on_failure {
             spec::OnFailure::Rollback => OnFailure::TakeBack,
+            // What failed cannot stay where all that went well is taken back for it.
+            spec::OnFailure::Leave if release == Release::AllOrNothing => OnFailure::TakeBack,
             spec::OnFailure::Leave => OnFailure::Leave,
             spec::OnFailure::Wait => OnFailure::Wait,
         },

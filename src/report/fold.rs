@@ -9,7 +9,7 @@ use crate::{
         Board, Event, FailedContainer, FailedHow, FailedTask, Layer, LayerState, Phase, Progress, Record, ServiceLive,
         Side, StepKind, StepOutline, TaskState, ToldError, Vertex, VertexState,
     },
-    id::StepId,
+    id::{Key, StepId},
 };
 
 /// As many lines of a running build step as BuildKit itself shows.
@@ -54,6 +54,8 @@ pub struct StepView {
     pub last_event: Option<String>,
     /// A call that is being tried again, until the next sign of life.
     pub retrying: Option<String>,
+    /// What it waits for although it is done.
+    pub waiting: Option<String>,
     /// Failed tasks, by cause, in the order in which the causes were first seen.
     pub failures: Vec<FailureGroup>,
 }
@@ -137,6 +139,7 @@ impl StepView {
             board_ms: 0,
             last_event: None,
             retrying: None,
+            waiting: None,
             failures: Vec::new(),
         }
     }
@@ -217,10 +220,9 @@ impl StepView {
                 self.retrying =
                     Some(format!("{operation} answered {code}, trying again in {}", words::duration(*delay_ms)));
             }
-            Progress::BuildWarning { .. }
-            | Progress::Phase { .. }
-            | Progress::TakingBack { .. }
-            | Progress::Unknown => {}
+            Progress::WaitingForOthers { others, .. } => self.waiting = Some(others_line(others)),
+            Progress::TakingBack { .. } => self.waiting = None,
+            Progress::BuildWarning { .. } | Progress::Phase { .. } | Progress::Unknown => {}
         }
     }
 }
@@ -427,6 +429,17 @@ pub fn phase_line(board: &Board, board_ms: u64, now_ms: u64) -> String {
         Phase::Drained => format!("{revision} is live, the old tasks are gone"),
         Phase::RollingBack => format!("ECS takes {revision} back"),
     }
+}
+
+/// `done, waits for worker and web: the release is all or nothing`.
+#[must_use]
+pub fn others_line(others: &[Key]) -> String {
+    let whom = match others {
+        [one] => one.to_string(),
+        [one, other] => format!("{one} and {other}"),
+        several => words::count(several.len(), "other service"),
+    };
+    format!("done, waits for {whom}: the release is all or nothing")
 }
 
 /// What is left of the longest drain at `now_ms`, counted down between two polls.

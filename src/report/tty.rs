@@ -270,6 +270,9 @@ fn running_note(view: &StepView, now_ms: u64) -> String {
     if let Some(retrying) = &view.retrying {
         return retrying.clone();
     }
+    if let Some(waiting) = &view.waiting {
+        return waiting.clone();
+    }
     match view.outline.kind {
         StepKind::Build => fold::build_line(view),
         StepKind::Push if !view.layers.is_empty() => fold::layers_line(&view.layers),

@@ -127,6 +127,15 @@ pub struct Machine {
     /// Whether it was said already that the rollout will fail.
     doomed: bool,
     taken_back_by: Option<String>,
+    /// Why it is taken back, where its own tasks are not the reason.
+    outside: Option<String>,
+}
+
+/// Whether taking back is to be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    Now,
+    Already,
 }
 
 /// A rollout that will not succeed, by what its tasks have shown.
@@ -181,6 +190,7 @@ impl Machine {
             verdict: None,
             doomed: false,
             taken_back_by: None,
+            outside: None,
         }
     }
 
@@ -263,6 +273,23 @@ impl Machine {
         };
         self.doomed = true;
         Some(doom)
+    }
+
+    /// Whether it goes on and nobody has asked for it to be taken back.
+    #[must_use]
+    pub const fn may_be_taken_back(&self) -> bool {
+        self.verdict.is_none() && !self.doomed
+    }
+
+    /// It is taken back for a reason that lies outside of it, which is the one to tell. Only where that has not
+    /// been asked for already.
+    pub fn take_back_for(&mut self, why: &str) -> Asked {
+        if self.doomed {
+            return Asked::Already;
+        }
+        self.doomed = true;
+        self.outside = Some(why.to_owned());
+        Asked::Now
     }
 
     /// The deployment that was started to take ours back, where ECS could not be asked to do it itself:
@@ -516,8 +543,9 @@ impl Machine {
 
     /// What the tasks say before what ECS says: `tasks failed to start` is no reason.
     fn why(&self, said: Option<String>) -> String {
-        self.tasks
-            .why()
+        self.outside
+            .clone()
+            .or_else(|| self.tasks.why())
             .or(said)
             .or_else(|| self.services.reason().map(str::to_owned))
             .unwrap_or_else(|| "ECS gave no reason".to_owned())

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use super::{
     cancel::Cancel,
     error::RunError,
+    release::Member,
     watch::{self, Finished, Watched},
 };
 use crate::{
@@ -50,15 +51,23 @@ impl Acted {
     }
 }
 
+/// What a step hears while it is done.
+pub(crate) struct Around<'a> {
+    pub(crate) clock: fn() -> u64,
+    pub(crate) cancel: &'a Cancel,
+    /// Which of the rollouts of this run it is, if it is one.
+    pub(crate) member: Member<'a>,
+}
+
 /// Does it. Building, pushing and watching stop when cancelling is asked for; a call that changes
 /// something is let finish, so that what is live stays known.
 pub(crate) async fn act(
     ready: Ready,
     hands: &Hands,
     progress: mpsc::Sender<Progress>,
-    clock: fn() -> u64,
-    cancel: &Cancel,
+    around: Around<'_>,
 ) -> Result<Acted, RunError> {
+    let Around { clock, cancel, member } = around;
     let aws = &hands.aws.telling(progress.clone());
     let acted = match ready {
         Ready::CreateCluster { cluster } => Acted::new(Produced::Arn(ecs::create_cluster(aws, &cluster).await?), ""),
@@ -137,7 +146,7 @@ pub(crate) async fn act(
             let task_definition = started.task_definition.clone();
             let goal = Goal { service, started, terms, pace: hands.pace };
             let watched = Watched { cluster: &cluster, name: &name, goal };
-            let finished = watch::watch(aws, watched, &progress, clock, cancel).await?;
+            let finished = watch::watch(aws, watched, &progress, clock, cancel, member).await?;
             let note = format!("{task_definition} is live, {}", finished.replaced());
             Acted { finished: Some(finished), ..Acted::new(Produced::Nothing, note) }
         }

@@ -5,6 +5,7 @@ pub mod act;
 pub mod cancel;
 pub mod error;
 pub mod outcome;
+mod release;
 pub mod runner;
 pub mod teller;
 pub mod watch;

@@ -11,13 +11,16 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::sync::mpsc;
 
 use super::{
-    act::{self, Hands},
+    act::{self, Around, Hands},
     cancel::Cancel,
+    error::RunError,
     outcome::{Outcome, StepEnd},
+    release::{Member, Together},
     teller::Teller,
 };
 use crate::{
     event::Event,
+    exit::Exit,
     id::{RunId, StepId},
     plan::{
         settle::{Settled, settle},
@@ -50,6 +53,7 @@ pub async fn run(plan: &Plan, opening: Opening, hands: &Hands, teller: &Teller, 
     let mut produced: BTreeMap<StepId, Produced> = BTreeMap::new();
     let mut ends: BTreeMap<StepId, StepEnd> = BTreeMap::new();
     let mut first_failure: Option<StepId> = None;
+    let together = Together::of(plan);
     let mut running: FuturesUnordered<Walk<'_>> = FuturesUnordered::new();
     loop {
         let may_start = first_failure.is_none() && cancel.asked() == super::cancel::Asked::Never;
@@ -60,7 +64,7 @@ pub async fn run(plan: &Plan, opening: Opening, hands: &Hands, teller: &Teller, 
             for step in ready {
                 let settled = settle(step, &produced);
                 ends.insert(step.id, StepEnd::CutOff);
-                running.push(Box::pin(walk(step, settled, hands, teller, cancel)));
+                running.push(Box::pin(walk(step, settled, hands, teller, cancel, &together)));
             }
         }
         tokio::select! {
@@ -72,8 +76,18 @@ pub async fn run(plan: &Plan, opening: Opening, hands: &Hands, teller: &Teller, 
                     match &end {
                         StepEnd::Done { produced: result, .. } | StepEnd::Skipped { gives: result } => {
                             produced.insert(step, result.clone());
+                            together.well(step);
                         }
-                        StepEnd::Failed(_) => first_failure = first_failure.or(Some(step)),
+                        StepEnd::Failed(error) => {
+                            first_failure = first_failure.or(Some(step));
+                            match meaning_for_others(error) {
+                                ForOthers::Failed => together.failed(&plan.step(step).map_or_else(String::new, |step| {
+                                    format!("{} failed", step.action.title())
+                                })),
+                                ForOthers::Well => together.well(step),
+                                ForOthers::Nothing => {}
+                            }
+                        }
                         StepEnd::CutOff => {}
                     }
                     ends.insert(step, end);
@@ -85,7 +99,47 @@ pub async fn run(plan: &Plan, opening: Opening, hands: &Hands, teller: &Teller, 
     Outcome::of(plan, ends, first_failure, cancel.asked())
 }
 
-async fn walk(step: &Step, settled: Settled, hands: &Hands, teller: &Teller, cancel: &Cancel) -> (StepId, StepEnd) {
+/// What the bad end of a step means for the other rollouts of an all-or-nothing release.
+enum ForOthers {
+    Failed,
+    /// Not a failure of what was shipped.
+    Well,
+    Nothing,
+}
+
+fn meaning_for_others(error: &RunError) -> ForOthers {
+    match error {
+        RunError::Aws(_) | RunError::Docker(_) => ForOthers::Failed,
+        RunError::Rollout { exit, .. } => match exit {
+            Exit::RolloutFailed | Exit::RolloutUnknown => ForOthers::Failed,
+            // It is live, or somebody has shipped something newer: taking the others back would only undo that.
+            Exit::DrainUnfinished
+            | Exit::Superseded
+            | Exit::Done
+            | Exit::Usage
+            | Exit::Config
+            | Exit::Environment
+            | Exit::Refused
+            | Exit::Build
+            | Exit::Push
+            | Exit::Register
+            | Exit::TaskFailed
+            | Exit::Bug
+            | Exit::Cancelled => ForOthers::Well,
+        },
+        // Everybody hears that by themselves.
+        RunError::Cancelled | RunError::StoppedWatching { .. } => ForOthers::Nothing,
+    }
+}
+
+async fn walk(
+    step: &Step,
+    settled: Settled,
+    hands: &Hands,
+    teller: &Teller,
+    cancel: &Cancel,
+    together: &Together,
+) -> (StepId, StepEnd) {
     let id = step.id;
     let ready = match settled {
         Settled::Skip { cause, gives } => {
@@ -96,7 +150,8 @@ async fn walk(step: &Step, settled: Settled, hands: &Hands, teller: &Teller, can
     };
     teller.tell(Event::Started { step: id }).await;
     let (sender, receiver) = mpsc::channel(STEP_CHANNEL);
-    let (acted, ()) = tokio::join!(act::act(ready, hands, sender, teller.clock(), cancel), teller.relay(id, receiver));
+    let around = Around { clock: teller.clock(), cancel, member: Member { together, step: id } };
+    let (acted, ()) = tokio::join!(act::act(ready, hands, sender, around), teller.relay(id, receiver));
     match acted {
         Ok(act::Acted { produced, note, finished }) => {
             teller.tell(Event::Done { step: id, note }).await;

@@ -58,8 +58,13 @@ fn settings(deregistration_delay: Duration) -> SandboxService {
 }
 
 fn definition(cpu: &str) -> Value {
+    definition_of("app", cpu)
+}
+
+/// The container is called `app` in every family.
+fn definition_of(family: &str, cpu: &str) -> Value {
     json!({
-        "family": "app", "networkMode": "bridge", "cpu": cpu, "memory": "128",
+        "family": family, "networkMode": "bridge", "cpu": cpu, "memory": "128",
         "containerDefinitions": [{
             "name": "app", "image": "registry/app:0", "essential": true, "memory": 128,
             "portMappings": [{ "containerPort": 8080, "hostPort": 0, "protocol": "tcp" }],
@@ -158,6 +163,8 @@ fn step(id: u32, action: Action, needs: &[u32]) -> Step {
     Step { id: StepId(id), action, cause: "a test".to_owned(), needs: needs.iter().copied().map(StepId).collect() }
 }
 
+mod together;
+
 fn app() -> Key {
     Key::new("app")
 }
@@ -175,68 +182,75 @@ const fn terms(budget: WatchBudget) -> Terms {
     Terms { on_failure: OnFailure::Wait, ..Terms::within(budget) }
 }
 
-fn watch(id: u32, deployment: u32, budget: WatchBudget) -> Step {
+fn watch_of(name: &str, id: u32, deployment: u32, terms: Terms) -> Step {
     let action = Action::Watch {
-        service: app(),
+        service: Key::new(name),
         cluster: cluster(),
-        name: service(),
+        name: ServiceName::new(name),
         deployment: StepId(deployment),
-        terms: terms(budget),
+        terms,
     };
     step(id, action, &[deployment])
 }
 
 fn register(id: u32, base: Value, compare_to: Option<LiveDefinition>) -> Step {
+    let service = Key::new(base["family"].as_str().expect("a definition has a family"));
     let image = ImagePatch {
         container: "app".to_owned(),
         name: ImageName { registry: "registry".to_owned(), repository: "app".to_owned() },
         tag: "v2".parse().unwrap(),
         digest: Later::Known(format!("sha256:{}", "a".repeat(64)).parse::<Digest>().unwrap()),
     };
-    let register = RegisterAction { service: app(), base, tags: Vec::new(), images: vec![image], compare_to };
+    let register = RegisterAction { service, base, tags: Vec::new(), images: vec![image], compare_to };
     step(id, Action::Register(Box::new(register)), &[])
 }
 
 /// The first ship of a service.
 fn first_plan(deregistration_delay: Duration) -> Plan {
+    Plan { steps: first_steps("app", 0, deregistration_delay), release: Release::Independent }
+}
+
+/// Seven steps, numbered from after `offset`.
+fn first_steps(name: &str, offset: u32, deregistration_delay: Duration) -> Vec<Step> {
     let boxed = || Box::new(settings(deregistration_delay));
+    let (key, at) = (|| Key::new(name), |id: u32| offset + id);
     let create = Action::CreateService {
-        service: app(),
+        service: key(),
         cluster: cluster(),
-        name: service(),
-        task_definition: Later::From(StepId(5)),
-        target_group: Later::From(StepId(2)),
+        name: ServiceName::new(name),
+        task_definition: Later::From(StepId(at(5))),
+        target_group: Later::From(StepId(at(2))),
         container: "app".to_owned(),
         settings: boxed(),
         percentages: Percentages::default(),
-        listener: StepId(4),
+        listener: StepId(at(4)),
     };
-    Plan {
-        steps: vec![
-            step(1, Action::CreateCluster { cluster: cluster() }, &[]),
-            step(2, Action::CreateTargetGroup { service: app(), name: "app".to_owned(), settings: boxed() }, &[]),
-            step(3, Action::CreateLoadBalancer { service: app(), name: "app".to_owned() }, &[]),
-            step(
-                4,
-                Action::CreateListener {
-                    service: app(),
-                    load_balancer: Later::From(StepId(3)),
-                    target_group: Later::From(StepId(2)),
-                    port: None,
-                },
-                &[2, 3],
-            ),
-            register(5, definition("128"), None),
-            step(6, create, &[1, 2, 4, 5]),
-            watch(7, 6, BUDGET),
-        ],
-        release: Release::Independent,
-    }
+    let listener = Action::CreateListener {
+        service: key(),
+        load_balancer: Later::From(StepId(at(3))),
+        target_group: Later::From(StepId(at(2))),
+        port: None,
+    };
+    vec![
+        step(at(1), Action::CreateCluster { cluster: cluster() }, &[]),
+        step(at(2), Action::CreateTargetGroup { service: key(), name: name.to_owned(), settings: boxed() }, &[]),
+        step(at(3), Action::CreateLoadBalancer { service: key(), name: name.to_owned() }, &[]),
+        step(at(4), listener, &[at(2), at(3)]),
+        register(at(5), definition_of(name, "128"), None),
+        step(at(6), create, &[at(1), at(2), at(4), at(5)]),
+        watch_of(name, at(7), at(6), terms(BUDGET)),
+    ]
 }
 
 /// A ship over what runs.
 fn next_plan(live: (TaskDefArn, Value), base: Value, budget: WatchBudget) -> Plan {
+    Plan { steps: next_steps(0, live, base, terms(budget)), release: Release::Independent }
+}
+
+/// Three steps, numbered from after `offset`.
+fn next_steps(offset: u32, live: (TaskDefArn, Value), base: Value, terms: Terms) -> Vec<Step> {
     let (arn, definition) = live;
+    let name = base["family"].as_str().expect("a definition has a family").to_owned();
     let running = Running {
         task_definition: arn.clone(),
         rollout: RolloutObserved::Complete,
@@ -245,21 +259,18 @@ fn next_plan(live: (TaskDefArn, Value), base: Value, budget: WatchBudget) -> Pla
         desired: 2,
     };
     let update = Action::Update {
-        service: app(),
+        service: Key::new(&name),
         cluster: cluster(),
-        name: service(),
-        task_definition: Later::From(StepId(1)),
+        name: ServiceName::new(&name),
+        task_definition: Later::From(StepId(offset + 1)),
         running,
         percentages: Percentages::default(),
     };
-    Plan {
-        steps: vec![
-            register(1, base, Some(LiveDefinition { arn, definition })),
-            step(2, update, &[1]),
-            watch(3, 2, budget),
-        ],
-        release: Release::Independent,
-    }
+    vec![
+        register(offset + 1, base, Some(LiveDefinition { arn, definition })),
+        step(offset + 2, update, &[offset + 1]),
+        watch_of(&name, offset + 3, offset + 2, terms),
+    ]
 }
 
 impl Lab {
@@ -298,19 +309,28 @@ impl Lab {
     }
 
     async fn live(&self) -> (TaskDefArn, Value) {
-        let (definition, _) = ecs::definition(&self.hands.aws, Some("app")).await.unwrap();
+        self.live_of("app").await
+    }
+
+    async fn live_of(&self, family: &str) -> (TaskDefArn, Value) {
+        let (definition, _) = ecs::definition(&self.hands.aws, Some(family)).await.unwrap();
         let arn = definition["taskDefinitionArn"].as_str().unwrap().to_owned();
         (TaskDefArn::new(arn), definition)
     }
 
     /// Lets every task of the newest revision but those of `serving` die as soon as it runs, for ever.
     async fn crash_all_but(&self, serving: &TaskDefArn) {
+        self.crash(|revision| revision != serving.as_str()).await;
+    }
+
+    /// Lets every task of a revision that `dies` die as soon as it runs, for ever.
+    async fn crash(&self, dies: impl Fn(&str) -> bool) {
         loop {
             {
                 let mut world = self.sandbox.world();
                 for task in run::living(&world) {
                     let definition = run::definition_of(&world, &task).unwrap();
-                    let is_new = definition["taskDefinitionArn"] != serving.as_str();
+                    let is_new = definition["taskDefinitionArn"].as_str().is_some_and(&dies);
                     if is_new && run::was_up(&world, &task) {
                         let exited = Report::Exited { container: "app".to_owned(), code: 1, reason: None };
                         run::report(&mut world, &task, exited, now());

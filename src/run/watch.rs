@@ -12,18 +12,19 @@ use tokio::sync::mpsc;
 use super::{
     cancel::Cancel,
     error::{Left, RunError, words},
+    release::{Member, Others, Together},
 };
 use crate::{
     aws::{self, Aws, AwsError, logs},
     docker::tell,
-    event::{Board, FailedTask, Progress, Side},
+    event::{Board, FailedTask, Live, Progress, Side},
     exit::Exit,
     id::{Cluster, ServiceName},
     plan::observed::{ServiceObserved, TargetGroupObserved},
     plan::step::Percentages,
     rollout::{
-        goal::{Goal, OnInterrupt, Started},
-        machine::{Machine, Next, Verdict},
+        goal::{Goal, OnFailure, OnInterrupt, Started, Terms},
+        machine::{Asked, Machine, Next, Verdict},
         schedule::{Ask, Part},
         view::View,
     },
@@ -75,85 +76,185 @@ impl Finished {
 }
 
 /// Watches until the machine knows how it ended, or until somebody asks to stop.
+///
+/// When one of the others fails and all are to stand or fall together, this one is
+/// taken back too, also when it has ended well already.
 pub(crate) async fn watch(
     aws: &Aws,
     watched: Watched<'_>,
     progress: &mpsc::Sender<Progress>,
     clock: fn() -> u64,
     cancel: &Cancel,
+    member: Member<'_>,
 ) -> Result<Finished, RunError> {
-    let Watched { cluster, name, goal } = watched;
-    let aws = &aws.telling(progress.clone());
-    let mut place = Place { cluster, name, groups: None };
-    let service = goal.service.clone();
-    let on_interrupt = goal.terms.on_interrupt;
-    let mut logs = Logs::new(aws);
-    let mut failed = Vec::new();
-    let mut machine = Machine::new(goal, clock());
-    let mut ask = Ask::all();
-    let mut board = None;
-    loop {
-        let view = tokio::select! {
-            view = look(aws, &mut place, &machine, &ask) => view,
-            () = cancel.once() => return Err(interrupted(aws, &place, &machine, on_interrupt, cancel).await),
-        };
-        let heard = machine.see(&view, clock());
-        for mut message in heard.progress {
-            if let Progress::TaskFailed { task, .. } = &mut message {
-                logs.fill(task).await;
-                failed.push(task.clone());
-            }
-            if let Progress::Board(picture) = &message {
-                board = Some(picture.clone());
-            }
-            tell(progress, message).await;
-        }
-        if let Some(why) = heard.take_back {
-            tell(progress, Progress::TakingBack { service: service.clone(), why }).await;
-            match take_back(aws, &place, &machine).await {
-                Ok(Some(replacement)) => machine.taken_back_by(&replacement),
-                Ok(None) => {}
-                // ECS may still do it by itself; the watch tells how it ends.
-                Err(error) => {
-                    let why = format!("ECS could not be asked to ({error}); watching on");
-                    tell(progress, Progress::TakingBack { service: service.clone(), why }).await;
+    let Member { together, step } = member;
+    let looker = Looker { aws: aws.telling(progress.clone()), watched, progress, clock, cancel };
+    let finished = looker.watch(together).await?;
+    together.well(step);
+    let others = together.open();
+    if !others.is_empty() {
+        let service = looker.watched.goal.service.clone();
+        tell(progress, Progress::WaitingForOthers { service, others }).await;
+    }
+    let failed = tokio::select! {
+        ended = together.end() => match ended {
+            Others::AllWell => return Ok(finished),
+            Others::Failed(what) => what,
+        },
+        () = cancel.once() => return Err(looker.interrupted_after(&finished)),
+    };
+    looker.undo(finished, &failed).await
+}
+
+/// One rollout, and all that is needed to look at it.
+struct Looker<'a> {
+    aws: Aws,
+    watched: Watched<'a>,
+    progress: &'a mpsc::Sender<Progress>,
+    clock: fn() -> u64,
+    cancel: &'a Cancel,
+}
+
+impl Looker<'_> {
+    async fn watch(&self, together: &Together) -> Result<Finished, RunError> {
+        let Self { aws, watched: Watched { cluster, name, goal }, progress, clock, cancel } = self;
+        let mut place = Place { cluster, name, groups: None };
+        let service = &goal.service;
+        let mut logs = Logs::new(aws);
+        let mut failed = Vec::new();
+        let mut machine = Machine::new(goal.clone(), clock());
+        let mut ask = Ask::all();
+        let mut board = None;
+        loop {
+            let view = tokio::select! {
+                view = look(aws, &mut place, &machine, &ask) => view,
+                () = cancel.once() => return Err(interrupted(aws, &place, &machine, cancel).await),
+            };
+            let heard = machine.see(&view, clock());
+            for mut message in heard.progress {
+                if let Progress::TaskFailed { task, .. } = &mut message {
+                    logs.fill(task).await;
+                    failed.push(task.clone());
                 }
+                if let Progress::Board(picture) = &message {
+                    board = Some(picture.clone());
+                }
+                tell(progress, message).await;
             }
-        }
-        match heard.next {
-            Next::Look { after_ms, ask: next } => {
-                ask = next;
-                tokio::select! {
-                    () = pause(after_ms) => {}
-                    () = cancel.once() => {
-                        return Err(interrupted(aws, &place, &machine, on_interrupt, cancel).await);
+            if let Some(why) = heard.take_back {
+                self.take_back(&place, &mut machine, why).await;
+            }
+            match heard.next {
+                Next::Look { after_ms, ask: next } => {
+                    ask = next;
+                    tokio::select! {
+                        () = pause(after_ms) => {}
+                        what = together.failure(), if machine.may_be_taken_back() => {
+                            let why = others_failed(&what);
+                            if machine.take_back_for(&why) == Asked::Now {
+                                self.take_back(&place, &mut machine, why).await;
+                            }
+                            ask = Ask::all();
+                        }
+                        () = cancel.once() => return Err(interrupted(aws, &place, &machine, cancel).await),
                     }
                 }
-            }
-            Next::Ended(verdict) => {
-                let live = machine.live();
-                return match verdict.exit(live) {
-                    Exit::Done => Ok(Finished { verdict, board }),
-                    exit => Err(RunError::Rollout { service, verdict, live, exit, failed }),
-                };
+                Next::Ended(verdict) => {
+                    let live = machine.live();
+                    return match verdict.exit(live) {
+                        Exit::Done => Ok(Finished { verdict, board }),
+                        exit => Err(RunError::Rollout { service: service.clone(), verdict, live, exit, failed }),
+                    };
+                }
             }
         }
     }
+
+    async fn take_back(&self, place: &Place<'_>, machine: &mut Machine, why: String) {
+        let service = &self.watched.goal.service;
+        tell(self.progress, Progress::TakingBack { service: service.clone(), why }).await;
+        match take_back(&self.aws, place, machine).await {
+            Ok(Some(replacement)) => machine.taken_back_by(&replacement),
+            Ok(None) => {}
+            // ECS may still do it by itself; the watch tells how it ends.
+            Err(error) => {
+                let why = format!("ECS could not be asked to ({error}); watching on");
+                tell(self.progress, Progress::TakingBack { service: service.clone(), why }).await;
+            }
+        }
+    }
+
+    /// Rolls out what ran before a rollout that had ended well.
+    async fn undo(&self, finished: Finished, failed: &str) -> Result<Finished, RunError> {
+        let Self { aws, watched: Watched { cluster, name, goal }, progress, clock, cancel } = self;
+        let service = &goal.service;
+        let why = others_failed(failed);
+        let Some(previous) = &goal.started.previous else {
+            let why = format!("{why}, but nothing ran before it: it stays");
+            tell(progress, Progress::TakingBack { service: service.clone(), why }).await;
+            return Ok(finished);
+        };
+        tell(progress, Progress::TakingBack { service: service.clone(), why: why.clone() }).await;
+        let rollout = |verdict: Verdict, live| {
+            let exit = verdict.exit(live);
+            RunError::Rollout { service: service.clone(), verdict, live, exit, failed: Vec::new() }
+        };
+        let started =
+            match aws::ecs::update_service(aws, cluster, name, previous, aws::ecs::Force::No, Percentages::default())
+                .await
+            {
+                Ok(started) => Started { previous: Some(goal.started.task_definition.clone()), ..started },
+                Err(error) => {
+                    let why = format!("{why}; it could not be taken back: {error}");
+                    return Err(rollout(Verdict::Failed { why }, Live::New));
+                }
+            };
+        let terms = Terms { on_failure: OnFailure::Wait, expected_ms: None, ..goal.terms };
+        let goal = Goal { started, terms, ..goal.clone() };
+        let watched = Watched { cluster, name, goal };
+        let back = Looker { aws: aws.clone(), watched, progress, clock: *clock, cancel };
+        match Box::pin(back.watch(Member::ALONE.together)).await {
+            Ok(_) => Err(rollout(Verdict::RolledBack { why }, Live::Unchanged)),
+            Err(RunError::Rollout { verdict: Verdict::DrainUnfinished, .. }) => {
+                Err(rollout(Verdict::RolledBack { why }, Live::Unchanged))
+            }
+            Err(RunError::Rollout { verdict, live, .. }) => {
+                let why = format!("{why}; taking it back did not end well: {}", words(&verdict));
+                // What is new to that rollout is what ran before.
+                let live = match live {
+                    Live::New => Live::Unchanged,
+                    Live::Unchanged => Live::New,
+                    Live::Mixed | Live::Unknown => live,
+                };
+                Err(rollout(Verdict::Failed { why }, live))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Somebody asked to stop while a rollout that had ended well waited for the others.
+    fn interrupted_after(&self, _: &Finished) -> RunError {
+        let Goal { service, started, .. } = &self.watched.goal;
+        RunError::StoppedWatching {
+            service: service.clone(),
+            task_definition: started.task_definition.clone(),
+            live: Live::New,
+            left: Left::Going,
+        }
+    }
+}
+
+fn others_failed(what: &str) -> String {
+    format!("{what}, and the release is all or nothing")
 }
 
 /// Somebody asked to stop: ECS goes on, or is asked once to take the rollout back.
 ///
 /// Only a wish to stop leads here, never a request that took too long: a time-out of one call is the
 /// view's loss and no reason to take anything back.
-async fn interrupted(
-    aws: &Aws,
-    place: &Place<'_>,
-    machine: &Machine,
-    on_interrupt: OnInterrupt,
-    cancel: &Cancel,
-) -> RunError {
+async fn interrupted(aws: &Aws, place: &Place<'_>, machine: &Machine, cancel: &Cancel) -> RunError {
     let Started { task_definition, previous, .. } = &machine.goal().started;
-    let left = match (on_interrupt, previous) {
+    let left = match (machine.goal().terms.on_interrupt, previous) {
         (OnInterrupt::Leave, _) => Left::Going,
         (OnInterrupt::TakeBack, None) => Left::NotTakenBack { why: "nothing ran before it".to_owned() },
         (OnInterrupt::TakeBack, Some(_)) => tokio::select! {

@@ -1,0 +1,118 @@
+//! Several services in one run, and rollouts that are interrupted.
+
+use super::*;
+use crate::{plan::step::OnInterrupt, rollout::goal::DoneWhen};
+
+/// Two services, each with its first revision.
+async fn two() -> Lab {
+    let lab = Lab::new().await;
+    let mut steps = first_steps("app", 0, SHORT);
+    steps.extend(first_steps("worker", 10, SHORT));
+    let walked = lab.walk(&Plan { steps, release: Release::AllOrNothing }).await;
+    assert_eq!(walked.outcome.exit, Exit::Done, "{:?}", walked.outcome.failure);
+    lab
+}
+
+/// The next revision of both.
+async fn both(lab: &Lab, on_failure: OnFailure, release: Release) -> Plan {
+    let terms = Terms { on_failure, ..terms(BUDGET) };
+    let mut steps = next_steps(0, lab.live().await, definition("256"), terms);
+    steps.extend(next_steps(10, lab.live_of("worker").await, definition_of("worker", "256"), terms));
+    Plan { steps, release }
+}
+
+fn words(walked: &Walked) -> Vec<(Live, String)> {
+    walked.outcome.live.iter().map(|live| (live.live, live.words.clone())).collect()
+}
+
+async fn walk_with_a_bad_worker(lab: &Lab, plan: &Plan) -> Walked {
+    tokio::select! {
+        walked = lab.walk(plan) => walked,
+        () = lab.crash(|revision| revision.ends_with("worker:2")) => unreachable!("it crashes tasks for ever"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_release_that_is_all_or_nothing_one_failure_takes_all_back() {
+    let lab = two().await;
+    let plan = both(&lab, OnFailure::TakeBack, Release::AllOrNothing).await;
+    let walked = walk_with_a_bad_worker(&lab, &plan).await;
+    assert_eq!(
+        words(&walked),
+        [
+            (Live::Unchanged, "app:1 still serves all traffic, app:2 (v2) was rolled back".to_owned()),
+            (Live::Unchanged, "worker:1 still serves all traffic, worker:2 (v2) was rolled back".to_owned()),
+        ]
+    );
+    assert_eq!(walked.outcome.exit, Exit::RolloutFailed);
+    let note = |step: u32| {
+        walked.records.iter().find_map(|record| match &record.event {
+            Event::Failed { step: failed, note, .. } if *failed == StepId(step) => Some(note.clone()),
+            _ => None,
+        })
+    };
+    assert!(note(13).unwrap().contains("app exited (1)"), "{:?}", note(13));
+    let why = "roll out worker failed, and the release is all or nothing";
+    assert!(note(3).unwrap().contains(why), "{:?}", note(3));
+    // And ECS says the same.
+    for (name, revision) in [("app", "app:1"), ("worker", "worker:1")] {
+        let view = ecs::view_service(&lab.hands.aws, &cluster(), &ServiceName::new(name)).await.unwrap().unwrap();
+        let primary = view.deployments.iter().find(|deployment| deployment.status == "PRIMARY").unwrap();
+        assert_eq!(primary.task_definition.short(), revision);
+    }
+}
+
+/// The other one has ended well long before; it waits for that.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_had_ended_well_is_taken_back_too() {
+    let lab = two().await;
+    // ECS and its breaker decide about the worker, which takes longer than a whole rollout.
+    let mut plan = both(&lab, OnFailure::Wait, Release::AllOrNothing).await;
+    if let Action::Watch { terms, .. } = &mut plan.steps[2].action {
+        terms.done_when = DoneWhen::Live;
+    }
+    let walked = walk_with_a_bad_worker(&lab, &plan).await;
+    let waited = walked.records.iter().any(|record| {
+        matches!(&record.event, Event::Told { progress: Progress::WaitingForOthers { others, .. }, .. }
+            if *others == [Key::new("worker")])
+    });
+    assert!(waited, "app waits for the worker");
+    let lives: Vec<_> = walked.outcome.live.iter().map(|live| live.live).collect();
+    assert_eq!((lives, walked.outcome.exit), (vec![Live::Unchanged, Live::Unchanged], Exit::RolloutFailed));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn independent_services_do_not_mind_each_other() {
+    let lab = two().await;
+    let plan = both(&lab, OnFailure::TakeBack, Release::Independent).await;
+    let walked = walk_with_a_bad_worker(&lab, &plan).await;
+    let lives: Vec<_> = walked.outcome.live.iter().map(|live| live.live).collect();
+    assert_eq!((lives, walked.outcome.exit), (vec![Live::New, Live::Unchanged], Exit::RolloutFailed));
+}
+
+fn starts(event: &Event) -> bool {
+    matches!(event, Event::Told { progress: Progress::Phase { to: Phase::Starting, .. }, .. })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_rollout_is_taken_back_where_that_is_asked_for() {
+    let lab = Lab::shipped(SHORT).await;
+    let (arn, _) = lab.live().await;
+    let terms = Terms { on_interrupt: OnInterrupt::TakeBack, ..terms(BUDGET) };
+    let steps = next_steps(0, lab.live().await, definition("256"), terms);
+    let walked = lab.walk_until(&Plan { steps, release: Release::Independent }, starts).await;
+    let last_line = "deploy: cancelled after 0.0s; ECS takes app:2 (v2) back to app:1";
+    assert_eq!(walked.told(), (Exit::Cancelled, vec![Live::Mixed], last_line.to_owned()));
+    // It was asked once, and does it.
+    let back = async {
+        loop {
+            let view = ecs::view_service(&lab.hands.aws, &cluster(), &service()).await.unwrap().unwrap();
+            let primary = view.deployments.iter().find(|deployment| deployment.status == "PRIMARY").unwrap();
+            if primary.task_definition == arn && primary.rollout_state.as_deref() == Some("COMPLETED") {
+                return;
+            }
+            beat().await;
+        }
+    };
+    timeout(LIMIT, back).await.expect("the old revision is rolled out again");
+}
