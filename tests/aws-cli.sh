@@ -144,7 +144,7 @@ same "task definitions" "$(all ecs list-task-definitions --family-prefix hello -
 has event "$(ask ecs describe-services --cluster jobs --services hello --query 'services[0].events[0].message')" "(service hello) has reached a steady state."
 
 say "what is not emulated is refused by name"
-refused UnknownOperationException ListAccountSettings ecs list-account-settings
+refused UnknownOperationException DiscoverPollEndpoint ecs discover-poll-endpoint
 refused UnknownOperationException DescribePullThroughCacheRules ecr describe-pull-through-cache-rules
 refused UnknownOperationException DescribeQueries logs describe-queries
 refused InvalidAction DescribeSSLPolicies elbv2 describe-ssl-policies

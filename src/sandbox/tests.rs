@@ -107,7 +107,7 @@ async fn the_sdk_sees_a_rollout_through() {
     let refused = refused.into_service_error();
     assert!(refused.is_service_not_found_exception());
     assert_eq!((refused.message(), request_id), (Some("Service not found."), Some(36)));
-    let refused = client.list_account_settings().send().await.unwrap_err();
+    let refused = client.discover_poll_endpoint().send().await.unwrap_err();
     assert_eq!(refused.code(), Some("UnknownOperationException"));
     handle.stop().await;
 }

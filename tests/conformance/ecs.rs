@@ -1,9 +1,13 @@
 //! ECS: clusters, task definitions, services and their deployments, tasks, tags.
 
 use aws_sdk_ecs::types::{
-    ClusterField, Compatibility, ContainerDefinition, ContainerOverride, CreatedAt, DeploymentCircuitBreaker,
-    DeploymentConfiguration, DeploymentRolloutState, DesiredStatus, HealthStatus, KeyValuePair, LoadBalancer,
-    PortMapping, ServiceDeploymentStatus, ServiceField, SortOrder, StopServiceDeploymentStopType, Tag, TaskDefinition,
+    AdvancedConfiguration, CapacityProviderField, CapacityProviderStrategyItem, ClusterField, ClusterSetting,
+    ClusterSettingName, Compatibility, ContainerDefinition, ContainerOverride, CreatedAt, DeploymentAlarms,
+    DeploymentCircuitBreaker, DeploymentConfiguration, DeploymentLifecycleHook, DeploymentLifecycleHookAction,
+    DeploymentLifecycleHookStage, DeploymentLifecycleHookStatus, DeploymentLifecycleHookTargetType,
+    DeploymentRolloutState, DeploymentStrategy, DesiredStatus, HealthStatus, KeyValuePair, LoadBalancer, PortMapping,
+    ServiceDeployment, ServiceDeploymentLifecycleStage, ServiceDeploymentRollbackMonitorsStatus,
+    ServiceDeploymentStatus, ServiceField, SettingName, SortOrder, StopServiceDeploymentStopType, Tag, TaskDefinition,
     TaskDefinitionFamilyStatus, TaskDefinitionField, TaskDefinitionStatus, TaskField, TaskOverride, TaskStopCode,
     TransportProtocol,
 };
@@ -466,5 +470,142 @@ async fn a_service_stands_behind_a_target_group_only_if_it_gets_requests() {
     for (event, words) in said.iter().zip(order) {
         assert!(event.contains(words), "{said:#?}");
     }
+    place.stop().await;
+}
+
+#[tokio::test]
+async fn settings_of_clusters_and_of_the_account() {
+    let place = Place::start().await;
+    let ecs = &place.ecs;
+    ecs.create_cluster().cluster_name("jobs").send().await.unwrap();
+    let insights =
+        |value: &str| ClusterSetting::builder().name(ClusterSettingName::ContainerInsights).value(value).build();
+    let updated = ecs.update_cluster_settings().cluster("jobs").settings(insights("enabled")).send().await.unwrap();
+    assert_eq!(updated.cluster().unwrap().settings()[0].value(), Some("enabled"));
+    let updated = ecs.update_cluster().cluster("jobs").settings(insights("enhanced")).send().await.unwrap();
+    assert_eq!(updated.cluster().unwrap().settings()[0].value(), Some("enhanced"));
+    assert_eq!(refusal!(ecs.update_cluster().cluster("nope")).0, "ClusterNotFoundException");
+    let spot = CapacityProviderStrategyItem::builder().capacity_provider("FARGATE_SPOT").weight(1).build().unwrap();
+    let put =
+        || ecs.put_cluster_capacity_providers().cluster("jobs").set_default_capacity_provider_strategy(Some(vec![]));
+    let with = put().capacity_providers("FARGATE").capacity_providers("FARGATE_SPOT");
+    let with = with.default_capacity_provider_strategy(spot).send().await.unwrap().cluster.unwrap();
+    assert_eq!(with.capacity_providers(), ["FARGATE", "FARGATE_SPOT"]);
+    assert_eq!(with.default_capacity_provider_strategy()[0].weight(), 1);
+    assert_eq!(refusal!(put().capacity_providers("mine")).0, "InvalidParameterException");
+    let providers = ecs.describe_capacity_providers().include(CapacityProviderField::Tags).send().await.unwrap();
+    assert_eq!(providers.capacity_providers()[1].name(), Some("FARGATE_SPOT"));
+    let include = ecs.describe_clusters().clusters("jobs").include(ClusterField::Statistics).send().await.unwrap();
+    assert_eq!(include.clusters()[0].statistics().len(), 6);
+
+    let none = ecs.list_container_instances().cluster("jobs").send().await.unwrap();
+    assert!(none.container_instance_arns().is_empty());
+    let missing = ecs.describe_container_instances().cluster("jobs").container_instances("i-1").send().await.unwrap();
+    assert_eq!(missing.failures()[0].reason(), Some("MISSING"));
+    let none = ecs.list_services_by_namespace().namespace("local").send().await.unwrap();
+    assert!(none.service_arns().is_empty());
+
+    let name = SettingName::ContainerInsights;
+    ecs.put_account_setting_default().name(name.clone()).value("enabled").send().await.unwrap();
+    let effective = || ecs.list_account_settings().name(name.clone()).effective_settings(true);
+    assert_eq!(effective().send().await.unwrap().settings()[0].value(), Some("enabled"));
+    ecs.put_account_setting().name(name.clone()).value("disabled").send().await.unwrap();
+    assert_eq!(effective().send().await.unwrap().settings()[0].value(), Some("disabled"));
+    ecs.delete_account_setting().name(name.clone()).send().await.unwrap();
+    assert_eq!(effective().send().await.unwrap().settings()[0].value(), Some("enabled"));
+    assert!(ecs.list_account_settings().name(name).send().await.unwrap().settings().is_empty(), "none of one's own");
+    place.stop().await;
+}
+
+#[tokio::test]
+async fn protected_tasks() {
+    let place = Place::start().await;
+    let ecs = &place.ecs;
+    serve(&place, "web", 1).await;
+    let task = ecs.list_tasks().cluster("jobs").send().await.unwrap().task_arns()[0].clone();
+    let update = || ecs.update_task_protection().cluster("jobs").tasks(&task);
+    let answer = update().protection_enabled(true).expires_in_minutes(2880).send().await.unwrap();
+    assert!(answer.protected_tasks()[0].protection_enabled());
+    assert!(answer.protected_tasks()[0].expiration_date().is_some());
+    let get = || ecs.get_task_protection().cluster("jobs").tasks(&task);
+    assert!(get().send().await.unwrap().protected_tasks()[0].protection_enabled());
+    let failed = get().tasks("nope").send().await.unwrap();
+    assert_eq!(failed.failures()[0].reason(), Some("MISSING"));
+    update().protection_enabled(false).send().await.unwrap();
+    assert!(!get().send().await.unwrap().protected_tasks()[0].protection_enabled());
+    assert_eq!(
+        refusal!(update().protection_enabled(true).expires_in_minutes(2881)),
+        ("InvalidParameterException".to_owned(), "expiresInMinutes must be between 1 and 2880.".to_owned())
+    );
+    place.stop().await;
+}
+
+async fn record(place: &Place, deployment: &str) -> ServiceDeployment {
+    let answer = place.ecs.describe_service_deployments().service_deployment_arns(deployment).send().await.unwrap();
+    answer.service_deployments()[0].clone()
+}
+
+/// Traffic moves from one target group to the other, and stands still while a pause waits for an answer.
+#[tokio::test]
+async fn a_blue_green_deployment_waits_for_its_pause() {
+    let place = Place::start().await;
+    let ecs = &place.ecs;
+    ecs.create_cluster().cluster_name("jobs").send().await.unwrap();
+    define(&place, "web", "app:1").await;
+    let (balancer, blue) = crate::elb::balanced(&place, "blue").await;
+    let green = crate::elb::group(&place, "green").await;
+    let listeners = place.elb.describe_listeners().load_balancer_arn(balancer).send().await.unwrap();
+    let rules = place.elb.describe_rules().listener_arn(listeners.listeners()[0].listener_arn().unwrap());
+    let rule = rules.send().await.unwrap().rules()[0].rule_arn().unwrap().to_owned();
+    let pause = DeploymentLifecycleHook::builder()
+        .target_type(DeploymentLifecycleHookTargetType::Pause)
+        .lifecycle_stages(DeploymentLifecycleHookStage::PostProductionTrafficShift)
+        .build();
+    let alarms = DeploymentAlarms::builder().alarm_names("errors").enable(true).rollback(true).build().unwrap();
+    let shifting =
+        || DeploymentConfiguration::builder().strategy(DeploymentStrategy::BlueGreen).bake_time_in_minutes(1);
+    let advanced = AdvancedConfiguration::builder()
+        .alternate_target_group_arn(&green)
+        .production_listener_rule(&rule)
+        .role_arn("arn:aws:iam::000000000000:role/ecs");
+    let balancer = LoadBalancer::builder().target_group_arn(&blue).container_name("app").container_port(80);
+    let create = ecs.create_service().cluster("jobs").service_name("web").task_definition("web").desired_count(1);
+    let made = create
+        .load_balancers(balancer.advanced_configuration(advanced.build()).build())
+        .deployment_configuration(shifting().alarms(alarms).build())
+        .send()
+        .await
+        .unwrap()
+        .service
+        .unwrap();
+    ended(&place, made.current_service_deployment().unwrap(), &ServiceDeploymentStatus::Successful).await;
+
+    let update = ecs.update_service().cluster("jobs").service("web").force_new_deployment(true);
+    let update = update.deployment_configuration(shifting().lifecycle_hooks(pause).build());
+    let rollout = update.send().await.unwrap().service.unwrap().current_service_deployment.unwrap();
+    let waiting = until("paused", async || {
+        let record = record(&place, &rollout).await;
+        (!record.lifecycle_hook_details().is_empty()).then_some(record)
+    })
+    .await;
+    assert_eq!(waiting.status(), Some(&ServiceDeploymentStatus::InProgress));
+    assert_eq!(waiting.lifecycle_stage(), Some(&ServiceDeploymentLifecycleStage::PostProductionTrafficShift));
+    assert_eq!(waiting.alarms().unwrap().status(), Some(&ServiceDeploymentRollbackMonitorsStatus::Monitoring));
+    let target = waiting.target_service_revision().unwrap();
+    assert_eq!(target.requested_production_traffic_weight(), Some(100.0));
+    let hook = &waiting.lifecycle_hook_details()[0];
+    assert_eq!(hook.status(), Some(&DeploymentLifecycleHookStatus::AwaitingAction));
+    assert_eq!(hook.timeout_action(), Some(&DeploymentLifecycleHookAction::Rollback));
+    let shown = place.elb.describe_rules().rule_arns(&rule).send().await.unwrap();
+    let groups = shown.rules()[0].actions()[0].forward_config().unwrap().target_groups();
+    let weight = |arn: &str| groups.iter().find(|group| group.target_group_arn() == Some(arn)).unwrap().weight();
+    assert_eq!((weight(&blue), weight(&green)), (Some(0), Some(100)));
+
+    let go_on = |id: &str| ecs.continue_service_deployment().service_deployment_arn(&rollout).hook_id(id);
+    assert_eq!(refusal!(go_on("nope")).0, "InvalidParameterException");
+    let id = hook.hook_id().unwrap();
+    go_on(id).action(DeploymentLifecycleHookAction::Continue).send().await.unwrap();
+    assert_eq!(refusal!(go_on(id)).0, "ConflictException");
+    ended(&place, &rollout, &ServiceDeploymentStatus::Successful).await;
     place.stop().await;
 }

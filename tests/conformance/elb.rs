@@ -23,7 +23,7 @@ async fn balancer(place: &Place, name: &str) -> String {
     made.load_balancers()[0].load_balancer_arn().unwrap().to_owned()
 }
 
-async fn group(place: &Place, name: &str) -> String {
+pub(crate) async fn group(place: &Place, name: &str) -> String {
     let create = place.elb.create_target_group().name(name).protocol(ProtocolEnum::Http).port(80).vpc_id("vpc-1");
     let made = create.target_type(TargetTypeEnum::Ip).send().await.unwrap();
     made.target_groups()[0].target_group_arn().unwrap().to_owned()

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "where a test cannot go on, it has failed")]
 
 mod clients;
+mod cloudwatch;
 mod ecr;
 mod ecs;
 mod elb;

@@ -28,7 +28,7 @@ async fn every_answer_has_an_id() {
 async fn what_is_not_emulated_is_refused_by_name() {
     let place = Place::start().await;
     for ((code, message), expected, operation) in [
-        (refusal!(place.ecs.list_account_settings()), "UnknownOperationException", "ListAccountSettings"),
+        (refusal!(place.ecs.discover_poll_endpoint()), "UnknownOperationException", "DiscoverPollEndpoint"),
         (
             refusal!(place.ecr.describe_pull_through_cache_rules()),
             "UnknownOperationException",
@@ -45,7 +45,7 @@ async fn what_is_not_emulated_is_refused_by_name() {
 }
 
 /// Sends a body as it is; gives back status and answer.
-async fn send(place: &Place, headers: &[(&str, &str)], body: &'static str) -> (u16, String) {
+pub(crate) async fn send(place: &Place, headers: &[(&str, &str)], body: &str) -> (u16, String) {
     let stream = tokio::net::TcpStream::connect(place.authority()).await.unwrap();
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
@@ -53,7 +53,7 @@ async fn send(place: &Place, headers: &[(&str, &str)], body: &'static str) -> (u
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let answer = sender.send_request(request.body(Full::new(bytes::Bytes::from_static(body.as_bytes()))).unwrap());
+    let answer = sender.send_request(request.body(Full::new(bytes::Bytes::copy_from_slice(body.as_bytes()))).unwrap());
     let (head, body) = answer.await.unwrap().into_parts();
     (head.status.as_u16(), String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap())
 }

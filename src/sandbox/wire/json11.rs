@@ -1,11 +1,12 @@
-//! AWS JSON 1.1: `X-Amz-Target` names the operation, JSON comes in and goes out. Spoken by ECS, ECR and Logs.
+//! AWS JSON 1.1: `X-Amz-Target` names the operation, JSON comes in and goes out. Spoken by ECS, ECR, Logs and CloudWatch
+//! (which says 1.0, and means the same).
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use serde_json::{Value, json};
 
-use super::super::world::{Fault, Millis, World, ecr, ecs, logs};
+use super::super::world::{Fault, Millis, World, cloudwatch, ecr, ecs, logs};
 
 const CONTENT_TYPE: &str = "application/x-amz-json-1.1";
 
@@ -15,6 +16,7 @@ pub enum Service {
     Ecs,
     Ecr,
     Logs,
+    CloudWatch,
 }
 
 impl Service {
@@ -25,6 +27,7 @@ impl Service {
             Self::Ecs => "ecs",
             Self::Ecr => "ecr",
             Self::Logs => "logs",
+            Self::CloudWatch => "monitoring",
         }
     }
 }
@@ -45,6 +48,7 @@ impl Call {
             "AmazonEC2ContainerServiceV20141113" => Service::Ecs,
             "AmazonEC2ContainerRegistry_V20150921" => Service::Ecr,
             "Logs_20140328" => Service::Logs,
+            "GraniteServiceVersion20100801" => Service::CloudWatch,
             _ => {
                 let message = format!("The sandbox does not emulate the service of {target}.");
                 return Err(Fault::new("UnknownOperationException", message));
@@ -60,7 +64,7 @@ impl Call {
     /// Whether it only looks, so that nothing has to be written down.
     #[must_use]
     pub fn is_read(&self) -> bool {
-        ["Describe", "List", "BatchGet", "BatchCheck", "GetDownload", "GetLog", "FilterLog"]
+        ["Describe", "List", "BatchGet", "BatchCheck", "GetDownload", "GetLog", "GetTaskProtection", "FilterLog"]
             .iter()
             .any(|verb| self.operation.starts_with(verb))
     }
@@ -71,6 +75,7 @@ impl Call {
             Service::Ecs => ecs::call(world, operation, input, now),
             Service::Ecr => ecr::call(world, operation, input, now),
             Service::Logs => logs::call(world, operation, input, now),
+            Service::CloudWatch => cloudwatch::call(world, operation, input, now),
         }
     }
 }

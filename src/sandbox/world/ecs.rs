@@ -8,21 +8,28 @@ use serde_json::{Map, Value, json};
 
 use super::elb::Elb;
 use super::{Fault, Millis, Place, World};
+use clusters::{Cluster, cluster_arn};
 use definition::Definitions;
-use deployment::RecordStatus;
 use ids::Dice;
 use input::{client, count, flag, includes, invalid, list, merge_tags, page, put, short, strings, text};
 use schedule::Scene;
-use service::{LoadBalancer, Service, Status, Strategy};
-use task::{Birth, Phase, Stop, StopCode, Task};
+use service::{Advanced, LoadBalancer, Service, Status, Strategy};
+use settings::Settings;
+use task::{Birth, Stop, StopCode, Task};
 
+mod alarms;
+mod clusters;
+mod course;
 mod definition;
 mod deployment;
 mod ids;
 mod input;
+mod protection;
+mod records;
 pub mod run;
 mod schedule;
 mod service;
+mod settings;
 pub mod sight;
 mod task;
 
@@ -41,6 +48,8 @@ pub struct Ecs {
     definitions: Definitions,
     tasks: BTreeMap<String, Task>,
     substance: Substance,
+    #[serde(default)]
+    settings: Settings,
 }
 
 /// Whether there are processes behind the tasks.
@@ -55,17 +64,6 @@ pub enum Substance {
 /// Says what tasks are made of from now on.
 pub fn made_of(world: &mut World, substance: Substance) {
     world.ecs.substance = substance;
-}
-
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-struct Cluster {
-    /// Deleted ones can still be described.
-    inactive: bool,
-    settings: Vec<Value>,
-    capacity_providers: Vec<Value>,
-    strategy: Vec<Value>,
-    tags: Vec<Value>,
-    services: BTreeMap<String, Service>,
 }
 
 impl Ecs {
@@ -108,15 +106,22 @@ impl Ecs {
 
 /// Takes one call.
 pub fn call(world: &mut World, operation: &str, input: &Value, now: Millis) -> Result<Value, Fault> {
-    let World { place, pace: _, ecs, elb, ecr: _, logs: _, .. } = world;
+    let World { place, pace, ecs, elb, .. } = world;
     let answer = match operation {
-        "CreateCluster" => create_cluster(ecs, place, input),
-        "DeleteCluster" => delete_cluster(ecs, place, input),
-        "DescribeClusters" => Ok(describe_clusters(ecs, place, input)),
-        "ListClusters" => {
-            let arns = ecs.clusters.iter().filter(|(_, cluster)| !cluster.inactive);
-            page(input, arns.map(|(name, _)| json!(cluster_arn(place, name))).collect(), 100, "clusterArns")
-        }
+        "CreateCluster" => clusters::create(ecs, place, input),
+        "DeleteCluster" => clusters::delete(ecs, place, input),
+        "DescribeClusters" => Ok(clusters::describe(ecs, place, input)),
+        "ListClusters" => clusters::list_all(ecs, place, input),
+        "UpdateCluster" => clusters::update(ecs, place, input),
+        "UpdateClusterSettings" => clusters::update_settings(ecs, place, input),
+        "PutClusterCapacityProviders" => clusters::put_capacity_providers(ecs, place, input),
+        "DescribeCapacityProviders" => clusters::describe_capacity_providers(place, input),
+        "DescribeContainerInstances" => clusters::describe_container_instances(ecs, place, input),
+        "ListContainerInstances" => clusters::list_container_instances(ecs, input),
+        "DeleteAccountSetting" => ecs.settings.delete(place, input),
+        "ListAccountSettings" => ecs.settings.list(place, input),
+        "PutAccountSetting" => ecs.settings.put(place, input),
+        "PutAccountSettingDefault" => ecs.settings.put_default(place, input),
         "RegisterTaskDefinition" => ecs.definitions.register(place, input, now),
         "DescribeTaskDefinition" => ecs.definitions.describe(input),
         "DeregisterTaskDefinition" => ecs.definitions.deregister(input, now),
@@ -128,14 +133,18 @@ pub fn call(world: &mut World, operation: &str, input: &Value, now: Millis) -> R
         "DeleteService" => delete_service(ecs, place, input, now),
         "DescribeServices" => describe_services(ecs, place, input),
         "ListServices" => list_services(ecs, place, input),
-        "ListServiceDeployments" => list_service_deployments(ecs, place, input),
-        "DescribeServiceDeployments" => describe_service_deployments(ecs, place, input),
-        "DescribeServiceRevisions" => describe_service_revisions(ecs, place, input),
-        "StopServiceDeployment" => stop_service_deployment(ecs, input, now),
+        "ListServicesByNamespace" => list_services_by_namespace(input),
+        "ContinueServiceDeployment" => records::go_on(ecs, input, now),
+        "ListServiceDeployments" => records::list_all(ecs, place, input),
+        "DescribeServiceDeployments" => records::describe(ecs, place, input),
+        "DescribeServiceRevisions" => records::describe_revisions(ecs, place, input),
+        "StopServiceDeployment" => records::stop(ecs, input, now),
         "ListTasks" => list_tasks(ecs, place, input),
         "DescribeTasks" => describe_tasks(ecs, place, input),
         "RunTask" => run_task(ecs, place, input, now),
         "StopTask" => stop_task(ecs, place, input, now),
+        "GetTaskProtection" => protection::get(ecs, place, input, now),
+        "UpdateTaskProtection" => protection::update(ecs, place, *pace, input, now),
         "TagResource" => tag_resource(ecs, input),
         "UntagResource" => untag_resource(ecs, input),
         "ListTagsForResource" => {
@@ -156,21 +165,21 @@ pub fn call(world: &mut World, operation: &str, input: &Value, now: Millis) -> R
 /// Whether an operation only looks.
 #[must_use]
 pub fn is_read(operation: &str) -> bool {
-    operation.starts_with("Describe") || operation.starts_with("List")
+    ["Describe", "List", "GetTaskProtection"].iter().any(|verb| operation.starts_with(verb))
 }
 
 /// Lets time pass: the scheduler looks at every service when its time has come.
 pub fn tick(world: &mut World, now: Millis) {
-    let World { place: _, pace, ecs, elb, ecr: _, logs: _, .. } = world;
+    let World { pace, ecs, elb, alarms, .. } = world;
     if now < ecs.next_look {
         return;
     }
     ecs.next_look = now + pace.millis(TICK);
-    let Ecs { revision, dice, next_look: _, clusters, definitions, tasks, substance } = ecs;
+    let Ecs { revision, dice, next_look: _, clusters, definitions, tasks, substance, settings: _ } = ecs;
     for cluster in clusters.values_mut() {
         for service in cluster.services.values_mut().filter(|service| service.status != Status::Inactive) {
             let (events, steady) = (service.latest_event(), service.steady);
-            let mut scene = Scene { pace: *pace, now, elb, definitions, tasks, dice, substance: *substance };
+            let mut scene = Scene { pace: *pace, now, elb, alarms, definitions, tasks, dice, substance: *substance };
             schedule::look(service, &mut scene);
             // A look at a service that has been steady and still is changes nothing.
             if !(steady && service.steady && events == service.latest_event()) {
@@ -188,7 +197,7 @@ pub fn tick(world: &mut World, now: Millis) {
 /// What stands where, for people: clusters, their services, and how many tasks run.
 #[must_use]
 pub fn overview(world: &World) -> Value {
-    let World { place, pace: _, ecs, elb: _, ecr: _, logs: _, .. } = world;
+    let World { place, ecs, .. } = world;
     let services = |cluster: &Cluster| -> Vec<Value> {
         cluster
             .services
@@ -210,92 +219,6 @@ pub fn overview(world: &World) -> Value {
         .map(|(name, cluster)| json!({ "cluster": name, "arn": cluster_arn(place, name), "services": services(cluster) }))
         .collect();
     json!({ "clusters": clusters })
-}
-
-fn cluster_arn(place: &Place, name: &str) -> String {
-    format!("arn:aws:ecs:{}:{}:cluster/{name}", place.region, place.account)
-}
-
-// ── clusters ─────────────────────────────────────────────────────────────────────
-
-fn create_cluster(ecs: &mut Ecs, place: &Place, input: &Value) -> Result<Value, Fault> {
-    let name = text(input, "clusterName").unwrap_or("default");
-    let legal = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    if name.len() > 255 || !name.chars().all(legal) {
-        return Err(invalid("Cluster name contains invalid characters."));
-    }
-    // The call is idempotent: an existing cluster is answered as it is.
-    if ecs.clusters.get(name).is_none_or(|cluster| cluster.inactive) {
-        let cluster = Cluster {
-            inactive: false,
-            settings: match list(input, "settings") {
-                [] => vec![json!({ "name": "containerInsights", "value": "disabled" })],
-                settings => settings.to_vec(),
-            },
-            capacity_providers: list(input, "capacityProviders").to_vec(),
-            strategy: list(input, "defaultCapacityProviderStrategy").to_vec(),
-            tags: list(input, "tags").to_vec(),
-            services: BTreeMap::new(),
-        };
-        ecs.clusters.insert(name.to_owned(), cluster);
-    }
-    Ok(json!({ "cluster": show_cluster(ecs, place, name, &json!({ "include": ["TAGS", "SETTINGS"] })) }))
-}
-
-fn show_cluster(ecs: &Ecs, place: &Place, name: &str, input: &Value) -> Option<Value> {
-    let cluster = ecs.clusters.get(name)?;
-    let tasks = || ecs.tasks.values().filter(|task| task.cluster == name);
-    let mut shown = Map::new();
-    put(&mut shown, "clusterArn", Some(cluster_arn(place, name)));
-    put(&mut shown, "clusterName", Some(name));
-    put(&mut shown, "status", Some(if cluster.inactive { "INACTIVE" } else { "ACTIVE" }));
-    put(&mut shown, "registeredContainerInstancesCount", Some(0));
-    put(&mut shown, "runningTasksCount", Some(tasks().filter(|task| task.counts_running()).count()));
-    put(&mut shown, "pendingTasksCount", Some(tasks().filter(|task| task.is_starting()).count()));
-    let active = cluster.services.values().filter(|service| service.status != Status::Inactive).count();
-    put(&mut shown, "activeServicesCount", Some(active));
-    put(&mut shown, "statistics", Some(json!([])));
-    put(&mut shown, "tags", Some(if includes(input, "TAGS") { cluster.tags.clone() } else { Vec::new() }));
-    put(&mut shown, "settings", Some(if includes(input, "SETTINGS") { cluster.settings.clone() } else { Vec::new() }));
-    put(&mut shown, "capacityProviders", Some(cluster.capacity_providers.clone()));
-    put(&mut shown, "defaultCapacityProviderStrategy", Some(cluster.strategy.clone()));
-    Some(Value::Object(shown))
-}
-
-fn describe_clusters(ecs: &Ecs, place: &Place, input: &Value) -> Value {
-    let asked = strings(input, "clusters");
-    let asked = if asked.is_empty() { vec!["default"] } else { asked };
-    let (mut clusters, mut failures) = (Vec::new(), Vec::new());
-    for reference in asked {
-        let name = short(reference);
-        match show_cluster(ecs, place, name, input) {
-            Some(shown) => clusters.push(shown),
-            None => failures.push(json!({ "arn": cluster_arn(place, name), "reason": "MISSING" })),
-        }
-    }
-    json!({ "clusters": clusters, "failures": failures })
-}
-
-fn delete_cluster(ecs: &mut Ecs, place: &Place, input: &Value) -> Result<Value, Fault> {
-    let (name, cluster) = ecs.cluster(input)?;
-    let name = name.to_owned();
-    if cluster.services.values().any(|service| service.status == Status::Active) {
-        return Err(Fault::new(
-            "ClusterContainsServicesException",
-            "The Cluster cannot be deleted while Services are active.",
-        ));
-    }
-    if ecs.tasks.values().any(|task| task.cluster == name && task.phase != Phase::Stopped) {
-        return Err(Fault::new(
-            "ClusterContainsTasksException",
-            "The Cluster cannot be deleted while Tasks are active.",
-        ));
-    }
-    if let Some(cluster) = ecs.clusters.get_mut(&name) {
-        cluster.inactive = true;
-        cluster.services.clear();
-    }
-    Ok(json!({ "cluster": show_cluster(ecs, place, &name, input) }))
 }
 
 // ── services ─────────────────────────────────────────────────────────────────────
@@ -321,7 +244,7 @@ const KEPT: [&str; 13] = [
 const DEPLOYING: [&str; 4] = ["networkConfiguration", "platformVersion", "serviceRegistries", "volumeConfigurations"];
 
 /// Members that ask for what the sandbox has not got; silently dropping them would be a lie.
-const REFUSED: [&str; 3] = ["serviceConnectConfiguration", "vpcLatticeConfigurations", "alarms"];
+const REFUSED: [&str; 2] = ["serviceConnectConfiguration", "vpcLatticeConfigurations"];
 
 fn refuse_unknown_parts(input: &Value) -> Result<(), Fault> {
     let enabled = |member: &&str| {
@@ -330,9 +253,6 @@ fn refuse_unknown_parts(input: &Value) -> Result<(), Fault> {
     };
     if let Some(member) = REFUSED.iter().find(|member| enabled(member)) {
         return Err(unsupported(&format!("The sandbox does not emulate {member}.")));
-    }
-    if flag(&input["deploymentConfiguration"]["alarms"], "enable") == Some(true) {
-        return Err(unsupported("The sandbox does not emulate deployment alarms."));
     }
     match text(&input["deploymentController"], "type") {
         None | Some("ECS") => Ok(()),
@@ -369,9 +289,49 @@ fn load_balancers(elb: &Elb, definition: &definition::Definition, input: &Value)
         if !mapped {
             return Err(invalid(format!("The container {container} did not have a container port {port} defined.")));
         }
-        all.push(LoadBalancer { group: group.to_owned(), container: container.to_owned(), port });
+        let advanced = advanced(elb, &asked["advancedConfiguration"])?;
+        all.push(LoadBalancer { group: group.to_owned(), container: container.to_owned(), port, advanced });
     }
     Ok(all)
+}
+
+/// `advancedConfiguration`: its groups and rules must be there, because traffic will be shifted with them.
+fn advanced(elb: &Elb, asked: &Value) -> Result<Option<Advanced>, Fault> {
+    if asked.is_null() {
+        return Ok(None);
+    }
+    let alternate = text(asked, "alternateTargetGroupArn")
+        .ok_or_else(|| invalid("alternateTargetGroupArn in advancedConfiguration cannot be empty."))?;
+    if elb.target_group(alternate).is_none() {
+        return Err(invalid(format!("The target group {alternate} does not exist.")));
+    }
+    let production = text(asked, "productionListenerRule")
+        .ok_or_else(|| invalid("productionListenerRule in advancedConfiguration cannot be empty."))?;
+    let test = text(asked, "testListenerRule");
+    if let Some(rule) = [Some(production), test].into_iter().flatten().find(|rule| elb.action_of(rule).is_none()) {
+        return Err(invalid(format!("The listener rule {rule} does not exist.")));
+    }
+    Ok(Some(Advanced {
+        alternate: alternate.to_owned(),
+        production: production.to_owned(),
+        test: test.map(ToOwned::to_owned),
+        role: text(asked, "roleArn").map(ToOwned::to_owned),
+    }))
+}
+
+/// A deployment that shifts traffic needs to know from where to where.
+fn check_ways(service: &Service) -> Result<(), Fault> {
+    let shifts = service.deployment_strategy().shifts();
+    if shifts && service.load_balancers.iter().any(|balancer| balancer.advanced.is_none()) {
+        let strategy = text(&service.configuration, "strategy").unwrap_or_default();
+        return Err(invalid(format!(
+            "advancedConfiguration is required for the load balancers of a service with the deployment strategy {strategy}."
+        )));
+    }
+    if shifts && service.strategy == Strategy::Daemon {
+        return Err(invalid("The daemon scheduling strategy supports the deployment strategy ROLLING only."));
+    }
+    Ok(())
 }
 
 fn usable<'a>(ecs: &'a Ecs, reference: &str) -> Result<&'a definition::Definition, Fault> {
@@ -435,8 +395,10 @@ fn create_service(ecs: &mut Ecs, elb: &Elb, place: &Place, input: &Value, now: M
         steady: false,
         start_failures: 0,
         no_start_before: 0,
+        protected: 0,
     };
     service.check_zones()?;
+    check_ways(&service)?;
     service.deploy(&mut ecs.dice, &arn, now);
     let shown = service.describe(place, &[], true);
     if let Some(cluster) = ecs.clusters.get_mut(&cluster) {
@@ -481,6 +443,7 @@ fn update_service(ecs: &mut Ecs, elb: &Elb, place: &Place, input: &Value, now: M
         service.kept.insert(member.to_owned(), value.clone());
     }
     service.check_zones()?;
+    check_ways(&service)?;
     if deploys {
         service.deploy(&mut ecs.dice, &wanted, now);
     }
@@ -551,123 +514,10 @@ fn list_services(ecs: &Ecs, place: &Place, input: &Value) -> Result<Value, Fault
     page(input, arns, 10, "serviceArns")
 }
 
-// ── service deployments ──────────────────────────────────────────────────────────
-
-/// `arn:…:service-deployment/CLUSTER/SERVICE/ID` or `…:service-revision/…`.
-fn parts_of(arn: &str) -> Option<(&str, &str, &str)> {
-    let mut parts = arn.split('/').skip(1);
-    let found = (parts.next()?, parts.next()?, parts.next()?);
-    parts.next().is_none().then_some(found)
-}
-
-fn list_service_deployments(ecs: &Ecs, place: &Place, input: &Value) -> Result<Value, Fault> {
-    let (_, cluster) = ecs.cluster(input)?;
-    let name = text(input, "service").ok_or_else(|| invalid("Service cannot be empty."))?;
-    let service = cluster
-        .services
-        .get(short(name))
-        .ok_or_else(|| Fault::new("ServiceNotFoundException", "Service not found."))?;
-    let statuses = strings(input, "status");
-    let bound = |member: &str| input["createdAt"].get(member).and_then(Value::as_f64);
-    let (after, before) = (bound("after"), bound("before"));
-    let found = service
-        .history
-        .iter()
-        .filter(|record| statuses.is_empty() || statuses.contains(&record.progress.word()))
-        .filter(|record| {
-            let at = std::time::Duration::from_millis(record.created_at).as_secs_f64();
-            after.is_none_or(|after| at >= after) && before.is_none_or(|before| at <= before)
-        })
-        .map(|record| record.brief(service, place))
-        .collect();
-    page(input, found, 20, "serviceDeployments")
-}
-
-fn describe_service_deployments(ecs: &Ecs, place: &Place, input: &Value) -> Result<Value, Fault> {
-    let arns = strings(input, "serviceDeploymentArns");
-    if arns.is_empty() {
-        return Err(invalid("Service Deployment ARNs cannot be empty."));
-    }
-    if arns.len() > 20 {
-        return Err(invalid("Service Deployment ARN count cannot exceed 20"));
-    }
-    let (mut found, mut failures) = (Vec::new(), Vec::new());
-    for arn in arns {
-        let shown = parts_of(arn).and_then(|(cluster, service, id)| {
-            let service = ecs.clusters.get(cluster)?.services.get(service)?;
-            let record = service.history.iter().find(|record| record.id == id)?;
-            Some(record.describe(service, place, &ecs.tasks_of(service)))
-        });
-        match shown {
-            Some(shown) => found.push(shown),
-            None => failures.push(json!({ "arn": arn, "reason": "MISSING" })),
-        }
-    }
-    Ok(json!({ "serviceDeployments": found, "failures": failures }))
-}
-
-fn describe_service_revisions(ecs: &Ecs, place: &Place, input: &Value) -> Result<Value, Fault> {
-    let arns = strings(input, "serviceRevisionArns");
-    if arns.is_empty() {
-        return Err(invalid("Service Revision ARNs cannot be empty."));
-    }
-    if arns.len() > 20 {
-        return Err(invalid("Service Revision ARN count cannot exceed 20"));
-    }
-    let (mut found, mut failures) = (Vec::new(), Vec::new());
-    for arn in arns {
-        let shown = parts_of(arn).and_then(|(cluster, service, number)| {
-            let service = ecs.clusters.get(cluster)?.services.get(service)?;
-            let revision = service.revisions.get(number)?;
-            let images: Vec<(String, String)> = ecs
-                .definitions
-                .find(&revision.definition)?
-                .containers()
-                .iter()
-                .filter_map(|container| {
-                    Some((text(container, "name")?.to_owned(), text(container, "image")?.to_owned()))
-                })
-                .collect();
-            Some(revision.describe(service, place, number, &images))
-        });
-        match shown {
-            Some(shown) => found.push(shown),
-            None => failures.push(json!({ "arn": arn, "reason": "MISSING" })),
-        }
-    }
-    Ok(json!({ "serviceRevisions": found, "failures": failures }))
-}
-
-fn stop_service_deployment(ecs: &mut Ecs, input: &Value, now: Millis) -> Result<Value, Fault> {
-    let arn = text(input, "serviceDeploymentArn").ok_or_else(|| invalid("Service Deployment ARN cannot be empty."))?;
-    match text(input, "stopType") {
-        None | Some("ROLLBACK") => {}
-        Some(other) => return Err(unsupported(&format!("The sandbox does not emulate the stop type {other}."))),
-    }
-    let not_found = || Fault::new("ServiceDeploymentNotFoundException", "Service deployment not found.");
-    let (cluster, name, id) = parts_of(arn).ok_or_else(not_found)?;
-    let service = ecs.clusters.get_mut(cluster).and_then(|known| known.services.get_mut(name)).ok_or_else(not_found)?;
-    let way_back = service.way_back().is_some();
-    let record = service.history.iter_mut().find(|record| record.id == id).ok_or_else(not_found)?;
-    let conflict = |why: &str| Err(Fault::new("ConflictException", why));
-    match record.progress {
-        RecordStatus::Pending | RecordStatus::InProgress if way_back => {
-            record.progress = RecordStatus::RollbackRequested;
-            record.updated_at = now;
-        }
-        RecordStatus::Pending | RecordStatus::InProgress => {
-            return conflict("There is no completed service deployment to roll back to.");
-        }
-        // Already on its way out: asked for once more, it changes nothing.
-        RecordStatus::StopRequested | RecordStatus::RollbackRequested | RecordStatus::RollbackInProgress => {}
-        RecordStatus::Successful
-        | RecordStatus::Stopped
-        | RecordStatus::RollbackSuccessful
-        | RecordStatus::RollbackFailed => {
-            return conflict(&format!("Service deployment in status {} cannot be stopped.", record.progress.word()));
-        }
-    }
-    Ok(json!({ "serviceDeploymentArn": arn }))
+/// Namespaces belong to Service Connect, which no service here has.
+fn list_services_by_namespace(input: &Value) -> Result<Value, Fault> {
+    text(input, "namespace").ok_or_else(|| invalid("Namespace cannot be empty."))?;
+    page(input, Vec::new(), 10, "serviceArns")
 }
 
 // ── tasks ────────────────────────────────────────────────────────────────────────
@@ -725,6 +575,11 @@ fn run_task(ecs: &mut Ecs, place: &Place, input: &Value, now: Millis) -> Result<
         return Err(invalid("Count must be between 1 and 10."));
     }
     let overrides = input.get("overrides").filter(|value| value.is_object()).cloned();
+    let mut tags = match text(input, "propagateTags") {
+        Some("TASK_DEFINITION") => definition.tags().to_vec(),
+        _ => Vec::new(),
+    };
+    merge_tags(&mut tags, list(input, "tags"));
     let mut tasks = Vec::new();
     for _ in 0..copies {
         let birth = Birth {
@@ -733,7 +588,7 @@ fn run_task(ecs: &mut Ecs, place: &Place, input: &Value, now: Millis) -> Result<
             started_by: text(input, "startedBy"),
             launch_type: text(input, "launchType").unwrap_or("EC2"),
             overrides: overrides.clone().unwrap_or_else(|| json!({ "containerOverrides": [] })),
-            tags: list(input, "tags").to_vec(),
+            tags: tags.clone(),
         };
         let task = Task::new(&mut ecs.dice, &definition, birth, now);
         tasks.push(task.describe(place, true));

@@ -186,6 +186,37 @@ impl Elb {
         self.target_group(arn).is_some_and(TargetGroup::is_attached)
     }
 
+    /// What a rule does; a listener's own ARN stands for its default rule.
+    #[must_use]
+    pub fn action_of(&self, rule_arn: &str) -> Option<&Action> {
+        self.listeners.iter().find_map(|listener| {
+            if listener.arn == rule_arn || listener.default_rule == rule_arn {
+                return Some(&listener.default_action);
+            }
+            listener.rules.iter().find(|rule| rule.arn == rule_arn).map(|rule| &rule.action)
+        })
+    }
+
+    /// Makes a rule forward to these groups, as ECS does when it shifts traffic from one revision to another.
+    pub fn forward(&mut self, pace: Pace, rule_arn: &str, groups: Vec<Weighted>, now: Millis) -> Result<(), Fault> {
+        let action = self
+            .listeners
+            .iter_mut()
+            .find_map(|listener| {
+                if listener.arn == rule_arn || listener.default_rule == rule_arn {
+                    return Some(&mut listener.default_action);
+                }
+                listener.rules.iter_mut().find(|rule| rule.arn == rule_arn).map(|rule| &mut rule.action)
+            })
+            .ok_or_else(fault::rule_not_found)?;
+        let wanted = Action::Forward(groups);
+        if *action != wanted {
+            *action = wanted;
+            self.changed(pace, now);
+        }
+        Ok(())
+    }
+
     /// Takes in what a probe found. Results for targets that are gone meanwhile are dropped.
     pub fn probe_result(&mut self, arn: &str, target: &Target, outcome: ProbeOutcome, pace: Pace, now: Millis) {
         let Some(group) = self.target_groups.iter_mut().find(|group| group.arn == arn) else { return };

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub mod cloudwatch;
 pub mod ecr;
 pub mod ecs;
 pub mod elb;
@@ -88,6 +89,8 @@ pub struct World {
     pub logs: logs::Logs,
     #[serde(default)]
     pub sts: sts::Sts,
+    #[serde(default)]
+    pub alarms: cloudwatch::Alarms,
 }
 
 impl World {
@@ -103,14 +106,15 @@ impl World {
             ecr: ecr::Ecr::default(),
             logs: logs::Logs::default(),
             sts: sts::Sts::default(),
+            alarms: cloudwatch::Alarms::default(),
         }
     }
 
     /// Different after every change.
     #[must_use]
-    pub fn revision(&self) -> [u64; 5] {
-        let Self { place: _, pace: _, ecs, elb, ecr, logs, sts } = self;
-        [ecs.revision(), elb.revision(), ecr.revision(), logs.revision(), sts.revision()]
+    pub fn revision(&self) -> [u64; 6] {
+        let Self { place: _, pace: _, ecs, elb, ecr, logs, sts, alarms } = self;
+        [ecs.revision(), elb.revision(), ecr.revision(), logs.revision(), sts.revision(), alarms.revision()]
     }
 }
 

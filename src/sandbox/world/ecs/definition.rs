@@ -27,6 +27,10 @@ impl Definition {
         text(&self.shown, "taskDefinitionArn").unwrap_or_default()
     }
 
+    pub(super) fn tags(&self) -> &[Value] {
+        &self.tags
+    }
+
     pub(super) fn is_active(&self) -> bool {
         text(&self.shown, "status") == Some("ACTIVE")
     }

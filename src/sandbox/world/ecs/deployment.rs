@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::super::{Millis, Place};
+use super::alarms::Watch;
+use super::course::{self, Course, DeploymentStrategy};
 use super::input::{put, seconds};
 use super::service::{Breaker, LoadBalancer, Service, Status};
 use super::task::Task;
@@ -67,7 +69,7 @@ impl Deployment {
     }
 
     pub(super) fn owns(&self, task: &Task) -> bool {
-        task.started_by.as_deref().and_then(|by| by.strip_prefix("ecs-svc/")) == Some(self.number.as_str())
+        task.deployment() == Some(self.number.as_str())
     }
 
     fn counts(&self, tasks: &[&Task]) -> (usize, usize) {
@@ -108,14 +110,41 @@ impl Deployment {
         Value::Object(shown)
     }
 
-    /// `ServiceRevisionSummary`.
-    pub(super) fn summary(&self, service: &Service, place: &Place, tasks: &[&Task]) -> Value {
+    pub(super) fn tally(&self, tasks: &[&Task]) -> Tally {
         let (running, pending) = self.counts(tasks);
-        json!({
-            "arn": service.revision_arn(place, &self.number),
-            "requestedTaskCount": self.kept, "runningTaskCount": running, "pendingTaskCount": pending
-        })
+        Tally { requested: self.kept, running, pending }
     }
+
+    pub(super) fn summary(
+        &self,
+        service: &Service,
+        place: &Place,
+        tasks: &[&Task],
+        weights: Option<(f64, f64)>,
+    ) -> Value {
+        summary(&service.revision_arn(place, &self.number), self.tally(tasks), weights)
+    }
+}
+
+/// The counts of `ServiceRevisionSummary`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) struct Tally {
+    requested: u32,
+    running: usize,
+    pending: usize,
+}
+
+/// `ServiceRevisionSummary`; weights are of production and test traffic, in percent.
+fn summary(arn: &str, tally: Tally, weights: Option<(f64, f64)>) -> Value {
+    let Tally { requested, running, pending } = tally;
+    let mut shown = json!({
+        "arn": arn, "requestedTaskCount": requested, "runningTaskCount": running, "pendingTaskCount": pending
+    });
+    if let Some((production, test)) = weights {
+        shown["requestedProductionTrafficWeight"] = json!(production);
+        shown["requestedTestTrafficWeight"] = json!(test);
+    }
+    shown
 }
 
 /// What a deployment deploys.
@@ -124,6 +153,9 @@ pub(super) struct Revision {
     pub(super) definition: String,
     pub(super) created_at: Millis,
     pub(super) load_balancers: Vec<LoadBalancer>,
+    /// For each of them, the target group its tasks join: its own, or the alternate one.
+    #[serde(default)]
+    pub(super) groups: Vec<String>,
     pub(super) kept: Map<String, Value>,
     /// Container → digest: resolved by the deployment's first task, used by all later ones.
     pub(super) images: BTreeMap<String, String>,
@@ -180,6 +212,13 @@ pub(super) struct ServiceDeployment {
     pub(super) triggered: bool,
     /// `failureCount` and `threshold` as they stood when it ended.
     pub(super) tally: Option<(u32, u32)>,
+    #[serde(default)]
+    pub(super) course: Course,
+    #[serde(default)]
+    pub(super) watch: Option<Watch>,
+    /// The counts of its revisions when it ended: what happens afterwards is not its doing.
+    #[serde(default)]
+    pub(super) counts: Option<BTreeMap<String, Tally>>,
     pub(super) created_at: Millis,
     pub(super) started_at: Option<Millis>,
     pub(super) finished_at: Option<Millis>,
@@ -199,6 +238,9 @@ impl ServiceDeployment {
             rollback: None,
             triggered: false,
             tally: None,
+            course: Course::default(),
+            watch: None,
+            counts: None,
             created_at: now,
             started_at: None,
             finished_at: None,
@@ -254,15 +296,12 @@ impl ServiceDeployment {
 
     pub(super) fn describe(&self, service: &Service, place: &Place, tasks: &[&Task]) -> Value {
         let summary = |number: &String| {
-            service.deployments.iter().find(|known| known.number == *number).map_or_else(
-                || {
-                    json!({
-                        "arn": service.revision_arn(place, number),
-                        "requestedTaskCount": 0, "runningTaskCount": 0, "pendingTaskCount": 0
-                    })
-                },
-                |deployment| deployment.summary(service, place, tasks),
-            )
+            let live = || service.deployments.iter().find(|known| known.number == *number);
+            let tally = match &self.counts {
+                Some(counts) => counts.get(number).copied(),
+                None => live().map(|deployment| deployment.tally(tasks)),
+            };
+            summary(&service.revision_arn(place, number), tally.unwrap_or_default(), self.weights(number))
         };
         let mut shown = Map::new();
         put(&mut shown, "serviceDeploymentArn", Some(service.deployment_arn(place, &self.id)));
@@ -277,18 +316,17 @@ impl ServiceDeployment {
         put(&mut shown, "targetServiceRevision", Some(summary(&self.target)));
         put(&mut shown, "status", Some(self.progress.word()));
         put(&mut shown, "statusReason", self.reason.clone());
-        let stage = match self.progress {
-            RecordStatus::InProgress => Some("SCALE_UP"),
+        match self.progress {
+            RecordStatus::InProgress | RecordStatus::RollbackRequested => course::show(&self.course, &mut shown),
+            RecordStatus::RollbackInProgress if self.shifts() => course::show(&self.course, &mut shown),
             RecordStatus::Pending
             | RecordStatus::Successful
             | RecordStatus::StopRequested
             | RecordStatus::Stopped
-            | RecordStatus::RollbackRequested
             | RecordStatus::RollbackInProgress
             | RecordStatus::RollbackSuccessful
-            | RecordStatus::RollbackFailed => None,
-        };
-        put(&mut shown, "lifecycleStage", stage);
+            | RecordStatus::RollbackFailed => {}
+        }
         put(&mut shown, "deploymentConfiguration", Some(self.configuration.clone()));
         if let Some(Rollback { reason, started_at, to }) = &self.rollback {
             put(
@@ -300,7 +338,27 @@ impl ServiceDeployment {
             );
         }
         put(&mut shown, "deploymentCircuitBreaker", Some(self.shown_breaker(service)));
+        put(&mut shown, "alarms", Some(Watch::describe(self.watch.as_ref(), self.is_underway())));
         Value::Object(shown)
+    }
+
+    pub(super) fn shifts(&self) -> bool {
+        DeploymentStrategy::of(&self.configuration).shifts()
+    }
+
+    /// A revision's share of production and test traffic, where traffic is shifted: what the target has not got, the
+    /// newest of the sources has.
+    pub(super) fn weights(&self, number: &str) -> Option<(f64, f64)> {
+        let Course { production, test, .. } = self.course;
+        if !self.shifts() {
+            None
+        } else if number == self.target {
+            Some((production, test))
+        } else if self.sources.first().is_some_and(|source| source == number) {
+            Some((100.0 - production, 100.0 - test))
+        } else {
+            Some((0.0, 0.0))
+        }
     }
 
     fn shown_breaker(&self, service: &Service) -> Value {
@@ -319,6 +377,12 @@ impl ServiceDeployment {
 }
 
 impl Revision {
+    /// The target groups its tasks join, one for each load balancer.
+    pub(super) fn groups(&self) -> impl Iterator<Item = &str> {
+        let own = self.load_balancers.iter().map(|balancer| balancer.group.as_str());
+        own.enumerate().map(|(index, own)| self.groups.get(index).map_or(own, String::as_str))
+    }
+
     pub(super) fn describe(
         &self,
         service: &Service,
@@ -326,19 +390,26 @@ impl Revision {
         number: &str,
         containers: &[(String, String)],
     ) -> Value {
-        let Self { definition, created_at, load_balancers, kept, images } = self;
+        let Self { definition, created_at, load_balancers, groups: _, kept, images } = self;
         let mut shown = Map::new();
         put(&mut shown, "serviceRevisionArn", Some(service.revision_arn(place, number)));
         put(&mut shown, "serviceArn", Some(service.arn(place)));
         put(&mut shown, "clusterArn", Some(service.cluster_arn(place)));
         put(&mut shown, "taskDefinition", Some(definition.clone()));
-        let load_balancers: Vec<Value> = load_balancers
+        let shown_load_balancers: Vec<Value> = load_balancers.iter().map(LoadBalancer::describe).collect();
+        put(&mut shown, "loadBalancers", Some(shown_load_balancers));
+        // Which of its two groups a revision got is told nowhere else.
+        let resolved: Vec<Value> = load_balancers
             .iter()
-            .map(|LoadBalancer { group, container, port }| {
-                json!({ "targetGroupArn": group, "containerName": container, "containerPort": port })
+            .zip(self.groups())
+            .filter_map(|(balancer, group)| {
+                let rule = &balancer.advanced.as_ref()?.production;
+                Some(json!({ "targetGroupArn": group, "productionListenerRule": rule }))
             })
             .collect();
-        put(&mut shown, "loadBalancers", Some(load_balancers));
+        if !resolved.is_empty() {
+            put(&mut shown, "resolvedConfiguration", Some(json!({ "loadBalancers": resolved })));
+        }
         for member in
             ["launchType", "platformVersion", "platformFamily", "networkConfiguration", "capacityProviderStrategy"]
         {

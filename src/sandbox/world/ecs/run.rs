@@ -132,7 +132,7 @@ struct Missing {
 
 fn prepare(world: &mut World, id: &str) -> Result<Launch, Missing> {
     let gone = || Missing { container: None, reason: "InternalError: the task is no longer known".to_owned() };
-    let World { place, pace: _, ecs, elb: _, ecr, logs, .. } = world;
+    let World { place, ecs, ecr, logs, .. } = world;
     let task = ecs.tasks.get_mut(id).ok_or_else(gone)?;
     let definition = ecs.definitions.find(&task.definition).ok_or_else(gone)?.shown.clone();
     let number = task.started_by.as_deref().and_then(|by| by.strip_prefix("ecs-svc/"));

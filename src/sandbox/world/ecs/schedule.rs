@@ -3,18 +3,27 @@
 //! AWS's scheduler moves about every ten seconds (measured: 9.5–10.1 s between "has stopped" and
 //! "deregistered" in six of six rollouts), so one look is one such step. Within a step the order is fixed:
 //! earlier decisions are carried out first, then tasks are judged, started, and only then stopped — new before old.
+//! A deployment that shifts traffic instead ([`shift`]) goes by the same steps, but for the percentages.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use super::super::cloudwatch::Alarms;
 use super::super::elb::{Elb, Target, TargetState};
 use super::super::{Millis, Pace};
 use super::Substance;
+use super::alarms::Watch;
+use super::course::Stage;
 use super::definition::Definitions;
-use super::deployment::{Deployment, RecordStatus, Role, Rollback, Rollout};
+use super::deployment::{Deployment, RecordStatus, Role, Rollout, Tally};
 use super::ids::Dice;
 use super::service::{Bounds, Breaker, Service, Status};
 use super::task::{Birth, ContainerHealth, Membership, Phase, Seat, Standing, Stop, StopCode, Task};
+
+mod conclude;
+mod shift;
+
+use shift::Because;
 
 /// "40 s after RUNNING": how a task without load balancer and without health check comes to count as healthy.
 const SETTLING: u64 = 40;
@@ -27,6 +36,7 @@ pub(super) struct Scene<'a> {
     pub(super) pace: Pace,
     pub(super) now: Millis,
     pub(super) elb: &'a mut Elb,
+    pub(super) alarms: &'a Alarms,
     pub(super) definitions: &'a Definitions,
     pub(super) tasks: &'a mut BTreeMap<String, Task>,
     pub(super) dice: &'a mut Dice,
@@ -60,6 +70,8 @@ pub(super) fn look(service: &mut Service, scene: &mut Scene<'_>) {
     step.judge();
     step.count_failures();
     step.trip_breaker();
+    step.hear_alarms();
+    step.shift();
     let unmet = step.start();
     let stopped = step.stop(unmet);
     step.notice_deadlock(unmet, stopped);
@@ -106,10 +118,13 @@ impl Step<'_, '_> {
 
     fn advance_records(&mut self) {
         let now = self.scene.now;
+        let counts = self.counts();
+        let watched = Watch::begin(&self.service.configuration, self.scene.alarms);
         for record in &mut self.service.history {
             match record.progress {
                 RecordStatus::StopRequested => {
                     record.stopped_at = Some(now);
+                    record.counts = Some(counts.clone());
                     record.end(
                         RecordStatus::Stopped,
                         Some("Service deployment stopped because of a new service deployment."),
@@ -120,6 +135,8 @@ impl Step<'_, '_> {
                     record.progress = RecordStatus::InProgress;
                     record.started_at = Some(now);
                     record.updated_at = now;
+                    record.course.since = now;
+                    record.watch.clone_from(&watched);
                 }
                 RecordStatus::InProgress
                 | RecordStatus::Successful
@@ -130,15 +147,46 @@ impl Step<'_, '_> {
                 | RecordStatus::RollbackFailed => {}
             }
         }
-        if self.service.history.first().is_some_and(|latest| latest.progress == RecordStatus::RollbackRequested) {
-            self.roll_back(Because::Asked);
+        if self.service.history.first().is_some_and(|latest| latest.started_at == Some(now) && latest.shifts()) {
+            self.begin_course();
         }
-        let wanted = u32::try_from(self.service.wanted()).unwrap_or(u32::MAX);
+        if self.service.history.first().is_some_and(|latest| latest.progress == RecordStatus::RollbackRequested) {
+            self.roll_back(&Because::Asked);
+        }
+        self.count_wanted();
+    }
+
+    /// Tells the primary deployment how many tasks it is to have.
+    fn count_wanted(&mut self) {
+        let wanted = u32::try_from(self.wanted_of_primary()).unwrap_or(u32::MAX);
         for deployment in &mut self.service.deployments {
             if deployment.role == Role::Primary && deployment.rollout != Rollout::Failed && deployment.kept != wanted {
                 deployment.kept = wanted;
-                deployment.updated_at = now;
+                deployment.updated_at = self.scene.now;
             }
+        }
+    }
+
+    /// As many as the service is to have, but none before the stage at which they are started.
+    fn wanted_of_primary(&self) -> usize {
+        match self.service.shifting() {
+            Some(course) if course.stage < Stage::ScaleUp => 0,
+            Some(_) | None => self.service.wanted(),
+        }
+    }
+
+    /// What every deployment has at this moment.
+    fn counts(&self) -> BTreeMap<String, Tally> {
+        let tasks: Vec<&Task> = self.tasks().collect();
+        self.service.deployments.iter().map(|known| (known.number.clone(), known.tally(&tasks))).collect()
+    }
+
+    /// Ends the service deployment that is on its way.
+    fn close(&mut self, progress: RecordStatus, reason: Option<&str>) {
+        let (now, counts) = (self.scene.now, self.counts());
+        if let Some(record) = self.service.underway() {
+            record.counts = Some(counts);
+            record.end(progress, reason, now);
         }
     }
 
@@ -172,30 +220,29 @@ impl Step<'_, '_> {
         }
     }
 
-    /// Puts running tasks behind the service's load balancers.
+    /// Puts running tasks behind the load balancers of their own revision.
     fn register(&mut self) {
         let Scene { pace, now, elb, tasks, substance, .. } = &mut *self.scene;
         let mut joined = BTreeMap::<String, usize>::new();
         for id in &self.ids {
             let Some(task) = tasks.get_mut(id).filter(|task| task.phase == Phase::Running) else { continue };
-            for balancer in &self.service.load_balancers {
+            for (container, port, group) in self.service.places_of(task.deployment().unwrap_or_default()) {
                 let binding = task
                     .containers
                     .iter()
-                    .filter(|container| container.name == balancer.container)
-                    .flat_map(|container| &container.bindings)
-                    .find(|binding| binding.container_port == balancer.port);
+                    .filter(|known| known.name == container)
+                    .flat_map(|known| &known.bindings)
+                    .find(|binding| binding.container_port == port);
                 let Some(binding) = binding else { continue };
                 let target = Target { address: "127.0.0.1".to_owned(), port: binding.host_port };
-                let known = task.seats.iter().any(|seat| seat.group == balancer.group && seat.target == target);
+                let known = task.seats.iter().any(|seat| seat.group == group && seat.target == target);
                 let mut join = || match substance {
-                    Substance::Containers => elb.register(*pace, &balancer.group, &target, *now),
-                    Substance::Paper => elb.register_paper(*pace, &balancer.group, &target, *now),
+                    Substance::Containers => elb.register(*pace, &group, &target, *now),
+                    Substance::Paper => elb.register_paper(*pace, &group, &target, *now),
                 };
                 if !known && join().is_ok() {
-                    let seat = Seat { group: balancer.group.clone(), target, membership: Membership::Registered };
-                    task.seats.push(seat);
-                    *joined.entry(balancer.group.clone()).or_default() += 1;
+                    task.seats.push(Seat { group: group.clone(), target, membership: Membership::Registered });
+                    *joined.entry(group).or_default() += 1;
                 }
             }
         }
@@ -262,7 +309,8 @@ impl Step<'_, '_> {
         let started = task.started_at.unwrap_or(*now);
         let in_grace = *now < started + pace.millis(self.service.grace_seconds);
         let checked = definitions.find(&task.definition).is_some_and(super::definition::Definition::has_health_check);
-        let balanced = !self.service.load_balancers.is_empty();
+        let places = self.service.places_of(task.deployment().unwrap_or_default()).len();
+        let balanced = places > 0;
         if !checked && !balanced {
             return if *now >= started + pace.millis(SETTLING) { Verdict::Healthy } else { Verdict::Waiting };
         }
@@ -279,7 +327,7 @@ impl Step<'_, '_> {
                 }
             }
         }
-        if balanced && task.seats.len() < self.service.load_balancers.len() && verdict == Verdict::Healthy {
+        if balanced && task.seats.len() < places && verdict == Verdict::Healthy {
             verdict = Verdict::Waiting;
         }
         for seat in &task.seats {
@@ -345,13 +393,15 @@ impl Step<'_, '_> {
         }
     }
 
+    /// A deployment that shifts traffic has no circuit breaker, but a failure path of its own: it goes back after as many
+    /// failures as the breaker would have counted.
     fn trip_breaker(&mut self) {
-        let breaker = self.service.breaker();
+        let (breaker, shifting) = (self.service.breaker(), self.service.shifting().is_some());
         let threshold = self.service.threshold();
         let now = self.scene.now;
         let Some(primary) = self.service.deployments.first_mut() else { return };
-        let tripped = breaker != Breaker::Off && primary.rollout == Rollout::InProgress && primary.failed >= threshold;
-        if !tripped {
+        let watched = breaker != Breaker::Off || shifting;
+        if !watched || primary.rollout != Rollout::InProgress || primary.failed < threshold {
             return;
         }
         primary.rollout = Rollout::Failed;
@@ -359,83 +409,15 @@ impl Step<'_, '_> {
         primary.updated_at = now;
         let (id, failed) = (primary.id(), primary.failed);
         self.say(&format!("(deployment {id}) deployment failed: tasks failed to start."));
-        let rolling_back = match self.service.underway() {
-            Some(record) => {
-                record.triggered = true;
-                record.tally = Some((failed, threshold));
-                record.progress == RecordStatus::RollbackInProgress
-            }
-            None => false,
-        };
-        match breaker {
-            // "During a rollback there is no COMPLETED deployment, so a second failure stalls too."
-            Breaker::RollsBack if !rolling_back && self.service.way_back().is_some() => {
-                self.roll_back(Because::Breaker);
-            }
-            Breaker::RollsBack | Breaker::Stops | Breaker::Off => {
-                if let Some(record) = self.service.underway() {
-                    let end = if rolling_back { RecordStatus::RollbackFailed } else { RecordStatus::Stopped };
-                    record.stopped_at = Some(now);
-                    record.end(
-                        end,
-                        Some("Service deployment failed because the circuit breaker threshold was exceeded."),
-                        now,
-                    );
-                }
-            }
-        }
-    }
-
-    /// Makes the latest completed deployment the primary one again.
-    fn roll_back(&mut self, because: Because) {
-        let now = self.scene.now;
-        let Some(index) = self.service.way_back() else {
-            if let Some(record) = self.service.underway() {
-                record.end(RecordStatus::RollbackFailed, None, now);
-            }
-            return;
-        };
-        let threshold = self.service.threshold();
-        let mut back = self.service.deployments.remove(index);
-        for deployment in &mut self.service.deployments {
-            if deployment.role == Role::Primary {
-                deployment.role = Role::Active;
-                deployment.rollout = Rollout::Failed;
-                if because == Because::Asked {
-                    deployment.reason = format!("ECS deployment {} stopped: rollback was requested.", deployment.id());
-                }
-                deployment.updated_at = now;
-            }
-        }
-        back.role = Role::Primary;
-        back.rollout = Rollout::InProgress;
-        back.reason = match because {
-            Because::Breaker => format!("ECS deployment circuit breaker: rolling back to deploymentId {}.", back.id()),
-            Because::Asked => format!("ECS deployment {} in progress.", back.id()),
-        };
-        back.failed = 0;
-        back.stuck = false;
-        back.updated_at = now;
-        let (id, number) = (back.id(), back.number.clone());
-        let left = self.service.deployments.first().map_or(0, |deployment| deployment.failed);
-        self.service.deployments.insert(0, back);
-        self.service.start_failures = 0;
-        self.service.no_start_before = 0;
-        self.service.steady = false;
         if let Some(record) = self.service.underway() {
-            let reason = match because {
-                Because::Breaker => {
-                    "Service deployment rolled back because the circuit breaker threshold was exceeded."
-                }
-                Because::Asked => "Service deployment rolled back because of a request to stop it.",
-            };
-            record.progress = RecordStatus::RollbackInProgress;
-            record.reason = Some(reason.to_owned());
-            record.rollback = Some(Rollback { reason: reason.to_owned(), started_at: now, to: number });
-            record.tally.get_or_insert((left, threshold));
-            record.updated_at = now;
+            record.triggered = breaker != Breaker::Off;
+            record.tally = Some((failed, threshold));
         }
-        self.say(&format!("rolling back to deployment {id}."));
+        match breaker {
+            Breaker::RollsBack => self.roll_back_or_stall(&Because::Breaker),
+            Breaker::Stops | Breaker::Off if shifting => self.roll_back_or_stall(&Because::Breaker),
+            Breaker::Stops | Breaker::Off => self.stall(&Because::Breaker),
+        }
     }
 
     // ── start ──────────────────────────────────────────────────────────────────
@@ -451,8 +433,9 @@ impl Step<'_, '_> {
         let missing = match primary.rollout {
             // A failed deployment stalls: it launches nothing.
             Rollout::Failed => 0,
-            Rollout::InProgress | Rollout::Completed => wanted.saturating_sub(alive(self, &primary)),
+            Rollout::InProgress | Rollout::Completed => self.wanted_of_primary().saturating_sub(alive(self, &primary)),
         };
+        let shifting = self.service.shifting().is_some();
         let primary_healthy = self.owned(&primary).filter(|task| self.healthy.contains(&task.id)).count();
         // A task of an older revision that dies during the rollout is replaced by its own revision.
         let older: Vec<Deployment> = self
@@ -467,15 +450,18 @@ impl Step<'_, '_> {
             .saturating_sub(older.iter().map(|known| alive(self, known)).sum::<usize>());
         let mut plan = vec![(primary, missing)];
         for known in older {
-            let gap = usize::try_from(known.kept).unwrap_or(0).saturating_sub(alive(self, &known)).min(still_needed);
-            still_needed -= gap;
+            let gap = usize::try_from(known.kept).unwrap_or(0).saturating_sub(alive(self, &known));
+            // Where traffic is shifted, the one in service keeps its count until the end.
+            let gap = if shifting { gap } else { gap.min(still_needed) };
+            still_needed = still_needed.saturating_sub(gap);
             plan.push((known, gap));
         }
         // New before old, unless availability is already short of what it may be.
         if self.healthy.len() < minimum {
             plan.rotate_left(1);
         }
-        let mut room = maximum.saturating_sub(self.tasks().filter(|task| task.counts_for_maximum()).count());
+        let counted = self.tasks().filter(|task| task.counts_for_maximum()).count();
+        let mut room = if shifting { usize::MAX } else { maximum.saturating_sub(counted) };
         if self.scene.now < self.service.no_start_before {
             return 0;
         }
@@ -515,6 +501,7 @@ impl Step<'_, '_> {
         let by = deployment.id();
         let tags = match self.service.kept.get("propagateTags").and_then(serde_json::Value::as_str) {
             Some("SERVICE") => self.service.tags.clone(),
+            Some("TASK_DEFINITION") => definition.tags().to_vec(),
             _ => Vec::new(),
         };
         let birth = Birth {
@@ -537,19 +524,24 @@ impl Step<'_, '_> {
     fn stop(&mut self, unmet: usize) -> usize {
         let Bounds { minimum, .. } = self.service.bounds();
         let wanted = self.service.wanted();
-        let by_primary = |step: &Self, task: &Task| step.is_primary(task);
-        let mut chosen: Vec<String> = Vec::new();
-
-        // Older deployments: as many as the new one has made good for, or as stand in its way.
         let primary_healthy =
-            self.tasks().filter(|task| self.healthy.contains(&task.id) && by_primary(self, task)).count();
-        let old = self.ranked(|step, task| !by_primary(step, task));
-        let surplus = old.len().saturating_sub(wanted.saturating_sub(primary_healthy));
+            self.tasks().filter(|task| self.healthy.contains(&task.id) && self.is_primary(task)).count();
         let leaving = self.tasks().filter(|task| task.phase == Phase::Deactivating).count();
         let condemned = self.ids_where(|task| task.is_kept() && task.standing == Standing::Condemned);
+
+        // Older deployments: as many as the new one has made good for, or as stand in its way.
+        let (old, surplus) = self.old_ones(primary_healthy);
         let in_the_way = unmet.saturating_sub(leaving).saturating_sub(condemned.len());
-        let mut spare = self.healthy.len().saturating_sub(minimum);
+        let mut spare = match self.service.shifting() {
+            Some(_) => usize::MAX,
+            None => self.healthy.len().saturating_sub(minimum),
+        };
+        let (mut chosen, mut protected): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
         for id in old.into_iter().take(surplus.max(in_the_way)) {
+            if self.is_protected(&id) {
+                protected.push(id);
+                continue;
+            }
             if self.healthy.contains(&id) {
                 if spare == 0 {
                     continue;
@@ -560,39 +552,86 @@ impl Step<'_, '_> {
         }
 
         // The primary: more than wanted after a scale-in, all of them after a deletion. Nobody asks for a minimum then.
-        let own = self.ranked(by_primary);
+        let own = self.ranked(Self::is_primary);
         match self.service.status {
             Status::Active => {
                 let sound: Vec<String> = own.into_iter().filter(|id| !condemned.contains(id)).collect();
                 let excess = sound.len().saturating_sub(wanted);
-                chosen.extend(sound.into_iter().take(excess));
+                for id in sound.into_iter().take(excess) {
+                    if self.is_protected(&id) { protected.push(id) } else { chosen.push(id) }
+                }
             }
             Status::Draining | Status::Inactive => chosen.extend(own),
         }
 
         // Unhealthy ones: when replacements stand, else one at a time and at random where there is no room for any.
         let waiting: Vec<String> = condemned.into_iter().filter(|id| !chosen.contains(id)).collect();
-        if !waiting.is_empty() {
-            if primary_healthy >= wanted {
-                chosen.extend(waiting);
-            } else if unmet > 0 && leaving == 0 {
-                let one = self.scene.dice.choose(waiting.len());
-                chosen.extend(waiting.into_iter().nth(one));
-            }
+        let (replaced, waiting): (Vec<String>, Vec<String>) =
+            waiting.into_iter().partition(|id| primary_healthy >= wanted || self.is_replaced(id));
+        chosen.extend(replaced);
+        if !waiting.is_empty() && unmet > 0 && leaving == 0 {
+            let one = self.scene.dice.choose(waiting.len());
+            chosen.extend(waiting.into_iter().nth(one));
         }
         self.dismiss(&chosen);
+        self.tell_protected(&protected);
         chosen.len()
     }
 
-    /// Kept tasks, those first that are missed least: not yet running, unhealthy, unproven, then the oldest.
+    /// Tasks of older deployments, in the order in which they may go, and how many of them may.
+    fn old_ones(&self, primary_healthy: usize) -> (Vec<String>, usize) {
+        let Some(course) = self.service.shifting() else {
+            let old = self.ranked(|step, task| !step.is_primary(task));
+            let surplus = old.len().saturating_sub(self.service.wanted().saturating_sub(primary_healthy));
+            return (old, surplus);
+        };
+        // All of the one in service at the very end; those of earlier attempts at once.
+        let in_service = self.service.way_back().and_then(|index| self.service.deployments.get(index));
+        let stays = |task: &Task| course.stage != Stage::CleanUp && in_service.is_some_and(|known| known.owns(task));
+        let old = self.ranked(|step, task| !step.is_primary(task) && !stays(task));
+        let all = old.len();
+        (old, all)
+    }
+
+    /// Whether the deployment of an unhealthy task has as many healthy ones without it as it is to have.
+    fn is_replaced(&self, id: &str) -> bool {
+        let Some(task) = self.scene.tasks.get(id) else { return false };
+        let Some(owner) = self.service.deployments.iter().find(|known| known.owns(task)) else { return true };
+        let healthy = self.owned(owner).filter(|task| self.healthy.contains(&task.id)).count();
+        healthy >= usize::try_from(owner.kept).unwrap_or(usize::MAX)
+    }
+
+    /// Protection is for sound tasks of a service that goes on.
+    fn is_protected(&self, id: &str) -> bool {
+        self.service.status == Status::Active
+            && self
+                .scene
+                .tasks
+                .get(id)
+                .is_some_and(|task| task.is_protected(self.scene.now) && task.standing != Standing::Condemned)
+    }
+
+    fn tell_protected(&mut self, held: &[String]) {
+        let told = std::mem::replace(&mut self.service.protected, held.len());
+        let Some(first) = held.first().filter(|_| told != held.len()) else { return };
+        let owner = self.scene.tasks.get(first).and_then(|task| task.started_by.clone()).unwrap_or_default();
+        self.say(&format!(
+            "was unable to reach steady state because (taskSet {owner}) was unable to scale in due to (reason {} tasks \
+             under protection)",
+            held.len()
+        ));
+    }
+
+    /// Kept tasks, those first that are missed least: not protected, not yet running, unhealthy, unproven, the oldest.
     fn ranked(&self, wanted: impl Fn(&Self, &Task) -> bool) -> Vec<String> {
-        let mut ranked: Vec<(bool, bool, bool, Option<Millis>, String)> = self
+        let mut ranked: Vec<_> = self
             .tasks()
             .filter(|task| task.is_kept() && wanted(self, task))
             .map(|task| {
                 let healthy = self.healthy.contains(&task.id);
                 let condemned = task.standing == Standing::Condemned;
-                (healthy, !task.is_starting(), !condemned, task.started_at, task.id.clone())
+                let protected = task.is_protected(self.scene.now);
+                (protected, healthy, !task.is_starting(), !condemned, task.started_at, task.id.clone())
             })
             .collect();
         ranked.sort();
@@ -653,92 +692,4 @@ impl Step<'_, '_> {
             self.service.steady = false;
         }
     }
-
-    // ── the end ────────────────────────────────────────────────────────────────
-
-    /// Nothing may be started and nothing may be stopped, and waiting will not change it.
-    fn notice_deadlock(&mut self, unmet: usize, stopped: usize) {
-        let moving = self.waiting > 0
-            || stopped > 0
-            || self.tasks().any(|task| {
-                task.is_starting()
-                    || task.phase == Phase::Deactivating
-                    || (task.is_kept() && task.standing == Standing::Condemned)
-            });
-        if unmet == 0 || moving {
-            return;
-        }
-        let Some(primary) = self.service.deployments.first_mut().filter(|primary| !primary.stuck) else { return };
-        primary.stuck = true;
-        self.say(
-            "was unable to stop or start tasks during a deployment because of the service deployment configuration. \
-             Update the minimumHealthyPercent or maximumPercent value and try again.",
-        );
-    }
-
-    fn conclude(&mut self) {
-        let now = self.scene.now;
-        if self.service.status == Status::Draining {
-            if self.tasks().all(|task| task.phase == Phase::Stopped) {
-                self.service.status = Status::Inactive;
-                self.service.deployments.clear();
-                if let Some(record) = self.service.underway() {
-                    record.end(RecordStatus::Stopped, Some("Service was deleted."), now);
-                }
-            }
-            return;
-        }
-        let wanted = self.service.wanted();
-        let Some(primary) = self.primary() else { return };
-        // Never in the look that made it the primary, or gave it its count: that much is left to be seen.
-        let seen = primary.updated_at < now;
-        let (number, rollout) = (primary.number.clone(), primary.rollout);
-        let own: Vec<&Task> = self.owned(primary).collect();
-        let in_place = own.iter().filter(|task| task.is_kept()).count() == wanted
-            && own.iter().filter(|task| self.healthy.contains(&task.id)).count() == wanted;
-        // Measured twelve seconds after SIGTERM: "completed" is not said while an old process still ends.
-        let others = self.tasks().any(|task| task.phase != Phase::Stopped && !self.is_primary(task));
-        let leaving = own.iter().any(|task| matches!(task.phase, Phase::Deactivating | Phase::Stopping));
-        let id = format!("ecs-svc/{number}");
-        if rollout == Rollout::InProgress && in_place && !others && seen {
-            let threshold = self.service.threshold();
-            self.service.deployments.retain(|deployment| deployment.role == Role::Primary);
-            if let Some(primary) = self.service.deployments.first_mut() {
-                primary.rollout = Rollout::Completed;
-                primary.reason = format!("ECS deployment {id} completed.");
-                primary.completed = true;
-                primary.updated_at = now;
-                let failed = primary.failed;
-                if let Some(record) = self.service.underway() {
-                    record.tally.get_or_insert((failed, threshold));
-                    match record.progress {
-                        RecordStatus::RollbackInProgress => record.end(RecordStatus::RollbackSuccessful, None, now),
-                        RecordStatus::Pending | RecordStatus::InProgress => {
-                            record.end(RecordStatus::Successful, None, now);
-                        }
-                        RecordStatus::StopRequested
-                        | RecordStatus::RollbackRequested
-                        | RecordStatus::Successful
-                        | RecordStatus::Stopped
-                        | RecordStatus::RollbackSuccessful
-                        | RecordStatus::RollbackFailed => {}
-                    }
-                }
-            }
-            self.say(&format!("(deployment {id}) deployment completed."));
-        }
-        let completed = self.primary().is_some_and(|primary| primary.rollout == Rollout::Completed);
-        let steady = completed && in_place && !others && !leaving;
-        if steady && !self.service.steady {
-            // Measured one millisecond after "deployment completed."
-            self.service.say(self.scene.dice, now + 1, "has reached a steady state.");
-        }
-        self.service.steady = steady;
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Because {
-    Breaker,
-    Asked,
 }

@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::super::{Fault, Millis, Place};
+use super::course::{self, Course, DeploymentStrategy};
 use super::deployment::{Deployment, Revision, Role, Rollout, ServiceDeployment};
 use super::ids::Dice;
-use super::input::{flag, invalid, put, seconds, text};
+use super::input::{flag, invalid, put, seconds, strings, text};
 use super::task::Task;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +41,41 @@ pub(super) struct LoadBalancer {
     pub(super) group: String,
     pub(super) container: String,
     pub(super) port: u16,
+    #[serde(default)]
+    pub(super) advanced: Option<Advanced>,
+}
+
+/// `advancedConfiguration`: a second target group, and the rules by which traffic goes to the one or the other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Advanced {
+    pub(super) alternate: String,
+    pub(super) production: String,
+    pub(super) test: Option<String>,
+    pub(super) role: Option<String>,
+}
+
+impl LoadBalancer {
+    /// Of its two target groups, the one that is not this.
+    pub(super) fn other_than(&self, group: &str) -> &str {
+        match &self.advanced {
+            Some(advanced) if group == self.group => &advanced.alternate,
+            Some(_) | None => &self.group,
+        }
+    }
+
+    pub(super) fn describe(&self) -> Value {
+        let Self { group, container, port, advanced } = self;
+        let mut shown = json!({ "targetGroupArn": group, "containerName": container, "containerPort": port });
+        if let Some(Advanced { alternate, production, test, role }) = advanced {
+            let mut told = Map::new();
+            put(&mut told, "alternateTargetGroupArn", Some(alternate.as_str()));
+            put(&mut told, "productionListenerRule", Some(production.as_str()));
+            put(&mut told, "testListenerRule", test.as_deref());
+            put(&mut told, "roleArn", role.as_deref());
+            shown["advancedConfiguration"] = Value::Object(told);
+        }
+        shown
+    }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -93,6 +129,9 @@ pub(crate) struct Service {
     /// Tasks in a row that never reached RUNNING.
     pub(super) start_failures: u32,
     pub(super) no_start_before: Millis,
+    /// How many protected tasks stood in the way when that was last said.
+    #[serde(default)]
+    pub(super) protected: usize,
 }
 
 /// `events`: "The maximum number of events shown is the latest 100."
@@ -200,15 +239,6 @@ impl Service {
         )
     }
 
-    pub(super) fn shown_load_balancers(&self) -> Vec<Value> {
-        self.load_balancers
-            .iter()
-            .map(|LoadBalancer { group, container, port }| {
-                json!({ "targetGroupArn": group, "containerName": container, "containerPort": port })
-            })
-            .collect()
-    }
-
     pub(super) fn describe(&self, place: &Place, tasks: &[&Task], include_tags: bool) -> Value {
         let running = tasks.iter().filter(|task| task.counts_running()).count();
         let pending = tasks.iter().filter(|task| task.is_starting()).count();
@@ -216,7 +246,8 @@ impl Service {
         put(&mut shown, "serviceArn", Some(self.arn(place)));
         put(&mut shown, "serviceName", Some(self.name.clone()));
         put(&mut shown, "clusterArn", Some(self.cluster_arn(place)));
-        put(&mut shown, "loadBalancers", Some(self.shown_load_balancers()));
+        let shown_load_balancers: Vec<Value> = self.load_balancers.iter().map(LoadBalancer::describe).collect();
+        put(&mut shown, "loadBalancers", Some(shown_load_balancers));
         put(&mut shown, "serviceRegistries", Some(json!([])));
         put(&mut shown, "status", Some(self.status.word()));
         put(&mut shown, "desiredCount", Some(self.desired));
@@ -259,7 +290,11 @@ impl Service {
             .deployments
             .iter()
             .filter(|deployment| deployment.role == Role::Primary || tasks.iter().any(|task| deployment.owns(task)))
-            .map(|deployment| deployment.summary(self, place, tasks))
+            .map(|deployment| {
+                let record = self.history.first().filter(|record| record.is_underway());
+                let weights = record.and_then(|record| record.weights(&deployment.number));
+                deployment.summary(self, place, tasks, weights)
+            })
             .collect();
         put(&mut shown, "currentServiceRevisions", Some(revisions));
         for (name, value) in &self.kept {
@@ -274,8 +309,12 @@ impl Service {
     /// Begins a deployment of `definition`: the new PRIMARY stands before the older ones.
     pub(super) fn deploy(&mut self, dice: &mut Dice, definition: &str, now: Millis) {
         let number = dice.digits();
-        let sources: Vec<String> =
+        let mut sources: Vec<String> =
             self.deployments.iter().filter(|known| known.kept > 0).map(|known| known.number.clone()).collect();
+        // The one in service first: it is the one that has the traffic.
+        let in_service = self.in_service().map(|known| known.number.clone());
+        sources.sort_by_key(|number| Some(number) != in_service.as_ref());
+        let groups = self.groups_of_the_next();
         for older in &mut self.history {
             older.supersede(now);
         }
@@ -289,6 +328,7 @@ impl Service {
                 definition: definition.to_owned(),
                 created_at: now,
                 load_balancers: self.load_balancers.clone(),
+                groups,
                 kept: self.kept.clone(),
                 images: BTreeMap::new(),
             },
@@ -302,6 +342,47 @@ impl Service {
         // "A new task definition resets it": the throttle on failing starts begins anew.
         self.start_failures = 0;
         self.no_start_before = 0;
+    }
+
+    pub(super) fn deployment_strategy(&self) -> DeploymentStrategy {
+        DeploymentStrategy::of(&self.configuration)
+    }
+
+    /// How far the service deployment is that is on its way, if it is one that shifts traffic.
+    pub(super) fn shifting(&self) -> Option<&Course> {
+        let latest = self.history.first().filter(|latest| latest.is_underway() && latest.shifts())?;
+        Some(&latest.course)
+    }
+
+    /// The latest deployment that was completed.
+    fn in_service(&self) -> Option<&Deployment> {
+        self.deployments.iter().find(|known| known.completed && known.rollout != Rollout::Failed)
+    }
+
+    /// The target groups that the tasks of the next revision join: those of the revision in service, or, where traffic
+    /// is to be shifted from the one to the other, the ones beside them.
+    fn groups_of_the_next(&self) -> Vec<String> {
+        let revision = self.in_service().and_then(|known| self.revisions.get(&known.number));
+        let shifts = self.deployment_strategy().shifts();
+        let group_of = |balancer: &LoadBalancer| {
+            let used = revision.and_then(|revision| {
+                let own = [Some(balancer.group.as_str()), balancer.advanced.as_ref().map(|it| it.alternate.as_str())];
+                revision.groups().find(|group| own.contains(&Some(group)))
+            });
+            match used {
+                Some(used) if shifts => balancer.other_than(used).to_owned(),
+                Some(used) => used.to_owned(),
+                None => balancer.group.clone(),
+            }
+        };
+        self.load_balancers.iter().map(group_of).collect()
+    }
+
+    /// Where the tasks of a deployment stand: container, port, target group.
+    pub(super) fn places_of(&self, number: &str) -> Vec<(String, u16, String)> {
+        let Some(revision) = self.revisions.get(number) else { return Vec::new() };
+        let balancers = revision.load_balancers.iter().zip(revision.groups());
+        balancers.map(|(balancer, group)| (balancer.container.clone(), balancer.port, group.to_owned())).collect()
     }
 
     /// The service deployment that is on its way, if one is.
@@ -333,14 +414,6 @@ pub(super) fn configured(earlier: Option<&Value>, asked: Option<&Value>, strateg
         })
     });
     let Some(asked) = asked.and_then(Value::as_object) else { return Ok(configuration) };
-    if let Some(strategy) = asked.get("strategy").and_then(Value::as_str)
-        && strategy != "ROLLING"
-    {
-        return Err(Fault::new(
-            "UnsupportedFeatureException",
-            format!("The sandbox does not emulate the deployment strategy {strategy}, only ROLLING."),
-        ));
-    }
     for (member, value) in asked {
         // Members omitted from the breaker keep their value; the other members are replaced whole.
         let known = configuration.get_mut(member).and_then(Value::as_object_mut);
@@ -351,6 +424,9 @@ pub(super) fn configured(earlier: Option<&Value>, asked: Option<&Value>, strateg
             _ => configuration[member] = value.clone(),
         }
     }
+    course::check(&mut configuration)?;
+    check_early_success(&configuration)?;
+    check_alarms(&configuration)?;
     let number = |member: &str| configuration[member].as_u64();
     let (Some(minimum), Some(maximum)) = (number("minimumHealthyPercent"), number("maximumPercent")) else {
         return Err(invalid("minimumHealthyPercent and maximumPercent must be non-negative integers."));
@@ -364,6 +440,35 @@ pub(super) fn configured(earlier: Option<&Value>, asked: Option<&Value>, strateg
         ));
     }
     Ok(configuration)
+}
+
+/// `alarms`: "enable" without a name would watch nothing.
+fn check_alarms(configuration: &Value) -> Result<(), Fault> {
+    let alarms = &configuration["alarms"];
+    if flag(alarms, "enable") == Some(true) && strings(alarms, "alarmNames").is_empty() {
+        return Err(invalid("alarmNames cannot be empty when deployment alarms are enabled."));
+    }
+    Ok(())
+}
+
+/// `earlySuccessCriteria`: rolling only, and no less than `minimumHealthyPercent`.
+fn check_early_success(configuration: &Value) -> Result<(), Fault> {
+    let criteria = &configuration["earlySuccessCriteria"];
+    if flag(criteria, "enable") != Some(true) {
+        return Ok(());
+    }
+    if DeploymentStrategy::of(configuration).shifts() {
+        return Err(invalid("earlySuccessCriteria is only supported for the deployment strategy ROLLING."));
+    }
+    let minimum = configuration["minimumHealthyPercent"].as_u64().unwrap_or(0);
+    let healthy = criteria["healthyPercent"].as_u64();
+    if healthy.is_none_or(|healthy| healthy > 100 || healthy < minimum) {
+        return Err(invalid("healthyPercent must be between minimumHealthyPercent and 100."));
+    }
+    match text(criteria, "sourceServiceRevisionCleanup") {
+        Some("BLOCKING" | "DEFERRED") => Ok(()),
+        _ => Err(invalid("sourceServiceRevisionCleanup must be BLOCKING or DEFERRED.")),
+    }
 }
 
 #[cfg(test)]
@@ -390,6 +495,7 @@ mod tests {
             steady: false,
             start_failures: 0,
             no_start_before: 0,
+            protected: 0,
         }
     }
 

@@ -157,6 +157,9 @@ pub(crate) struct Task {
     pub(super) phase: Phase,
     pub(super) handed: Handed,
     pub(super) standing: Standing,
+    /// `UpdateTaskProtection`: until then neither a scale-in nor a deployment may stop it.
+    #[serde(default)]
+    pub(super) protected_until: Option<Millis>,
     /// Whether its end has been counted for its deployment.
     pub(super) counted: bool,
     pub(super) containers: Vec<Container>,
@@ -221,6 +224,7 @@ impl Task {
             phase: Phase::Provisioning,
             handed: Handed::Nothing,
             standing: Standing::Fresh,
+            protected_until: None,
             counted: false,
             containers,
             seats: Vec::new(),
@@ -248,6 +252,15 @@ impl Task {
         self.created_at
     }
 
+    /// The number of the deployment that started it.
+    pub(super) fn deployment(&self) -> Option<&str> {
+        self.started_by.as_deref().and_then(|by| by.strip_prefix("ecs-svc/"))
+    }
+
+    pub(super) fn is_protected(&self, now: Millis) -> bool {
+        self.protected_until.is_some_and(|until| now < until)
+    }
+
     pub(super) fn family(&self) -> &str {
         short(&self.definition).split(':').next().unwrap_or_default()
     }
@@ -255,6 +268,14 @@ impl Task {
     /// Whether the scheduler means it to go on running.
     pub(super) fn is_kept(&self) -> bool {
         self.phase <= Phase::Running
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.phase == Phase::Stopped
+    }
+
+    pub(super) fn is_on_fargate(&self) -> bool {
+        self.launch_type == "FARGATE"
     }
 
     /// On its way to RUNNING.

@@ -2,10 +2,13 @@
 
 use proptest::prelude::*;
 
-use super::super::{Pace, Place};
+use super::super::{Pace, Place, cloudwatch, elb};
+use super::deployment::RecordStatus;
 use super::run::{self, Report};
+use super::task::Phase;
 use super::*;
 use crate::sandbox::tasks::Paper;
+use crate::sandbox::wire::query::Form;
 
 const BEGIN: Millis = 1_790_000_000_000;
 
@@ -52,7 +55,7 @@ impl Sim {
         let mut sim = Self::new();
         sim.register("app:1");
         sim.create(desired, configuration);
-        sim.wait("steady", 200, Sim::is_steady);
+        sim.wait("steady", 500, Sim::is_steady);
         sim
     }
 
@@ -563,10 +566,10 @@ fn refusals_are_aws_s() {
         ),
         ("StopTask", jobs(json!({ "task": "x" })), "InvalidParameterException", "The referenced task was not found."),
         (
-            "PutClusterCapacityProviders",
+            "RegisterContainerInstance",
             json!({}),
             "UnknownOperationException",
-            "The sandbox does not emulate the ECS operation PutClusterCapacityProviders.",
+            "The sandbox does not emulate the ECS operation RegisterContainerInstance.",
         ),
     ] {
         let fault = sim.try_call(operation, &input).unwrap_err();
@@ -743,71 +746,74 @@ proptest! {
     }
 }
 
+/// What stands between two tags of an answer of ELBv2.
+fn between(text: &str, tag: &str) -> String {
+    let from = text.find(&format!("<{tag}>")).unwrap() + tag.len() + 2;
+    text[from..].split('<').next().unwrap().to_owned()
+}
+
+impl Sim {
+    fn elb(&mut self, action: &str, members: &[(&str, &str)]) -> String {
+        let form: Form = members.iter().copied().collect();
+        elb::call(&mut self.world, action, &form, self.now).unwrap_or_else(|fault| panic!("{action}: {fault:?}"))
+    }
+
+    /// A target group that a listener forwards to, with this deregistration delay.
+    fn target_group(&mut self, delay: &str) -> String {
+        let made = self.elb(
+            "CreateTargetGroup",
+            &[("Name", "web"), ("Protocol", "HTTP"), ("Port", "80"), ("TargetType", "ip"), ("VpcId", "vpc-1")],
+        );
+        let group = between(&made, "TargetGroupArn");
+        let made = self.elb(
+            "CreateLoadBalancer",
+            &[("Name", "front"), ("Subnets.member.1", "subnet-1"), ("Subnets.member.2", "subnet-2")],
+        );
+        let balancer = between(&made, "LoadBalancerArn");
+        self.elb(
+            "CreateListener",
+            &[
+                ("LoadBalancerArn", &balancer),
+                ("Protocol", "HTTP"),
+                ("Port", "80"),
+                ("DefaultActions.member.1.Type", "forward"),
+                ("DefaultActions.member.1.TargetGroupArn", &group),
+            ],
+        );
+        self.elb(
+            "ModifyTargetGroupAttributes",
+            &[
+                ("TargetGroupArn", &group),
+                ("Attributes.member.1.Key", "deregistration_delay.timeout_seconds"),
+                ("Attributes.member.1.Value", delay),
+            ],
+        );
+        group
+    }
+
+    fn create_balanced(&mut self, group: &str, desired: u32, configuration: &Value) {
+        self.call(
+            "CreateService",
+            &json!({
+                "cluster": "jobs", "serviceName": "web", "taskDefinition": "web", "desiredCount": desired,
+                "deploymentConfiguration": configuration,
+                "loadBalancers": [{ "targetGroupArn": group, "containerName": "app", "containerPort": 80 }]
+            }),
+        );
+    }
+
+    fn status_of(&mut self, task: &Value) -> String {
+        let input = json!({ "cluster": "jobs", "tasks": [task["taskArn"]] });
+        self.call("DescribeTasks", &input)["tasks"][0]["lastStatus"].as_str().unwrap().to_owned()
+    }
+}
+
+mod shifting;
+
 /// Behind a load balancer; these need the world's real ELB.
 mod balanced {
-    use super::super::super::elb::{self, ProbeOutcome, Target, TargetState};
+    use super::super::super::elb::{ProbeOutcome, Target, TargetState};
     use super::*;
-    use crate::sandbox::wire::query::Form;
-
-    impl Sim {
-        fn elb(&mut self, action: &str, members: &[(&str, &str)]) -> String {
-            let form: Form = members.iter().copied().collect();
-            elb::call(&mut self.world, action, &form, self.now).unwrap_or_else(|fault| panic!("{action}: {fault:?}"))
-        }
-
-        /// A target group that a listener forwards to, with this deregistration delay.
-        fn target_group(&mut self, delay: &str) -> String {
-            let between = |text: &str, tag: &str| {
-                let from = text.find(&format!("<{tag}>")).unwrap() + tag.len() + 2;
-                text[from..].split('<').next().unwrap().to_owned()
-            };
-            let made = self.elb(
-                "CreateTargetGroup",
-                &[("Name", "web"), ("Protocol", "HTTP"), ("Port", "80"), ("TargetType", "ip"), ("VpcId", "vpc-1")],
-            );
-            let group = between(&made, "TargetGroupArn");
-            let made = self.elb(
-                "CreateLoadBalancer",
-                &[("Name", "front"), ("Subnets.member.1", "subnet-1"), ("Subnets.member.2", "subnet-2")],
-            );
-            let balancer = between(&made, "LoadBalancerArn");
-            self.elb(
-                "CreateListener",
-                &[
-                    ("LoadBalancerArn", &balancer),
-                    ("Protocol", "HTTP"),
-                    ("Port", "80"),
-                    ("DefaultActions.member.1.Type", "forward"),
-                    ("DefaultActions.member.1.TargetGroupArn", &group),
-                ],
-            );
-            self.elb(
-                "ModifyTargetGroupAttributes",
-                &[
-                    ("TargetGroupArn", &group),
-                    ("Attributes.member.1.Key", "deregistration_delay.timeout_seconds"),
-                    ("Attributes.member.1.Value", delay),
-                ],
-            );
-            group
-        }
-
-        fn create_balanced(&mut self, group: &str, desired: u32, configuration: &Value) {
-            self.call(
-                "CreateService",
-                &json!({
-                    "cluster": "jobs", "serviceName": "web", "taskDefinition": "web", "desiredCount": desired,
-                    "deploymentConfiguration": configuration,
-                    "loadBalancers": [{ "targetGroupArn": group, "containerName": "app", "containerPort": 80 }]
-                }),
-            );
-        }
-
-        fn status_of(&mut self, task: &Value) -> String {
-            let input = json!({ "cluster": "jobs", "tasks": [task["taskArn"]] });
-            self.call("DescribeTasks", &input)["tasks"][0]["lastStatus"].as_str().unwrap().to_owned()
-        }
-    }
 
     fn target_of(task: &Value) -> Target {
         let port = task["containers"][0]["networkBindings"][0]["hostPort"].as_u64().unwrap();
