@@ -196,7 +196,12 @@ mod tests {
             dockerfile: PathBuf::from("Dockerfile"),
             target: None,
             args: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            ssh: Vec::new(),
+            cache_from: Vec::new(),
             platform: None,
+            further_tags: Vec::new(),
+            checks: Vec::new(),
             tag: Tag::from_str("v2").unwrap(),
             builder: Builder::Auto,
         };
@@ -206,6 +211,7 @@ mod tests {
             cluster: Cluster::new("jobs"),
             service: ServiceName::new("api"),
             task_definition: source,
+            overlays: crate::config::spec::Overlays::default(),
             rollout: Rollout::default(),
             sandbox: SandboxService::default(),
         };
@@ -216,6 +222,7 @@ mod tests {
                 place: Place::Sandbox,
                 region: None,
                 profile: None,
+                role_arn: None,
                 account: None,
                 confirm: crate::config::spec::Confirm::Never,
             },

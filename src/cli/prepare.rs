@@ -18,6 +18,7 @@ use crate::{
         error::{self, ConfigError, ConfigErrors, ConfigWarning, Mistake},
         file,
         resolve::{self, Facts, Resolved, Typed},
+        sources::Sources,
         spec::{self, Spec},
     },
     credentials::{DockerConfig, RegistryAuth as Login},
@@ -34,9 +35,8 @@ use crate::{
 pub(crate) struct Understood {
     pub(crate) spec: Spec,
     pub(crate) warnings: Vec<ConfigWarning>,
-    /// The file as the user would write it, with its text, to draw warnings in.
-    pub(crate) name: String,
-    pub(crate) text: String,
+    /// All that was read, to draw warnings in.
+    pub(crate) sources: Sources,
 }
 
 /// Finds, reads and resolves the file, or reports all mistakes in it.
@@ -48,17 +48,18 @@ pub(crate) async fn understand(selection: &Selection, door: &Door) -> Result<Und
     let name = path.strip_prefix(folder).unwrap_or(&path).display().to_string();
     let bytes = fs::read(&path).map_err(|source| Failure::read(path.clone(), source))?;
     let look = show::look(door);
-    let broken = |text: &str, errors| {
-        let errors = ConfigErrors { name: name.clone(), text: text.to_owned(), errors };
+    let text = file::text(&bytes).map_err(|error| {
+        let errors = ConfigErrors { sources: Sources::of(name.clone(), ""), errors: vec![error] };
         Failure::Config { errors, look }
-    };
-    let text = file::text(&bytes).map_err(|error| broken("", vec![error]))?;
-    let parsed = file::parse(text);
+    })?;
+    let parsed = file::parse_all(&name, text, &root, read);
     let facts = Facts {
         git: git::facts(&root).await,
         root,
+        home: surroundings.home.clone(),
         variables: surroundings.variables.to_text(),
         now_ms: show::now_ms(),
+        read,
     };
     let typed = Typed {
         environment: selection.environment.clone(),
@@ -71,9 +72,13 @@ pub(crate) async fn understand(selection: &Selection, door: &Door) -> Result<Und
             DoneWhen::Steady => spec::DoneWhen::Steady,
         }),
     };
-    let Resolved { spec, warnings } =
-        resolve::resolve(&parsed, &typed, &facts).map_err(|errors| broken(text, errors))?;
-    Ok(Understood { spec, warnings, text: text.to_owned(), name })
+    let Resolved { spec, warnings, sources, origins: _ } =
+        resolve::resolve(&parsed, &typed, &facts).map_err(|errors| Failure::Config { errors, look })?;
+    Ok(Understood { spec, warnings, sources })
+}
+
+fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    fs::read(path)
 }
 
 fn find(selection: &Selection, door: &Door, folder: &Path) -> Result<PathBuf, Failure> {
@@ -84,7 +89,7 @@ fn find(selection: &Selection, door: &Door, folder: &Path) -> Result<PathBuf, Fa
         None => file::find(folder.ancestors(), Path::is_file),
     };
     found.map_err(|error| {
-        let errors = ConfigErrors { name: file::FILE_NAME.to_owned(), text: String::new(), errors: vec![error] };
+        let errors = ConfigErrors { sources: Sources::of(file::FILE_NAME, ""), errors: vec![error] };
         Failure::Config { errors, look: show::look(door) }
     })
 }

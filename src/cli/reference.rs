@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use super::{args, help};
 use crate::{
     config::file::{
-        EnvironmentTable, File, ImageTable, KeyOutline, RolloutTable, SandboxTable, ServiceTable, Table as _,
-        TimeoutsTable,
+        CheckTable, EnvironmentTable, File, ImageTable, KeyOutline, RolloutTable, SandboxTable, SecretTable,
+        ServiceTable, Table as _, TimeoutsTable,
     },
     env,
     exit::Exit,
@@ -63,6 +63,16 @@ pub fn ship_toml() -> String {
     for (head, about, keys) in [
         ("The file itself", "Keys outside of any table.", File::KEYS),
         ("`[images.X]`", "What to build, and where to push it. `X` is a name of your choice.", ImageTable::KEYS),
+        (
+            "`secrets` of an image",
+            "One of the two for each secret; in the Dockerfile, `RUN --mount=type=secret,id=NAME` has it in `/run/secrets/NAME`.",
+            SecretTable::KEYS,
+        ),
+        (
+            "`[[images.X.checks]]`",
+            "Either `target` or `run`; all of them must succeed before anything is pushed.",
+            CheckTable::KEYS,
+        ),
         ("`[services.X]`", "An ECS service and the image it gets.", ServiceTable::KEYS),
         ("`[services.X.rollout]`", "How its rollout is watched.", RolloutTable::KEYS),
         (
@@ -82,7 +92,7 @@ pub fn ship_toml() -> String {
         ),
     ] {
         line(&mut page, &format!("\n## {head}\n\n{about}\n\n| Key | Meaning | Example |\n|---|---|---|"));
-        for KeyOutline { name, documentation, example } in keys {
+        for KeyOutline { name, documentation, example, kind: _, shape: _ } in keys {
             let words: Vec<_> = documentation.split_whitespace().collect();
             line(&mut page, &format!("| `{name}` | {} | `{name} = {example}` |", words.join(" ")));
         }

@@ -95,7 +95,7 @@ pub(crate) fn warnings(understood: &Understood, door: &Door) -> Result<(), Failu
     if understood.warnings.is_empty() {
         return Ok(());
     }
-    door.tell(&error::render_warnings(&understood.warnings, &understood.name, &understood.text, look(door)))
+    door.tell(&error::render_warnings(&understood.warnings, &understood.sources, look(door)))
 }
 
 /// What a drawing of `ship.toml` may use.

@@ -1,14 +1,20 @@
 //! Every file of `tests/config` with the report it gets: the manual of our error messages.
 //!
 //! A file may begin with lines that set the scene: `#@ --environment NAME`, `#@ --region NAME`,
-//! `#@ service NAME`, `#@ set NAME=VALUE`, `#@ git none|dirty|detached`.
+//! `#@ service NAME`, `#@ set NAME=VALUE`, `#@ git none|dirty|detached`. Files that it extends or names are those of
+//! `tests/config/beside`.
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use super::{
     error::{ConfigErrors, Look, render_warnings},
     file,
     resolve::{Facts, Typed, resolve},
+    sources::Sources,
     spec::{GitFacts, NoGit, WorkTree},
 };
 
@@ -51,7 +57,14 @@ fn scene(text: &str) -> (Typed, Facts) {
         }
     }
     let git = no_git.map_or(Ok(git), Err);
-    (typed, Facts { root: "/repo".into(), variables, git, now_ms: 1_795_462_839_000 })
+    let home = Some("/home/ann".into());
+    (typed, Facts { root: "/repo".into(), home, variables, git, now_ms: 1_795_462_839_000, read })
+}
+
+/// What lies beside `ship.toml`.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let beside = path.strip_prefix("/repo").map_err(|_| io::Error::from(io::ErrorKind::NotFound))?;
+    fs::read(folder().join("beside").join(beside))
 }
 
 /// What a user would see.
@@ -59,17 +72,14 @@ fn report(name: &str, bytes: &[u8], look: Look) -> String {
     let text = match file::text(bytes) {
         Ok(text) => text,
         Err(error) => {
-            let errors = ConfigErrors { name: name.to_owned(), text: String::new(), errors: vec![error] };
+            let errors = ConfigErrors { sources: Sources::of(name, ""), errors: vec![error] };
             return format!("error: {errors}\n{}", errors.render(look));
         }
     };
     let (typed, facts) = scene(text);
-    match resolve(&file::parse(text), &typed, &facts) {
-        Ok(resolved) => format!("understood\n{}", render_warnings(&resolved.warnings, name, text, look)),
-        Err(errors) => {
-            let errors = ConfigErrors { name: name.to_owned(), text: text.to_owned(), errors };
-            format!("error: {errors}\n{}", errors.render(look))
-        }
+    match resolve(&file::parse_all(name, text, &facts.root, read), &typed, &facts) {
+        Ok(resolved) => format!("understood\n{}", render_warnings(&resolved.warnings, &resolved.sources, look)),
+        Err(errors) => format!("error: {errors}\n{}", errors.render(look)),
     }
 }
 

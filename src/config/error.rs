@@ -2,11 +2,15 @@
 //!
 //! A [`ConfigError`] is one mistake. All of a file are collected and drawn in one report by [`render`].
 
-use std::{fmt, ops::Range, path::PathBuf};
+use std::{collections::BTreeMap, fmt, io, ops::Range, path::PathBuf, sync::Arc};
 
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, Severity, SourceCode};
 
-use super::{secrets::masked, spec::NoGit};
+use super::{
+    secrets::masked,
+    sources::{Source, Sources},
+    spec::NoGit,
+};
 use crate::image::ReferenceError;
 
 /// One mistake and where it was made.
@@ -27,7 +31,7 @@ pub struct ConfigWarning {
 /// Where a value was given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
-    /// Bytes of `ship.toml`.
+    /// Bytes of `ship.toml`, or of another text in its [`Sources`].
     File(Range<usize>),
     /// `--environment`, or the service names behind a verb.
     Flag(&'static str),
@@ -45,6 +49,14 @@ pub enum Mistake {
     NoFile { looked: Vec<PathBuf> },
     #[error("`{}` does not exist", path.display())]
     FileMissing { path: PathBuf },
+    #[error("`{path}` {}", cannot_be_read(*why))]
+    ExtendsUnread { path: String, why: io::ErrorKind },
+    #[error("`{path}` is not UTF-8 text; line {line} is the first that is not")]
+    ExtendsNotText { path: String, line: usize },
+    #[error("these files extend each other: {}", chain.join(" → "))]
+    ExtendsCircle { chain: Vec<String> },
+    #[error("`{key}` is not supported by docker-ecs-ship {}", env!("CARGO_PKG_VERSION"))]
+    Later { key: String, instead: &'static str },
     #[error("the file is not UTF-8 text; line {line} is the first that is not")]
     NotText { line: usize },
     #[error("{message}")]
@@ -107,6 +119,30 @@ pub enum Mistake {
     BadAccount { written: String },
     #[error("`{written}` is not an AWS region")]
     BadRegion { written: String, write: String },
+    #[error("`{written}` is not the ARN of a role")]
+    BadRole { written: String, write: String },
+    #[error("the role belongs to account {of_role}, and this environment is for {account}")]
+    RoleOfOtherAccount { of_role: String, account: String },
+    #[error("secret `{name}` {} where it comes from", match found { Found::None => "does not say", Found::Both => "says twice" })]
+    SecretSource { name: String, found: Found },
+    #[error("`{written}` is not an SSH agent or key")]
+    BadSsh { written: String },
+    #[error("`{written}` is not the name of an image")]
+    BadCacheFrom { written: String, problem: ReferenceError },
+    #[error("a check {}", match found { Found::None => "does not say what it does", Found::Both => "does one thing, and this one names two" })]
+    CheckWork { found: Found },
+    #[error("`{written}` cannot be the name of an environment variable")]
+    BadVariableName { written: String },
+    #[error("`{written}` is no place that ECS reads a secret from")]
+    BadValueFrom { key: String, written: String, write: Option<String> },
+    #[error("`{name}` is given as plain text in `environment` and as a secret in `ssm_secrets`")]
+    PlainAndSecret { name: String },
+    #[error("`{path}` {}", cannot_be_read(*why))]
+    EnvironmentFileUnread { path: String, why: io::ErrorKind },
+    #[error("`{path}` is not UTF-8 text; line {line} is the first that is not")]
+    EnvironmentFileNotText { path: String, line: usize },
+    #[error("this line is not `KEY=value`")]
+    EnvironmentFileLine { write: String },
     #[error("`{written}` cannot be the name of an ECS {kind}")]
     BadEcsName { kind: &'static str, written: String },
     #[error("`{written}` cannot be the name of a container")]
@@ -152,6 +188,13 @@ pub enum Unset {
     },
 }
 
+/// How much was said where one of two is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    None,
+    Both,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BadRepository {
     /// With the name alone.
@@ -173,14 +216,33 @@ pub enum BadRepository {
 pub enum Doubt {
     #[error("no service uses image `{image}`")]
     UnusedImage { image: String },
-    #[error("only the first of `tags` is pushed")]
-    FurtherTags { count: usize },
     #[error("tag `{tag}` is the same for every build")]
     FixedTag { tag: String },
     #[error("tag `{tag}` names a commit, but the work tree has changes that are not in it")]
     DirtyTag { tag: String },
-    #[error("`{key}` looks like a secret, and its value stands in the file")]
-    LooksSecret { key: String },
+    #[error("`{key}` looks like a secret, and its value stands {}", match seen { Seen::InTheFile => "in the file", Seen::InTheTask => "in the task definition", Seen::InTheImage => "in the history of the image" })]
+    LooksSecret { key: String, seen: Seen, home: Home },
+    #[error("the quotes are part of the value of `{key}`")]
+    QuotedValue { key: String },
+}
+
+/// Who can see a value that should be secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// Everybody who can read the repository.
+    InTheFile,
+    /// Everybody who may describe task definitions: it came from a variable, and goes on as plain text.
+    InTheTask,
+    /// Everybody who can pull the image.
+    InTheImage,
+}
+
+/// What the value is for, and so what there is instead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Home {
+    Service,
+    Build,
+    Sandbox,
 }
 
 impl Mistake {
@@ -191,6 +253,22 @@ impl Mistake {
             Self::NoFile { .. } => "config::no_file",
             Self::FileMissing { .. } => "config::file_missing",
             Self::NotText { .. } => "config::not_text",
+            Self::ExtendsUnread { .. } => "config::extends_unread",
+            Self::ExtendsNotText { .. } => "config::extends_not_text",
+            Self::ExtendsCircle { .. } => "config::extends_circle",
+            Self::Later { .. } => "config::not_supported",
+            Self::BadRole { .. } => "config::bad_role",
+            Self::RoleOfOtherAccount { .. } => "config::role_of_other_account",
+            Self::SecretSource { .. } => "config::secret_source",
+            Self::BadSsh { .. } => "config::bad_ssh",
+            Self::BadCacheFrom { .. } => "config::bad_cache_from",
+            Self::CheckWork { .. } => "config::check_work",
+            Self::BadVariableName { .. } => "config::bad_variable_name",
+            Self::BadValueFrom { .. } => "config::bad_value_from",
+            Self::PlainAndSecret { .. } => "config::plain_and_secret",
+            Self::EnvironmentFileUnread { .. } => "config::environment_file_unread",
+            Self::EnvironmentFileNotText { .. } => "config::environment_file_not_text",
+            Self::EnvironmentFileLine { .. } => "config::environment_file_line",
             Self::Syntax { .. } => "config::syntax",
             Self::NoFormat => "config::no_format",
             Self::NewerFormat { .. } => "config::newer_format",
@@ -266,9 +344,27 @@ impl Mistake {
             Self::Unset { why: Unset::NoEnvironment, .. } => "the file has no environments".to_owned(),
             Self::Unset { why: Unset::NotInEnvironment, .. } => "the environment does not say it".to_owned(),
             Self::Unset { why: Unset::NotInTable { table }, .. } => format!("not written in [{table}]"),
+            Self::Later { .. } => "not supported yet".to_owned(),
+            Self::SecretSource { found: Found::None, .. } => "from where?".to_owned(),
+            Self::CheckWork { found: Found::None } => "what is to be done?".to_owned(),
             Self::NoFile { .. }
             | Self::FileMissing { .. }
             | Self::NotText { .. }
+            | Self::ExtendsUnread { .. }
+            | Self::ExtendsNotText { .. }
+            | Self::ExtendsCircle { .. }
+            | Self::BadRole { .. }
+            | Self::RoleOfOtherAccount { .. }
+            | Self::SecretSource { .. }
+            | Self::BadSsh { .. }
+            | Self::BadCacheFrom { .. }
+            | Self::CheckWork { .. }
+            | Self::BadVariableName { .. }
+            | Self::BadValueFrom { .. }
+            | Self::PlainAndSecret { .. }
+            | Self::EnvironmentFileUnread { .. }
+            | Self::EnvironmentFileNotText { .. }
+            | Self::EnvironmentFileLine { .. }
             | Self::NoFormat
             | Self::NoServices
             | Self::ChooseEnvironment { .. }
@@ -312,7 +408,47 @@ impl Mistake {
                 help
             }
             Self::FileMissing { .. } => "--file (or ECS_SHIP_FILE) names the file itself, not its folder".to_owned(),
-            Self::NotText { .. } => "save the file as UTF-8".to_owned(),
+            Self::NotText { .. } | Self::ExtendsNotText { .. } | Self::EnvironmentFileNotText { .. } => {
+                "save the file as UTF-8".to_owned()
+            }
+            Self::ExtendsUnread { why: io::ErrorKind::NotFound, .. }
+            | Self::EnvironmentFileUnread { why: io::ErrorKind::NotFound, .. } => {
+                "the path is relative to the file it is written in".to_owned()
+            }
+            Self::ExtendsUnread { .. } | Self::EnvironmentFileUnread { .. } => {
+                "it must be a file that you may read".to_owned()
+            }
+            Self::ExtendsCircle { .. } => "take one of the `extends` out".to_owned(),
+            Self::Later { instead: "", .. } => "take the key out, or update docker-ecs-ship".to_owned(),
+            Self::Later { instead, .. } => (*instead).to_owned(),
+            Self::BadRole { write, .. } => format!("write `role_arn = \"{write}\"`"),
+            Self::RoleOfOtherAccount { .. } => {
+                "one of the two is wrong: who acts as a role acts in its account".to_owned()
+            }
+            Self::SecretSource { name, .. } => format!(
+                "write `{name} = {{ env = \"…\" }}` for a variable of the environment, or `{name} = {{ file = \"…\" }}`"
+            ),
+            Self::BadSsh { .. } => {
+                "write `\"default\"` for the agent of SSH_AUTH_SOCK, or `\"id=path\"` with the path of a \
+                                    key or of an agent's socket"
+                    .to_owned()
+            }
+            Self::BadCacheFrom { problem, .. } => {
+                format!("{problem}; write an image and its tag, such as `\"${{repository}}:cache\"`")
+            }
+            Self::CheckWork { .. } => {
+                "write `target = \"test\"` to build a stage, or `run = [\"/app/selftest\"]` to run a \
+                                       command in the built image; a second check is a second `[[…checks]]`"
+                    .to_owned()
+            }
+            Self::BadVariableName { .. } => {
+                "a name has letters, digits and `_`, and does not begin with a digit".to_owned()
+            }
+            Self::BadValueFrom { key, write: None, .. } => format!(
+                "write the name of a parameter in SSM, `{key} = \"/jobs/db-url\"`, or the whole ARN of a parameter or of a \
+                 secret in Secrets Manager; never the secret itself"
+            ),
+            Self::PlainAndSecret { name } => format!("ECS takes one of them: take `{name}` out of `environment`"),
             Self::Syntax { write, .. } => return write.clone(),
             Self::NoFormat => "write `format = 1` as the first line: it lets later versions read this file as \
                                it is meant today"
@@ -327,6 +463,11 @@ impl Mistake {
             }
             Self::Nameless { section, key } if section == "environments" => {
                 format!("name the environment: write `[environments.production]` above `{key}`")
+            }
+            Self::Nameless { section, key } if section.ends_with(".secrets") => {
+                format!(
+                    "write `{key} = {{ env = \"…\" }}` for a variable of the environment, or `{key} = {{ file = \"…\" }}`"
+                )
             }
             Self::Nameless { section, key } => {
                 format!("name the {}: write `[{section}.api]` above `{key}`", singular(section))
@@ -360,7 +501,9 @@ impl Mistake {
                  the keys of the table itself"
                     .to_owned()
             }
-            Self::BrokenVariable { write, .. } => write.clone(),
+            Self::BrokenVariable { write, .. }
+            | Self::EnvironmentFileLine { write }
+            | Self::BadValueFrom { write: Some(write), .. } => write.clone(),
             Self::Circle { .. } => "write one of them out".to_owned(),
             Self::Empty { key, example } if matches!(key.as_str(), "repository" | "cluster") => {
                 format!("write `{key} = {example}`")
@@ -417,10 +560,10 @@ impl Doubt {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::UnusedImage { .. } => "config::unused_image",
-            Self::FurtherTags { .. } => "config::further_tags",
             Self::FixedTag { .. } => "config::fixed_tag",
             Self::DirtyTag { .. } => "config::dirty_tag",
             Self::LooksSecret { .. } => "config::looks_secret",
+            Self::QuotedValue { .. } => "config::quoted_value",
         }
     }
 
@@ -430,9 +573,6 @@ impl Doubt {
             Self::UnusedImage { image } => {
                 format!("take the table out, or name it in a service: `image = \"{image}\"`")
             }
-            Self::FurtherTags { count } => {
-                format!("this version gives an image one tag; of these {count} the first")
-            }
             Self::FixedTag { .. } => {
                 "the tag of an older build is lost with each push, and a rollback by tag finds the wrong \
                                       image; write something unique into it, such as \"${build}\""
@@ -441,10 +581,28 @@ impl Doubt {
             Self::DirtyTag { .. } => {
                 "commit first, or write \"${build}\", which carries the time as long as there are changes".to_owned()
             }
-            Self::LooksSecret { key } => format!(
-                "everybody who can read the repository can read it; take it from the environment of the deploy: \
-                 `{key} = \"${{env.{key}}}\"`"
-            ),
+            Self::LooksSecret { key, seen, home } => {
+                let who = match seen {
+                    Seen::InTheFile => "everybody who can read the repository can read it",
+                    Seen::InTheTask => "everybody who may describe the task definition can read it",
+                    Seen::InTheImage => "everybody who can pull the image can read it",
+                };
+                let instead = match home {
+                    Home::Service => {
+                        format!("put it into SSM or Secrets Manager and name it: `ssm_secrets = {{ {key} = \"/jobs/…\" }}`")
+                    }
+                    Home::Build => format!(
+                        "give it to the build as a secret, `secrets = {{ {key} = {{ env = \"{key}\" }} }}`, and read it \
+                         with `RUN --mount=type=secret,id={key}`"
+                    ),
+                    Home::Sandbox => format!("take it from the environment of the deploy: `{key} = \"${{env.{key}}}\"`"),
+                };
+                format!("{who}; {instead}")
+            }
+            Self::QuotedValue { .. } => {
+                "in such a file everything behind the `=` is taken as it is, by ECS and docker alike; leave the quotes out"
+                    .to_owned()
+            }
         }
     }
 }
@@ -504,11 +662,23 @@ fn repository_help(why: &BadRepository) -> String {
     }
 }
 
+/// Why a file beside `ship.toml` could not be had.
+fn cannot_be_read(why: io::ErrorKind) -> &'static str {
+    match why {
+        io::ErrorKind::NotFound => "does not exist",
+        io::ErrorKind::PermissionDenied => "may not be read by you",
+        io::ErrorKind::IsADirectory => "is a folder",
+        _ => "cannot be read",
+    }
+}
+
 fn in_table(table: &str) -> String {
     if table.is_empty() { "at the top of the file".to_owned() } else { format!("in [{table}]") }
 }
 
+/// `services` and `environments.production.services` alike hold services.
 fn singular(section: &str) -> &str {
+    let section = section.rsplit('.').next().unwrap_or(section);
     section.strip_suffix('s').unwrap_or(section)
 }
 
@@ -599,8 +769,13 @@ fn write_at(formatter: &mut fmt::Formatter<'_>, place: &Place) -> fmt::Result {
 impl Place {
     /// For sorting: what was typed first, then the file from its top.
     pub(super) fn order(&self) -> Option<usize> {
+        self.span().map(|span| span.start)
+    }
+
+    #[must_use]
+    pub fn span(&self) -> Option<&Range<usize>> {
         match self {
-            Self::File(span) => Some(span.start),
+            Self::File(span) => Some(span),
             Self::Flag(_) | Self::Variable(_) | Self::Nowhere => None,
         }
     }
@@ -619,12 +794,10 @@ impl Place {
     }
 }
 
-/// All mistakes of one file, with the file, ready to be drawn.
+/// All mistakes of one file, with the texts they are in, ready to be drawn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigErrors {
-    /// The path as the user would write it.
-    pub name: String,
-    pub text: String,
+    pub sources: Sources,
     pub errors: Vec<ConfigError>,
 }
 
@@ -634,11 +807,11 @@ impl fmt::Display for ConfigErrors {
             matches!(*error.mistake, Mistake::NoFile { .. } | Mistake::FileMissing { .. } | Mistake::NotText { .. })
         };
         match self.errors.iter().filter(|error| error.is_in_the_file()).count() {
-            _ if self.errors.iter().any(unreadable) => write!(formatter, "{} cannot be read", self.name),
+            _ if self.errors.iter().any(unreadable) => write!(formatter, "{} cannot be read", self.sources.name()),
             // What was typed does not fit it.
-            0 => write!(formatter, "{} cannot be used like this", self.name),
-            1 => write!(formatter, "{} has a mistake", self.name),
-            count => write!(formatter, "{} has {count} mistakes", self.name),
+            0 => write!(formatter, "{} cannot be used like this", self.sources.name()),
+            1 => write!(formatter, "{} has a mistake", self.sources.name()),
+            count => write!(formatter, "{} has {count} mistakes", self.sources.name()),
         }
     }
 }
@@ -648,7 +821,7 @@ impl std::error::Error for ConfigErrors {}
 impl ConfigErrors {
     #[must_use]
     pub fn render(&self, look: Look) -> String {
-        render(&self.errors, &self.name, &self.text, look)
+        render(&self.errors, &self.sources, look)
     }
 }
 
@@ -663,32 +836,74 @@ pub struct Look {
 
 /// Draws all mistakes, each in its place, in the order of the file.
 #[must_use]
-pub fn render(errors: &[ConfigError], name: &str, text: &str, look: Look) -> String {
-    let text = masked(text);
+pub fn render(errors: &[ConfigError], sources: &Sources, look: Look) -> String {
+    let mut canvases = Canvases::of(sources);
+    // Whoever wrote the secret itself where its name belongs should not see it in a log as well.
+    canvases.secret = errors
+        .iter()
+        .filter(|error| matches!(&*error.mistake, Mistake::BadValueFrom { written, .. } if written.ends_with('…')))
+        .filter_map(|error| error.place.span())
+        .map(|span| span.start + 1..span.end.saturating_sub(1))
+        .collect();
     let drawings = errors.iter().map(|error| Drawing {
         severity: Severity::Error,
         message: error.to_string(),
         label: error.mistake.label(),
         help: help_of(error),
-        span: span_of(&error.place),
-        source: NamedSource::new(name, text.clone()),
+        place: canvases.place(&error.place),
     });
     draw(drawings, look)
 }
 
 /// Draws warnings the same way.
 #[must_use]
-pub fn render_warnings(warnings: &[ConfigWarning], name: &str, text: &str, look: Look) -> String {
-    let text = masked(text);
+pub fn render_warnings(warnings: &[ConfigWarning], sources: &Sources, look: Look) -> String {
+    let mut canvases = Canvases::of(sources);
     let drawings = warnings.iter().map(|warning| Drawing {
         severity: Severity::Warning,
         message: warning.to_string(),
         label: None,
         help: Some(warning.doubt.help()),
-        span: span_of(&warning.place),
-        source: NamedSource::new(name, text.clone()),
+        place: canvases.place(&warning.place),
     });
     draw(drawings, look)
+}
+
+/// The texts as they are drawn: with stars for what looks secret, made once for each text.
+struct Canvases<'a> {
+    sources: &'a Sources,
+    /// More places of what may be a secret.
+    secret: Vec<Range<usize>>,
+    made: BTreeMap<usize, Arc<NamedSource<String>>>,
+}
+
+impl<'a> Canvases<'a> {
+    fn of(sources: &'a Sources) -> Self {
+        Self { sources, secret: Vec::new(), made: BTreeMap::new() }
+    }
+
+    fn draw(&self, source: &Source) -> String {
+        let mut text = masked(&source.text);
+        for span in &self.secret {
+            if let Some((own, span)) = self.sources.locate(span)
+                && own.begin == source.begin
+                && text.get(span.clone()).is_some()
+            {
+                text.replace_range(span.clone(), &"*".repeat(span.len()));
+            }
+        }
+        text
+    }
+
+    fn place(&mut self, place: &Place) -> Option<(Range<usize>, Arc<NamedSource<String>>)> {
+        let (source, span) = self.sources.locate(&span_of(place)?)?;
+        if let Some(made) = self.made.get(&source.begin) {
+            return Some((span, Arc::clone(made)));
+        }
+        let canvas = Arc::new(NamedSource::new(source.name.clone(), self.draw(source)));
+        self.made.insert(source.begin, Arc::clone(&canvas));
+        Some((span, canvas))
+    }
 }
 
 /// Where nothing can be underlined, the label would be lost.
@@ -733,8 +948,7 @@ struct Drawing {
     message: String,
     label: Option<String>,
     help: Option<String>,
-    span: Option<Range<usize>>,
-    source: NamedSource<String>,
+    place: Option<(Range<usize>, Arc<NamedSource<String>>)>,
 }
 
 impl fmt::Display for Drawing {
@@ -755,11 +969,11 @@ impl Diagnostic for Drawing {
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        self.span.as_ref().map(|_| &self.source as &dyn SourceCode)
+        self.place.as_ref().map(|(_, source)| &**source as &dyn SourceCode)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let span = self.span.clone()?;
+        let (span, _) = self.place.as_ref()?;
         let label = LabeledSpan::new(self.label.clone(), span.start, span.len());
         Some(Box::new(std::iter::once(label)))
     }

@@ -2,12 +2,14 @@
 //! knows what a key means; `resolve` does.
 //!
 //! The format itself is the `table!` declarations below: one line for each key, with its
-//! documentation and an example, from which reading, overriding and suggestions all come.
+//! documentation and an example, from which reading, overriding, suggestions, the reference page and
+//! the schema all come.
 
 use std::{
     collections::BTreeMap,
+    io,
     ops::Range,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 use toml::{
@@ -15,10 +17,12 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
+pub use super::read::{Field, Key, KeyOutline, Kind, Outline, Reader, Scalar, Shape, Table, Written};
 use super::{
-    duration,
-    error::{ConfigError, Mistake, Place, nearest},
-    secrets::looks_secret,
+    error::{ConfigError, Mistake, Place},
+    read::integer,
+    sources::Sources,
+    syntax::{Ruin, same_line, syntax_mistakes},
 };
 
 /// The format this version reads.
@@ -27,72 +31,40 @@ pub const FORMAT: i64 = 1;
 /// The name that is looked for.
 pub const FILE_NAME: &str = "ship.toml";
 
-/// A value and the bytes it was written in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Written<T> {
-    pub value: T,
-    pub span: Range<usize>,
-}
+/// The words of `builder`.
+pub const BUILDERS: [&str; 3] = ["auto", "engine", "classic"];
+/// The words of `on_failure`.
+pub const ON_FAILURE: [&str; 3] = ["rollback", "leave", "wait"];
 
-/// A key of a table, for suggestions, the reference and the schema.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct KeyOutline {
-    pub name: &'static str,
-    pub documentation: &'static str,
-    /// What could stand behind the `=`.
-    pub example: &'static str,
-}
+const DURATION: &str = "([0-9]+h)?([0-9]+m)?([0-9]+s)?";
+const REGION: &str = "[a-z]+(-[a-z]+)+-[0-9]+";
+const ACCOUNT: &str = "[0-9]{12}";
+const ROLE_ARN: &str = "arn:aws[a-z-]*:iam::[0-9]{12}:role/.+";
+const PLATFORM: &str = "(linux|windows)/[a-z0-9]+(/v[0-9]+)?";
 
-/// A table with a fixed set of keys.
-pub trait Table: Default + Clone {
-    const KEYS: &'static [KeyOutline];
+/// Keys that are read and not acted on yet, by their table, with what can be done instead. A line goes as soon as
+/// something acts on its key.
+pub(super) const LATER: &[(&str, &str, &str)] = &[
+    ("ImageTable", "secrets", ""),
+    ("ImageTable", "ssh", ""),
+    ("ImageTable", "cache_from", ""),
+    ("ImageTable", "checks", ""),
+    ("ServiceTable", "cpu", ""),
+    ("ServiceTable", "memory", ""),
+    ("ServiceTable", "environment", ""),
+    ("ServiceTable", "environment_files", ""),
+    ("ServiceTable", "ssm_secrets", ""),
+    ("EnvironmentTable", "role_arn", "name a profile in ~/.aws/config that has the `role_arn`: `profile = \"…\"`"),
+];
 
-    fn read(reader: &mut Reader<'_>, path: &str, header: Range<usize>, table: &DeTable<'_>) -> Self;
-
-    /// This table where it says something, `base` where it does not.
-    #[must_use]
-    fn over(&self, base: &Self) -> Self;
-
-    /// The keys that are written here and have one text or number: what `${key}` may name.
-    fn texts(&self) -> Vec<(&'static str, Written<String>)>;
-}
-
-/// What can stand behind a key.
-pub trait Field: Default + Clone {
-    fn read(reader: &mut Reader<'_>, key: &Key<'_>, value: &Spanned<DeValue<'_>>) -> Self;
-
-    #[must_use]
-    fn over(&self, base: &Self) -> Self;
-
-    fn text(&self) -> Option<Written<String>> {
-        None
-    }
-}
-
-/// A single value.
-pub trait Scalar: Clone {
-    /// As in "must be …".
-    const EXPECTED: &'static str;
-
-    fn read(reader: &mut Reader<'_>, key: &Key<'_>, value: &Spanned<DeValue<'_>>) -> Option<Self>;
-
-    /// The same value written as this type wants it, where that is easy to guess.
-    fn rewrite(source: &str, value: &DeValue<'_>) -> Option<String>;
-
-    fn text(&self) -> Option<String>;
-}
-
-/// Where a value is read.
-pub struct Key<'a> {
-    pub name: &'a str,
-    /// `services.api`.
-    pub table: &'a str,
-    pub span: Range<usize>,
-    pub example: &'a str,
-}
+/// Keys that are planned and have no meaning yet.
+pub(super) const OF_LATER_VERSIONS: &[(&str, &str)] =
+    &[("promote_from", "until then, `tags` and a repository shared by both environments bring the same image to both")];
 
 macro_rules! table {
-    ($(#[doc = $about:literal])* $type:ident { $($(#[doc = $doc:literal])* $key:ident : $field:ty = $example:literal,)* }) => {
+    ($(#[doc = $about:literal])* $type:ident $(($whole:ident))? {
+        $($(#[doc = $doc:literal])* $key:ident : $field:ty = $example:literal $(in $shape:expr)?,)*
+    }) => {
         $(#[doc = $about])*
         #[derive(Debug, Clone, Default, PartialEq, Eq)]
         pub struct $type {
@@ -107,11 +79,18 @@ macro_rules! table {
                     name: stringify!($key),
                     documentation: concat!($($doc),*),
                     example: $example,
+                    kind: <$field as Field>::KIND,
+                    shape: [$($shape,)? Shape::Any][0],
                 },)*
             ];
+            const OUTLINE: Outline = Outline {
+                name: stringify!($type),
+                documentation: concat!($($about),*),
+                keys: <$type as Table>::KEYS,
+            };
 
             fn read(reader: &mut Reader<'_>, path: &str, header: Range<usize>, table: &DeTable<'_>) -> Self {
-                let mut read = Self { header, ..Self::default() };
+                let mut read = Self { header: reader.at(header), ..Self::default() };
                 for (key, value) in table {
                     match key.get_ref().as_ref() {
                         $(stringify!($key) => {
@@ -121,6 +100,7 @@ macro_rules! table {
                                 span: key.span(),
                                 example: $example,
                             };
+                            reader.judge_age(stringify!($type), stringify!($key), key.span());
                             read.$key = Field::read(reader, &at, value);
                         })*
                         unknown => reader.unknown_key(path, unknown, key.span(), Self::KEYS),
@@ -130,8 +110,15 @@ macro_rules! table {
             }
 
             fn over(&self, base: &Self) -> Self {
+                $(
+                    // Half of the one and half of the other would be neither.
+                    let $whole = Self { header: self.header.clone(), ..Self::default() };
+                    if *self != $whole {
+                        return self.clone();
+                    }
+                )?
                 Self {
-                    header: base.header.clone(),
+                    header: if self.header.is_empty() { base.header.clone() } else { self.header.clone() },
                     $($key: Field::over(&self.$key, &base.$key),)*
                 }
             }
@@ -143,6 +130,33 @@ macro_rules! table {
                 })*
                 texts
             }
+
+            fn places(&self, path: &str, places: &mut Vec<(String, Range<usize>)>) {
+                let prefix = if path.is_empty() { String::new() } else { format!("{path}.") };
+                $(Field::places(&self.$key, &format!("{prefix}{}", stringify!($key)), places);)*
+            }
+        }
+
+        /// As a table in a table.
+        impl Field for $type {
+            const KIND: Kind = Kind::Table(&<$type as Table>::OUTLINE);
+
+            fn read(reader: &mut Reader<'_>, key: &Key<'_>, value: &Spanned<DeValue<'_>>) -> Self {
+                if let Some(table) = value.get_ref().as_table() {
+                    return Table::read(reader, &key.path(), key.span.clone(), table);
+                }
+                let write = format!("{} = {}", key.name, key.example);
+                reader.wrong_type(key, "a table", value, &write);
+                Self::default()
+            }
+
+            fn over(&self, base: &Self) -> Self {
+                Table::over(self, base)
+            }
+
+            fn places(&self, path: &str, places: &mut Vec<(String, Range<usize>)>) {
+                Table::places(self, path, places);
+            }
         }
     };
 }
@@ -151,12 +165,15 @@ table! {
     /// The whole file.
     File {
         /// The version of this format. A newer file on an older program gets one clear sentence.
-        format: Option<Written<i64>> = "1",
+        format: Option<Written<i64>> = "1" in Shape::Range(FORMAT, FORMAT),
+        /// Another file to take everything from that this one does not say, relative to this one. Paths in it are
+        /// relative to it.
+        extends: Option<Written<String>> = "\"../ship.base.toml\"",
         /// The environment that is taken when none is named.
         default_environment: Option<Written<String>> = "\"staging\"",
         /// What the failure of one rollout means for the other services of the run: `independent`, or
         /// `all-or-nothing` to take all of them back.
-        release: Option<Written<String>> = "\"independent\"",
+        release: Option<Written<String>> = "\"independent\"" in Shape::OneOf(&["independent", "all-or-nothing"]),
         /// What the sandbox makes for every service; `[services.X.sandbox]` overrides it.
         sandbox: SandboxTable = "{ desired_count = 2 }",
         /// What is built, by a name of your choice.
@@ -181,14 +198,46 @@ table! {
         dockerfile: Option<Written<String>> = "\"src/Api/Dockerfile\"",
         /// The stage to build. Default: the last one.
         target: Option<Written<String>> = "\"runtime\"",
-        /// Build arguments.
+        /// Build arguments. They can be read in the image's history: for what is secret there is `secrets`.
         args: BTreeMap<String, Written<String>> = "{ COMMIT = \"${git.commit}\" }",
+        /// Secrets for `RUN --mount=type=secret,id=…`: from a variable of the environment or from a file. They are in no
+        /// layer of the image and in no log.
+        secrets: BTreeMap<String, SecretTable> = "{ nuget = { env = \"NUGET_TOKEN\" }, npmrc = { file = \"~/.npmrc\" } }",
+        /// SSH agents or keys for `RUN --mount=type=ssh`, as in `docker build --ssh`: `default` is the agent of
+        /// `SSH_AUTH_SOCK`, `id=path` a key or the socket of an agent.
+        ssh: Option<Written<Vec<Written<String>>>> = "[\"default\"]",
+        /// Images to take build cache from. A name without a registry is a repository of the environment's own registry.
+        cache_from: Option<Written<Vec<Written<String>>>> = "[\"${repository}:cache\"]",
         /// The platform to build for. Default: the engine's own.
-        platform: Option<Written<String>> = "\"linux/arm64\"",
+        platform: Option<Written<String>> = "\"linux/arm64\"" in Shape::Pattern(PLATFORM),
         /// Which builder: `auto`, `engine` or `classic`.
-        builder: Option<Written<String>> = "\"auto\"",
-        /// Tags; the first must be unique to the build. Default: `["${build}"]`.
-        tags: Option<Written<Vec<Written<String>>>> = "[\"v1-${build}\"]",
+        builder: Option<Written<String>> = "\"auto\"" in Shape::OneOf(&BUILDERS),
+        /// Tags; the first must be unique to the build, the others may move. Default: `["${build}"]`.
+        tags: Option<Written<Vec<Written<String>>>> = "[\"v1-${build}\", \"latest\"]",
+        /// What must succeed before anything is pushed.
+        checks: Option<Written<Vec<CheckTable>>> = "[{ target = \"test\" }, { run = [\"/app/selftest\"] }]",
+    }
+}
+
+table! {
+    /// `[images.X.secrets]`: where one secret comes from; either of the two.
+    SecretTable (whole) {
+        /// The environment variable that holds it.
+        env: Option<Written<String>> = "\"NUGET_TOKEN\"",
+        /// The file that holds it; `~/` is the home folder.
+        file: Option<Written<String>> = "\"~/.npmrc\"",
+    }
+}
+
+table! {
+    /// `[[images.X.checks]]`: build a stage, or run a command in the built image.
+    CheckTable {
+        /// Build this stage.
+        target: Option<Written<String>> = "\"test\"",
+        /// Run this in the built image: the program and its arguments. It must end with 0.
+        run: Option<Written<Vec<Written<String>>>> = "[\"/app/selftest\"]",
+        /// Give up after this long. Default: 15 minutes.
+        timeout: Option<Written<String>> = "\"2m\"" in Shape::Pattern(DURATION),
     }
 }
 
@@ -205,6 +254,16 @@ table! {
         service: Option<Written<String>> = "\"jobs-api\"",
         /// `live` clones what the service runs now; anything else is the path of a JSON file.
         task_definition: Option<Written<String>> = "\"live\"",
+        /// CPU units of the task, 1024 for one core, whatever the task definition says.
+        cpu: Option<Written<String>> = "\"512\"",
+        /// Memory of the task in MiB, whatever the task definition says.
+        memory: Option<Written<String>> = "\"1024\"",
+        /// Environment variables of the container, laid over those of the task definition.
+        environment: BTreeMap<String, Written<String>> = "{ LOG_LEVEL = \"info\" }",
+        /// Files with `KEY=value` lines that become environment variables, in order; `environment` goes before them.
+        environment_files: Option<Written<Vec<Written<String>>>> = "[\"deploy/common.env\"]",
+        /// Secrets of the container: by name, the parameter of SSM or the ARN that ECS reads the value from.
+        ssm_secrets: BTreeMap<String, Written<String>> = "{ DATABASE_URL = \"/jobs/db-url\" }",
         /// How the rollout is watched.
         rollout: RolloutTable = "{ timeouts = { total = \"30m\" } }",
         /// How the sandbox makes this service.
@@ -219,16 +278,16 @@ table! {
         timeouts: TimeoutsTable = "{ no_progress = \"5m\", total = \"30m\" }",
         /// What to do once it is clear that a rollout will fail: `rollback`, `leave` it as it is, or
         /// `wait` for ECS's circuit breaker.
-        on_failure: Option<Written<String>> = "\"rollback\"",
+        on_failure: Option<Written<String>> = "\"rollback\"" in Shape::OneOf(&ON_FAILURE),
         /// What becomes of a rollout when the command is interrupted: `leave` it to ECS, or `rollback`.
-        on_interrupt: Option<Written<String>> = "\"leave\"",
+        on_interrupt: Option<Written<String>> = "\"leave\"" in Shape::OneOf(&["leave", "rollback"]),
         /// What ends the command when all goes well: the new tasks are `live`, the old ones are `drained`
         /// too, or ECS says that the service is `steady`.
-        done_when: Option<Written<String>> = "\"drained\"",
+        done_when: Option<Written<String>> = "\"drained\"" in Shape::OneOf(&["live", "drained", "steady"]),
         /// `minimumHealthyPercent` of the service. Default: what the service has.
-        minimum_healthy_percent: Option<Written<i64>> = "100",
+        minimum_healthy_percent: Option<Written<i64>> = "100" in Shape::Range(0, 100),
         /// `maximumPercent` of the service. Default: what the service has.
-        maximum_percent: Option<Written<i64>> = "200",
+        maximum_percent: Option<Written<i64>> = "200" in Shape::Range(100, 1000),
     }
 }
 
@@ -236,9 +295,9 @@ table! {
     /// `timeouts` of a rollout; draining has a budget of its own, worked out from the target groups.
     TimeoutsTable {
         /// Give up when nothing has moved for this long.
-        no_progress: Option<Written<String>> = "\"5m\"",
+        no_progress: Option<Written<String>> = "\"5m\"" in Shape::Pattern(DURATION),
         /// Give up after this long, whatever moves.
-        total: Option<Written<String>> = "\"30m\"",
+        total: Option<Written<String>> = "\"30m\"" in Shape::Pattern(DURATION),
     }
 }
 
@@ -246,19 +305,19 @@ table! {
     /// `[sandbox]` and `[services.X.sandbox]`: what the sandbox creates when it has no such service yet.
     SandboxTable {
         /// How many tasks run.
-        desired_count: Option<Written<i64>> = "2",
+        desired_count: Option<Written<i64>> = "2" in Shape::Range(0, 5000),
         /// The port the container listens on.
-        container_port: Option<Written<i64>> = "8080",
+        container_port: Option<Written<i64>> = "8080" in Shape::Range(1, 65_535),
         /// The port of the load balancer's listener. Default: a free one.
-        listener_port: Option<Written<i64>> = "8000",
+        listener_port: Option<Written<i64>> = "8000" in Shape::Range(1, 65_535),
         /// What the target group asks for.
         health_check_path: Option<Written<String>> = "\"/health\"",
         /// The time between two health checks of a target.
-        health_check_interval: Option<Written<String>> = "\"5s\"",
+        health_check_interval: Option<Written<String>> = "\"5s\"" in Shape::Pattern(DURATION),
         /// How long a target that is taken out may finish its requests.
-        deregistration_delay: Option<Written<String>> = "\"10s\"",
+        deregistration_delay: Option<Written<String>> = "\"10s\"" in Shape::Pattern(DURATION),
         /// How long a container has between SIGTERM and SIGKILL.
-        stop_timeout: Option<Written<String>> = "\"10s\"",
+        stop_timeout: Option<Written<String>> = "\"10s\"" in Shape::Pattern(DURATION),
         /// CPU units of a task; 1024 are one core.
         cpu: Option<Written<String>> = "\"256\"",
         /// Memory of a task in MiB.
@@ -272,11 +331,13 @@ table! {
     /// `[environments.X]`: a place to ship to, and what is different there.
     EnvironmentTable {
         /// The AWS region.
-        region: Option<Written<String>> = "\"eu-west-1\"",
+        region: Option<Written<String>> = "\"eu-west-1\"" in Shape::Pattern(REGION),
         /// The profile in `~/.aws/config` whose credentials are taken.
         profile: Option<Written<String>> = "\"jobs-staging\"",
+        /// The role to act as; the profile's credentials, or those found otherwise, are only used to assume it.
+        role_arn: Option<Written<String>> = "\"arn:aws:iam::111111111111:role/ship\"" in Shape::Pattern(ROLE_ARN),
         /// The only account this environment may touch; refused if the credentials belong to another.
-        account: Option<Written<String>> = "\"111111111111\"",
+        account: Option<Written<String>> = "\"111111111111\"" in Shape::Pattern(ACCOUNT),
         /// Ship to the embedded stand-in on this machine; no account is needed.
         sandbox: Option<Written<bool>> = "true",
         /// Show the plan and ask before acting; `--yes` answers for CI.
@@ -288,37 +349,12 @@ table! {
     }
 }
 
-/// What other tools and habits call these keys.
-const HABITS: [(&str, &str); 22] = [
-    ("account_id", "account"),
-    ("aws_account", "account"),
-    ("aws_profile", "profile"),
-    ("aws_region", "region"),
-    ("build_args", "args"),
-    ("cluster_name", "cluster"),
-    ("container_name", "container"),
-    ("default_env", "default_environment"),
-    ("docker_file", "dockerfile"),
-    ("env", "environment"),
-    ("health_check", "health_check_path"),
-    ("mem", "memory"),
-    ("name", "service"),
-    ("path", "context"),
-    ("port", "container_port"),
-    ("replicas", "desired_count"),
-    ("repo", "repository"),
-    ("service_name", "service"),
-    ("tag", "tags"),
-    ("task_def", "task_definition"),
-    ("taskdef", "task_definition"),
-    ("version", "format"),
-];
-
 /// A file that was read, with what is wrong in its form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parsed {
+    /// With everything that it extends laid under it.
     pub file: File,
-    pub text: String,
+    pub sources: Sources,
     pub errors: Vec<ConfigError>,
     pub form: Form,
 }
@@ -334,10 +370,8 @@ pub enum Form {
 
 /// Takes the bytes of a file as text.
 pub fn text(bytes: &[u8]) -> Result<&str, ConfigError> {
-    std::str::from_utf8(bytes).map_err(|error| {
-        let line = bytes[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
-        ConfigError::new(Mistake::NotText { line }, Place::Nowhere)
-    })
+    std::str::from_utf8(bytes)
+        .map_err(|error| ConfigError::new(Mistake::NotText { line: first_bad_line(bytes, error) }, Place::Nowhere))
 }
 
 /// Looks for `ship.toml` in `folders`, the working folder first, then those above it.
@@ -356,14 +390,106 @@ pub fn find<'a>(
     Err(ConfigError::new(Mistake::NoFile { looked }, Place::Nowhere))
 }
 
-/// Reads the whole file and collects every mistake of form: syntax, unknown keys, wrong types.
+/// How files beside `ship.toml` are read.
+pub type ReadFile = fn(&Path) -> io::Result<Vec<u8>>;
+
+/// Reads one file alone and collects every mistake of form: syntax, unknown keys, wrong types.
 #[must_use]
 pub fn parse(text: &str) -> Parsed {
+    let (file, errors, form) = parse_at(text, 0);
+    Parsed { file, sources: Sources::of(FILE_NAME, text), errors, form }
+}
+
+/// Reads `ship.toml`, called `name`, and all that it extends; `root` is the folder it lies in.
+#[must_use]
+pub fn parse_all(name: &str, text: &str, root: &Path, read: ReadFile) -> Parsed {
+    let (mut file, mut errors, mut form) = parse_at(text, 0);
+    let mut sources = Sources::of(name, text);
+    let mut extended: Vec<PathBuf> = vec![PathBuf::from(Path::new(name).file_name().unwrap_or_default())];
+    let mut next = file.extends.take();
+    while let Some(extends) = next.take() {
+        let path = tidy(&sources.folder(&extends.span).join(&extends.value));
+        let told = Place::File(extends.span.clone());
+        if extended.contains(&path) {
+            let chain = extended.iter().chain([&path]).map(|path| path.display().to_string()).collect();
+            errors.push(ConfigError::new(Mistake::ExtendsCircle { chain }, told));
+            break;
+        }
+        let base = match read(&root.join(&path)) {
+            Ok(bytes) => match text_of(bytes) {
+                Ok(text) => text,
+                Err(line) => {
+                    errors.push(ConfigError::new(Mistake::ExtendsNotText { path: extends.value, line }, told));
+                    break;
+                }
+            },
+            Err(error) => {
+                let mistake = Mistake::ExtendsUnread { path: extends.value, why: error.kind() };
+                errors.push(ConfigError::new(mistake, told));
+                break;
+            }
+        };
+        let (below, wrong, readable) = parse_at(&base, sources.end());
+        let shown = Path::new(name).parent().unwrap_or(Path::new("")).join(&path);
+        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        let begin = sources.add(tidy(&shown).display().to_string(), folder, base);
+        errors.extend(wrong.into_iter().map(|mut error| {
+            // What is missing is missing in that file.
+            if error.place == Place::Nowhere {
+                error.place = Place::File(begin..begin);
+            }
+            error
+        }));
+        if readable == Form::Broken {
+            form = Form::Broken;
+        }
+        next.clone_from(&below.extends);
+        file = Table::over(&file, &below);
+        file.extends = None;
+        extended.push(path);
+    }
+    Parsed { file, sources, errors, form }
+}
+
+fn text_of(bytes: Vec<u8>) -> Result<String, usize> {
+    String::from_utf8(bytes).map_err(|error| first_bad_line(error.as_bytes(), error.utf8_error()))
+}
+
+fn first_bad_line(bytes: &[u8], error: std::str::Utf8Error) -> usize {
+    bytes[..error.valid_up_to()].split(|byte| *byte == b'\n').count()
+}
+
+/// Without `.` and with no more `..` than it needs, as far as that can be told without looking.
+#[must_use]
+pub fn tidy(path: &Path) -> PathBuf {
+    let mut tidy = PathBuf::new();
+    for component in path.components() {
+        match (component, tidy.components().next_back()) {
+            (Component::CurDir, _) => {}
+            (Component::ParentDir, Some(Component::Normal(_))) => {
+                tidy.pop();
+            }
+            (other, _) => tidy.push(other),
+        }
+    }
+    tidy
+}
+
+/// Reads a text that begins at `begin` in the row of all texts.
+fn parse_at(text: &str, begin: usize) -> (File, Vec<ConfigError>, Form) {
     let (table, syntax) = DeTable::parse_recoverable(text);
-    let mut reader = Reader { text, errors: Vec::new() };
+    let mut reader = Reader { text, begin, errors: Vec::new() };
+    let moved = |mut errors: Vec<ConfigError>| {
+        for error in &mut errors {
+            if let Place::File(span) = &mut error.place {
+                *span = begin + span.start..begin + span.end;
+            }
+        }
+        errors
+    };
     let (mistakes, ruin) = syntax_mistakes(text, &syntax);
     if ruin == Ruin::Rest {
-        return Parsed { file: File::default(), text: text.to_owned(), errors: mistakes, form: Form::Broken };
+        return (File::default(), moved(mistakes), Form::Broken);
     }
 
     // Judged first: a newer file has keys that we cannot know.
@@ -372,18 +498,19 @@ pub fn parse(text: &str) -> Parsed {
     {
         let span = table.get_ref().get("format").map_or(0..0, Spanned::span);
         let error = ConfigError::new(Mistake::NewerFormat { written }, Place::File(span));
-        return Parsed { file: File::default(), text: text.to_owned(), errors: vec![error], form: Form::Broken };
+        return (File::default(), moved(vec![error]), Form::Broken);
     }
 
-    let file = File::read(&mut reader, "", 0..0, table.get_ref());
-    match &file.format {
-        Some(format) if format.value != FORMAT => {
-            reader.mistake(Mistake::UnknownFormat { written: format.value }, format.span.clone());
-        }
-        None if !table.get_ref().contains_key("format") && mistakes.is_empty() => {
-            reader.errors.push(ConfigError::new(Mistake::NoFormat, Place::Nowhere));
-        }
-        Some(_) | None => {}
+    let file = <File as Table>::read(&mut reader, "", 0..0, table.get_ref());
+    match table.get_ref().get("format") {
+        Some(written) => match integer(written.get_ref()) {
+            Some(format) if format != FORMAT => {
+                reader.mistake(Mistake::UnknownFormat { written: format }, written.span());
+            }
+            Some(_) | None => {}
+        },
+        None if mistakes.is_empty() => reader.errors.push(ConfigError::new(Mistake::NoFormat, Place::Nowhere)),
+        None => {}
     }
 
     let form = if mistakes.is_empty() { Form::Readable } else { Form::Broken };
@@ -391,7 +518,7 @@ pub fn parse(text: &str) -> Parsed {
     // A value that could not be read has no type worth a second complaint.
     errors.retain(|error| !mistakes.iter().any(|mistake| same_line(text, &error.place, &mistake.place)));
     errors.extend(mistakes);
-    Parsed { file, text: text.to_owned(), errors, form }
+    (file, moved(errors), form)
 }
 
 /// The names that a shell may complete, read from any file, however broken.
@@ -435,489 +562,6 @@ pub fn names(text: &str) -> Names {
         names
     };
     Names { environments: names("environments"), services: names("services"), images: names("images") }
-}
-
-/// Collects what is wrong while tables are read.
-pub struct Reader<'a> {
-    text: &'a str,
-    errors: Vec<ConfigError>,
-}
-
-impl Reader<'_> {
-    fn mistake(&mut self, mistake: Mistake, span: Range<usize>) {
-        self.errors.push(ConfigError::new(mistake, Place::File(span)));
-    }
-
-    fn source(&self, span: Range<usize>) -> &str {
-        self.text.get(span).unwrap_or_default()
-    }
-
-    fn unknown_key(&mut self, table: &str, key: &str, span: Range<usize>, keys: &[KeyOutline]) {
-        let names = || keys.iter().map(|key| key.name);
-        let habit = HABITS.iter().find(|(habit, _)| *habit == key.to_lowercase().replace('-', "_"));
-        let nearest = habit
-            .map(|(_, meant)| *meant)
-            .filter(|meant| names().any(|name| name == *meant))
-            .or_else(|| nearest(key, names()));
-        let belongs = match nearest {
-            Some(_) => None,
-            None => sandbox_home_of(table, habit.map_or(key, |(_, meant)| meant)).or_else(|| home_of(table, key)),
-        };
-        let mistake = Mistake::UnknownKey {
-            key: key.to_owned(),
-            table: table.to_owned(),
-            nearest: nearest.map(ToOwned::to_owned),
-            belongs,
-            known: names().collect(),
-        };
-        self.mistake(mistake, span);
-    }
-
-    fn wrong_type(&mut self, key: &Key<'_>, expected: &'static str, value: &Spanned<DeValue<'_>>, write: &str) {
-        let mistake = Mistake::WrongType {
-            key: key.name.to_owned(),
-            table: key.table.to_owned(),
-            expected,
-            found: found(value.get_ref()),
-            write: write.to_owned(),
-        };
-        self.mistake(mistake, value.span());
-    }
-}
-
-/// What only the sandbox makes of a service: on AWS its definition and its settings are its own.
-fn sandbox_home_of(table: &str, key: &str) -> Option<String> {
-    let (section, _) = table.rsplit_once('.')?;
-    if section != "services" && !section.ends_with(".services") {
-        return None;
-    }
-    let meant = nearest(key, SandboxTable::KEYS.iter().map(|outline| outline.name))?;
-    Some(format!(
-        "`{meant}` is a setting of the sandbox: write it under `[{table}.sandbox]`; on AWS the service and its task \
-         definition keep their own"
-    ))
-}
-
-/// Where a key that does not belong into `table` would belong.
-fn home_of(table: &str, key: &str) -> Option<String> {
-    let has = |keys: &[KeyOutline]| nearest(key, keys.iter().map(|outline| outline.name));
-    let environment = table.strip_prefix("environments.").map(|rest| rest.split('.').next().unwrap_or(rest));
-    let own = table.rsplit('.').next().filter(|_| table.contains('.') && environment.is_none()).unwrap_or("api");
-    let homes = [
-        (has(ServiceTable::KEYS), "services", "service"),
-        (has(ImageTable::KEYS), "images", "image"),
-        (has(EnvironmentTable::KEYS), "environments", "environment"),
-    ];
-    let (meant, section, noun) = homes
-        .into_iter()
-        .filter(|(_, section, _)| !table.starts_with(section))
-        .find_map(|(meant, section, noun)| Some((meant?, section, noun)))?;
-    let home = match environment {
-        Some(environment) => format!("[environments.{environment}.{section}.{own}]"),
-        None if section == "environments" => "[environments.production]".to_owned(),
-        None => format!("[{section}.{own}]"),
-    };
-    Some(format!("`{meant}` is a key of {} {noun}: write it under `{home}`", super::error::article(noun)))
-}
-
-fn found(value: &DeValue<'_>) -> &'static str {
-    match value {
-        DeValue::String(_) => "a text",
-        DeValue::Integer(_) => "a number",
-        DeValue::Float(_) => "a number with a fraction",
-        DeValue::Boolean(_) => "true or false",
-        DeValue::Datetime(_) => "a date",
-        DeValue::Array(_) => "a list",
-        DeValue::Table(_) => "a table",
-    }
-}
-
-fn integer(value: &DeValue<'_>) -> Option<i64> {
-    let integer = value.as_integer()?;
-    i64::from_str_radix(&integer.as_str().replace('_', ""), integer.radix()).ok()
-}
-
-impl Scalar for String {
-    const EXPECTED: &'static str = "a text in quotes";
-
-    fn read(_: &mut Reader<'_>, _: &Key<'_>, value: &Spanned<DeValue<'_>>) -> Option<Self> {
-        value.get_ref().as_str().map(ToOwned::to_owned)
-    }
-
-    fn rewrite(source: &str, value: &DeValue<'_>) -> Option<String> {
-        match value {
-            DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_) => {
-                Some(format!("\"{source}\""))
-            }
-            DeValue::Array(array) => {
-                let only = array.iter().next().filter(|_| array.len() == 1)?;
-                only.get_ref().as_str().map(|text| format!("\"{text}\""))
-            }
-            DeValue::String(_) | DeValue::Table(_) => None,
-        }
-    }
-
-    fn text(&self) -> Option<String> {
-        Some(self.clone())
-    }
-}
-
-impl Scalar for i64 {
-    const EXPECTED: &'static str = "a whole number";
-
-    fn read(_: &mut Reader<'_>, _: &Key<'_>, value: &Spanned<DeValue<'_>>) -> Option<Self> {
-        integer(value.get_ref())
-    }
-
-    fn rewrite(_: &str, value: &DeValue<'_>) -> Option<String> {
-        let text = value.as_str()?.trim();
-        text.parse::<Self>().is_ok().then(|| text.to_owned())
-    }
-
-    fn text(&self) -> Option<String> {
-        Some(self.to_string())
-    }
-}
-
-impl Scalar for bool {
-    const EXPECTED: &'static str = "true or false, without quotes";
-
-    fn read(_: &mut Reader<'_>, _: &Key<'_>, value: &Spanned<DeValue<'_>>) -> Option<Self> {
-        value.get_ref().as_bool()
-    }
-
-    fn rewrite(source: &str, _: &DeValue<'_>) -> Option<String> {
-        let yes = match source.trim_matches(['"', '\'']).to_ascii_lowercase().as_str() {
-            "true" | "yes" | "on" | "1" => true,
-            "false" | "no" | "off" | "0" => false,
-            _ => return None,
-        };
-        Some(yes.to_string())
-    }
-
-    fn text(&self) -> Option<String> {
-        Some(self.to_string())
-    }
-}
-
-impl Scalar for Vec<Written<String>> {
-    const EXPECTED: &'static str = "a list of texts";
-
-    fn read(reader: &mut Reader<'_>, key: &Key<'_>, value: &Spanned<DeValue<'_>>) -> Option<Self> {
-        let mut texts = Self::new();
-        for (index, entry) in value.get_ref().as_array()?.iter().enumerate() {
-            if let Some(text) = entry.get_ref().as_str() {
-                texts.push(Written { value: text.to_owned(), span: entry.span() });
-            } else {
-                let write = String::rewrite(reader.source(entry.span()), entry.get_ref());
-                let mistake = Mistake::WrongType {
-                    key: format!("{}[{index}]", key.name),
-                    table: key.table.to_owned(),
-                    expected: String::EXPECTED,
-                    found: found(entry.get_ref()),
-                    write: write.unwrap_or_else(|| "\"…\"".to_owned()),
-                };
-                reader.mistake(mistake, entry.span());
-            }
-        }
-        Some(texts)
-    }
-
-    fn rewrite(source: &str, value: &DeValue<'_>) -> Option<String> {
-        value.is_str().then(|| format!("[{source}]"))
-    }
-
-    fn text(&self) -> Option<String> {
-        None
-    }
-}
-
-impl<T: Scalar> Field for Option<Written<T>> {
-    fn read(reader: &mut Reader<'_>, key: &Key<'_>, value: &Spanned<DeValue<'_>>) -> Self {
-        let read = T::read(reader, key, value);
-        if read.is_none() {
-            let rewritten = match value.get_ref() {
-                // A bare number where a time is meant is a number of seconds.
-                DeValue::Integer(_) if duration::parse(key.example.trim_matches('"')).is_some() => {
-                    duration::guess(reader.source(value.span())).map(|time| format!("\"{time}\""))
-                }
-                other => T::rewrite(reader.source(value.span()), other),
-            };
-            let write = format!("{} = {}", key.name, rewritten.as_deref().unwrap_or(key.example));
-            reader.wrong_type(key, T::EXPECTED, value, &write);
-        }
-        Some(Written { value: read?, span: value.span() })
-    }
-
-    fn over(&self, base: &Self) -> Self {
-        self.clone().or_else(|| base.clone())
-    }
-
-    fn text(&self) -> Option<Written<String>> {
-        let written = self.as_ref()?;
-        Some(Written { value: written.value.text()?, span: written.span.clone() })
-    }
-}
-
-/// Names and texts of the user's choice: build arguments, environment variables. An override replaces
-/// single entries.
-impl Field for BTreeMap<String, Written<String>> {
-    fn read(reader: &mut Reader<'_>, key: &Key<'_>, value: &Spanned<DeValue<'_>>) -> Self {
-        let Some(table) = value.get_ref().as_table() else {
-            reader.wrong_type(key, "a table of names and texts", value, &format!("{} = {}", key.name, key.example));
-            return Self::new();
-        };
-        let mut entries = Self::new();
-        for (name, value) in table {
-            if let Some(text) = value.get_ref().as_str() {
-                let written = Written { value: text.to_owned(), span: value.span() };
-                entries.insert(name.get_ref().to_string(), written);
-            } else {
-                let at = Key { name: name.get_ref(), table: key.table, span: name.span(), example: "\"…\"" };
-                let source = reader.source(value.span());
-                // What is not shown in its place is not shown in the advice either.
-                let rewritten =
-                    String::rewrite(source, value.get_ref()).filter(|_| !looks_secret(name.get_ref(), source));
-                let write = format!("{} = {}", at.name, rewritten.as_deref().unwrap_or(at.example));
-                reader.wrong_type(&at, String::EXPECTED, value, &write);
-            }
-        }
-        entries
-    }
-
-    fn over(&self, base: &Self) -> Self {
-        let mut entries = base.clone();
-        entries.extend(self.clone());
-        entries
-    }
-}
-
-/// Tables by a name of the user's choice.
-impl<T: Table> Field for BTreeMap<String, T> {
-    fn read(reader: &mut Reader<'_>, key: &Key<'_>, value: &Spanned<DeValue<'_>>) -> Self {
-        let section = if key.table.is_empty() { key.name.to_owned() } else { format!("{}.{}", key.table, key.name) };
-        let Some(table) = value.get_ref().as_table() else {
-            let write = match value.get_ref() {
-                DeValue::Array(_) => format!("[{section}.api]"),
-                _ => format!("{} = {}", key.name, key.example),
-            };
-            reader.wrong_type(key, "tables, each with a name", value, &write);
-            return Self::new();
-        };
-        let mut tables = Self::new();
-        for (name, value) in table {
-            let key = name.get_ref().to_string();
-            let Some(table) = value.get_ref().as_table() else {
-                reader.mistake(Mistake::Nameless { section: section.clone(), key }, name.span());
-                continue;
-            };
-            let good = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_');
-            if key.is_empty() || !key.chars().all(good) {
-                let plain: String = key.chars().map(|letter| if good(letter) { letter } else { '-' }).collect();
-                let plain = if plain.is_empty() { "api" } else { &plain };
-                let write = format!("[{section}.{plain}]");
-                reader.mistake(Mistake::BadName { section: section.clone(), key: key.clone(), write }, name.span());
-            }
-            let path = format!("{section}.{key}");
-            tables.insert(key, T::read(reader, &path, name.span(), table));
-        }
-        tables
-    }
-
-    /// Never called for what an environment overrides, which is done table by table.
-    fn over(&self, base: &Self) -> Self {
-        let mut tables = base.clone();
-        tables.extend(self.clone());
-        tables
-    }
-}
-
-/// A table in a table.
-macro_rules! nested {
-    ($($type:ident)*) => {$(
-        impl Field for $type {
-            fn read(reader: &mut Reader<'_>, key: &Key<'_>, value: &Spanned<DeValue<'_>>) -> Self {
-                let path = if key.table.is_empty() { key.name.to_owned() } else { format!("{}.{}", key.table, key.name) };
-                match value.get_ref().as_table() {
-                    Some(table) => Table::read(reader, &path, key.span.clone(), table),
-                    None => {
-                        let write = format!("{} = {}", key.name, key.example);
-                        reader.wrong_type(key, "a table", value, &write);
-                        Self::default()
-                    }
-                }
-            }
-
-            fn over(&self, base: &Self) -> Self {
-                Table::over(self, base)
-            }
-        }
-    )*};
-}
-
-nested!(RolloutTable TimeoutsTable SandboxTable);
-
-/// What a syntax mistake does to the lines after it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ruin {
-    Line,
-    Rest,
-}
-
-/// The syntax mistakes in our words, at most one for each line, and how far the worst one reaches.
-fn syntax_mistakes(text: &str, errors: &[toml::de::Error]) -> (Vec<ConfigError>, Ruin) {
-    let mut errors: Vec<(Range<usize>, &str)> =
-        errors.iter().map(|error| (error.span().unwrap_or(0..0), error.message())).collect();
-    errors.sort_by_key(|(span, _)| span.start);
-    let unclosed = errors.iter().find_map(|(_, message)| {
-        let closing = [("unclosed array", ']'), ("unclosed inline table", '}')];
-        closing.into_iter().find(|(start, _)| message.starts_with(start)).map(|(_, bracket)| bracket)
-    });
-    let mut mistakes: Vec<ConfigError> = Vec::new();
-    let mut ruin = Ruin::Line;
-    for (span, message) in errors {
-        // What is opened and never closed swallows what follows: the other messages would be about our
-        // own confusion. The first of them is behind the place where it was opened.
-        if let Some(closing) = unclosed
-            && let Some(opening) = opening_before(text, span.start, closing)
-        {
-            let (message, write) = match closing {
-                ']' => ("the list that begins here does not end", "is a `]` missing?"),
-                _ => (
-                    "the table in braces that begins here does not end",
-                    "is a `}` missing? All of it stands in one line",
-                ),
-            };
-            let mistake = Mistake::Syntax { message: message.to_owned(), write: Some(write.to_owned()) };
-            mistakes.push(ConfigError::new(mistake, Place::File(opening..opening + 1)));
-            return (mistakes, Ruin::Rest);
-        }
-        let (mistake, reach) = syntax_mistake(text, &span, message);
-        let error = ConfigError::new(mistake, Place::File(visible(text, span.clone())));
-        let in_a_table_written_twice = message.starts_with("duplicate key")
-            && header_before(text, span.start).is_some_and(|header| {
-                mistakes.iter().any(|earlier| earlier.place.order().is_some_and(|at| header.contains(&at)))
-            });
-        if in_a_table_written_twice || mistakes.iter().any(|earlier| same_line(text, &earlier.place, &error.place)) {
-            continue;
-        }
-        mistakes.push(error);
-        if reach == Ruin::Rest {
-            ruin = Ruin::Rest;
-            if !message.starts_with("unclosed table") {
-                break;
-            }
-        }
-    }
-    (mistakes, ruin)
-}
-
-/// The bracket behind the last `=` before `at` that opens what `closing` should close.
-fn opening_before(text: &str, at: usize, closing: char) -> Option<usize> {
-    let open = if closing == ']' { '[' } else { '{' };
-    let line_end = text.get(at..)?.find('\n').map_or(text.len(), |newline| at + newline);
-    let mut end = line_end;
-    while let Some(equals) = text.get(..end)?.rfind('=') {
-        let value = &text[equals + 1..line_end];
-        let start = equals + 1 + (value.len() - value.trim_start().len());
-        if text[start..].starts_with(open) && start < at && !text[start..at].contains(closing) {
-            return Some(start);
-        }
-        end = equals;
-    }
-    None
-}
-
-/// The line of the table header that `at` stands under.
-fn header_before(text: &str, at: usize) -> Option<Range<usize>> {
-    let line_start = text.get(..at)?.rfind('\n')? + 1;
-    let start = if text[..line_start].starts_with('[') && !text[..line_start].contains("\n[") {
-        0
-    } else {
-        text[..line_start].rfind("\n[")? + 1
-    };
-    Some(start..start + text[start..].lines().next().map_or(0, str::len))
-}
-
-/// Puts the parser's words (`toml` 1.2) into ours; what is not known here is told as it is.
-fn syntax_mistake(text: &str, span: &Range<usize>, message: &str) -> (Mistake, Ruin) {
-    let line = line_of(text, span.start);
-    let source = text.get(span.clone()).unwrap_or_default();
-    let key = line.split('=').next().unwrap_or_default().trim();
-    let say = |message: &str, write: Option<String>| Mistake::Syntax { message: message.to_owned(), write };
-
-    if message.starts_with("string values must be quoted") {
-        let mistake = match source.to_ascii_lowercase().as_str() {
-            "" => say(&format!("`{key}` has no value"), Some(format!("write `{key} = \"…\"`, or leave the key out"))),
-            "yes" | "on" => say("this is not true or false", Some("write `true`".to_owned())),
-            "no" | "off" => say("this is not true or false", Some("write `false`".to_owned())),
-            _ => say("a text stands in quotes", Some(format!("write `\"{source}\"`"))),
-        };
-        return (mistake, Ruin::Line);
-    }
-    if message.starts_with("invalid boolean") {
-        return (say("this is not true or false", Some(format!("write `{}`", source.to_lowercase()))), Ruin::Line);
-    }
-    if message.starts_with("unclosed table") {
-        return (say("a `]` is missing", Some(format!("write `{}]`", line.trim_end()))), Ruin::Rest);
-    }
-    if message.starts_with("invalid basic string") || message.starts_with("invalid literal string") {
-        return (say("the text does not end in this line", Some("is a quote missing?".to_owned())), Ruin::Line);
-    }
-    if message.starts_with("key with no value") {
-        let write = match line.split_once(':') {
-            Some((key, value)) if value.trim().is_empty() => {
-                format!("this is TOML, not YAML: write `[{}]`, or `{} = …`", key.trim(), key.trim())
-            }
-            Some((key, value)) => format!("write `{} = {}`", key.trim(), value.trim()),
-            None => format!("write `{} = …`, or put `#` in front of a comment", line.trim()),
-        };
-        return (say("there is no `=` in this line", Some(write)), Ruin::Line);
-    }
-    if message.starts_with("invalid unquoted key") && source == ":" {
-        let value = line.split_once(':').map_or("", |(_, value)| value).trim();
-        let key = line.split(':').next().unwrap_or_default().trim();
-        return (say("there is no `=` in this line", Some(format!("write `{key} = {value}`"))), Ruin::Line);
-    }
-    if message.starts_with("duplicate key") {
-        let what = if line.trim_start().starts_with('[') { line.trim() } else { source };
-        return (say(&format!("`{what}` is written twice"), Some("keep one of them".to_owned())), Ruin::Line);
-    }
-    if message.starts_with("unexpected leading zero") {
-        let value = line.split_once('=').map_or("", |(_, value)| value).trim();
-        return (say("a number does not begin with 0", Some(format!("write `{key} = \"{value}\"`"))), Ruin::Line);
-    }
-    if message.contains("array") {
-        let write = "between `[` and `]` stand texts in quotes, divided by commas; is a `]` or a comma missing?";
-        return (say("the list is broken here", Some(write.to_owned())), Ruin::Rest);
-    }
-    if message.contains("inline table") || message.contains("key-value pairs") {
-        let write = "between `{` and `}` stand `NAME = \"value\"`, divided by commas; is a `}` or a comma missing?";
-        return (say("the table in braces is broken here", Some(write.to_owned())), Ruin::Rest);
-    }
-    (say(message, None), Ruin::Line)
-}
-
-/// A place that can be underlined: an empty one takes the letter before it, a line end the last letter.
-fn visible(text: &str, span: Range<usize>) -> Range<usize> {
-    if !span.is_empty() {
-        return span;
-    }
-    let before = text.get(..span.start).unwrap_or(text).trim_end();
-    let start = before.char_indices().next_back().map_or(0, |(at, _)| at);
-    start..before.len().max(start)
-}
-
-fn line_of(text: &str, at: usize) -> &str {
-    let start = text.get(..at).and_then(|before| before.rfind('\n')).map_or(0, |newline| newline + 1);
-    text.get(start..).and_then(|rest| rest.lines().next()).unwrap_or_default()
-}
-
-fn same_line(text: &str, one: &Place, other: &Place) -> bool {
-    match (one.line_and_column(text), other.line_and_column(text)) {
-        (Some((one, _)), Some((other, _))) => one == other,
-        _ => false,
-    }
 }
 
 #[cfg(test)]
@@ -985,13 +629,17 @@ mod tests {
                     ("", _) => format!("format = 1\n{} = {}\n", key.name, key.example),
                     _ => format!("format = 1\n[{header}]\n{} = {}\n", key.name, key.example),
                 };
-                assert_eq!(parse(&text).errors, [], "{text}");
+                let errors = parse(&text).errors;
+                let told: Vec<_> =
+                    errors.iter().filter(|error| !matches!(*error.mistake, Mistake::Later { .. })).collect();
+                assert!(told.is_empty(), "{text}: {told:?}");
                 assert!(!key.documentation.trim().is_empty(), "{header}.{} says nothing", key.name);
             }
         }
         check::<File>("");
         check::<ImageTable>("images.api");
         check::<ServiceTable>("services.api");
+        check::<SecretTable>("images.api.secrets.nuget");
         check::<RolloutTable>("services.api.rollout");
         check::<TimeoutsTable>("services.api.rollout.timeouts");
         check::<SandboxTable>("sandbox");
@@ -1008,7 +656,7 @@ mod tests {
                 }
             }
             let look = crate::config::error::Look { colour: false, unicode: true, width: 80 };
-            let drawn = crate::config::error::render(&parsed.errors, "ship.toml", &text, look);
+            let drawn = crate::config::error::render(&parsed.errors, &parsed.sources, look);
             prop_assert_eq!(drawn.is_empty(), parsed.errors.is_empty());
             let Names { environments: _, services: _, images } = names(&text);
             prop_assert!(parsed.file.images.keys().all(|key| images.contains(key)));

@@ -3,11 +3,15 @@
 //! them, as [`error::ConfigError`].
 
 pub mod duration;
+pub mod environment_file;
 pub mod error;
 pub mod file;
+mod read;
 pub mod resolve;
 pub mod secrets;
+pub mod sources;
 pub mod spec;
+mod syntax;
 pub mod variables;
 
 pub use file::{Names, names};

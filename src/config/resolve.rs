@@ -6,7 +6,8 @@
 //! not send a deploy somewhere else than the file says. The test `precedence` is the table of it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
+    io,
     ops::Range,
     path::{Path, PathBuf},
     time::Duration,
@@ -14,20 +15,28 @@ use std::{
 
 use super::{
     duration,
-    error::{BadRepository, ConfigError, ConfigWarning, Doubt, Mistake, Place, Unset, nearest},
-    file::{
-        EnvironmentTable, File, Form, ImageTable, Parsed, RolloutTable, SandboxTable, ServiceTable, Table, Written,
+    environment_file::{self, Line},
+    error::{
+        BadRepository, ConfigError, ConfigErrors, ConfigWarning, Doubt, Found, Home, Mistake, Place, Seen, Unset,
+        nearest,
     },
-    secrets::looks_secret,
+    file::{
+        BUILDERS, CheckTable, EnvironmentTable, File, Form, ImageTable, ON_FAILURE, Parsed, RolloutTable, SandboxTable,
+        SecretTable, ServiceTable, Table, Written, tidy,
+    },
+    secrets::{is_secret_name, looks_secret},
+    sources::Sources,
     spec::{
-        self, Builder, Confirm, DoneWhen, Environment, GitFacts, Image, MissingRepository, NoGit, OnFailure,
-        OnInterrupt, Percentages, Release, Rollout, SandboxService, Service, Spec, TaskDefinitionSource, WorkTree,
+        self, BuildSecret, BuildSsh, Builder, CacheFrom, Check, CheckWork, Confirm, DoneWhen, Environment, GitFacts,
+        Image, MissingRepository, NoGit, OnFailure, OnInterrupt, Overlays, Percentages, Release, Rollout,
+        SandboxService, Service, Spec, TaskDefinitionSource, WorkTree,
     },
     variables::{self, Broken, Piece, Variable},
 };
 use crate::{
     env,
     id::{Cluster, Key, ServiceName},
+    image::{Reference, Tag},
 };
 
 /// What was typed: flags and arguments, `None` where they were left out.
@@ -46,28 +55,53 @@ pub struct Typed {
 }
 
 /// What the surroundings say, read once by the caller.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Facts {
     /// The folder of `ship.toml`.
     pub root: PathBuf,
+    /// What `~/` stands for.
+    pub home: Option<PathBuf>,
     /// The environment of the process.
     pub variables: BTreeMap<String, String>,
     pub git: Result<GitFacts, NoGit>,
     /// Milliseconds since the Unix epoch.
     pub now_ms: u64,
+    /// Reads the environment files that the file names.
+    pub read: fn(&Path) -> io::Result<Vec<u8>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolved {
     pub spec: Spec,
     pub warnings: Vec<ConfigWarning>,
+    /// All texts that were read.
+    pub sources: Sources,
+    /// Where each value came from, by its whole name (`services.api.cluster`); a default is not here.
+    pub origins: BTreeMap<String, Place>,
+}
+
+/// What the judging of all environments shares.
+struct Shared {
+    sources: Sources,
+    /// The lines of the environment files read so far; `None` for one that cannot be read.
+    environment_files: BTreeMap<PathBuf, Option<Vec<Line>>>,
 }
 
 /// Turns a file, the command line and the surroundings into a [`Spec`], or into every mistake there is.
 ///
 /// Tables of services that are not selected and of other environments are judged too, but for what
 /// only matters where they are used: keys that are missing, variables that are not set.
-pub fn resolve(parsed: &Parsed, typed: &Typed, facts: &Facts) -> Result<Resolved, Vec<ConfigError>> {
+pub fn resolve(parsed: &Parsed, typed: &Typed, facts: &Facts) -> Result<Resolved, ConfigErrors> {
+    let mut shared = Shared { sources: parsed.sources.clone(), environment_files: BTreeMap::new() };
+    match resolve_in(&mut shared, parsed, typed, facts) {
+        Ok((spec, warnings, origins)) => Ok(Resolved { spec, warnings, sources: shared.sources, origins }),
+        Err(errors) => Err(ConfigErrors { sources: shared.sources, errors }),
+    }
+}
+
+type Meant = (Spec, Vec<ConfigWarning>, BTreeMap<String, Place>);
+
+fn resolve_in(shared: &mut Shared, parsed: &Parsed, typed: &Typed, facts: &Facts) -> Result<Meant, Vec<ConfigError>> {
     if parsed.form == Form::Broken {
         return Err(in_order(parsed.errors.clone()));
     }
@@ -85,7 +119,11 @@ pub fn resolve(parsed: &Parsed, typed: &Typed, facts: &Facts) -> Result<Resolved
         }
     };
 
-    let mut resolver = Resolver::new(parsed, facts, chosen.unwrap_or_default());
+    let name = chosen.as_ref().ok().and_then(|chosen| chosen.as_ref()).map(|chosen| chosen.name);
+    let mut resolver = Resolver::new(file, facts, name, shared);
+    if let Ok(Some(Chosen { name: _, by })) = &chosen {
+        resolver.origins.insert("environment".to_owned(), by.clone());
+    }
     let environment = resolver.environment(typed);
     let release = resolver.release();
     let mut images = BTreeMap::new();
@@ -113,15 +151,17 @@ pub fn resolve(parsed: &Parsed, typed: &Typed, facts: &Facts) -> Result<Resolved
     }
     errors.append(&mut resolver.errors);
     warnings.append(&mut resolver.warnings);
+    let origins = std::mem::take(&mut resolver.origins);
 
-    for name in file.environments.keys().filter(|name| chosen != Ok(Some(name.as_str()))) {
-        let mut elsewhere = Resolver::new(parsed, facts, Some(name));
+    for other in file.environments.keys().filter(|other| name != Some(other.as_str())) {
+        let mut elsewhere = Resolver::new(file, facts, Some(other), shared);
         elsewhere.scope = Scope::Elsewhere;
         elsewhere.environment(&Typed::default());
-        for key in file.services.keys() {
+        // What is not different there was judged already.
+        for key in elsewhere.table.services.clone().keys() {
             elsewhere.service(key);
         }
-        for key in file.images.keys() {
+        for key in elsewhere.table.images.clone().keys() {
             elsewhere.image(key);
         }
         errors.append(&mut elsewhere.errors);
@@ -133,13 +173,20 @@ pub fn resolve(parsed: &Parsed, typed: &Typed, facts: &Facts) -> Result<Resolved
             warnings.sort_by_key(|warning| warning.place.order());
             warnings.dedup();
             let spec = Spec { root: tidy(&facts.root), environment, images, services, release };
-            Ok(Resolved { spec, warnings })
+            Ok((spec, warnings, origins))
         }
         _ => {
             errors.retain(|error| !is_explained(error, &parsed.errors));
             Err(in_order(errors))
         }
     }
+}
+
+/// An environment and what named it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Chosen<'a> {
+    name: &'a str,
+    by: Place,
 }
 
 /// Whether a key is only missing because it is misspelt or has the wrong type, which is told already.
@@ -180,7 +227,7 @@ fn in_order(mut errors: Vec<ConfigError>) -> Vec<ConfigError> {
 }
 
 /// `None` where the file has no environments and none was asked for.
-fn choose_environment<'a>(file: &'a File, typed: &Typed, facts: &Facts) -> Result<Option<&'a str>, ConfigError> {
+fn choose_environment<'a>(file: &'a File, typed: &Typed, facts: &Facts) -> Result<Option<Chosen<'a>>, ConfigError> {
     let known = || file.environments.keys().cloned().collect::<Vec<_>>();
     let asked = typed
         .environment
@@ -196,7 +243,7 @@ fn choose_environment<'a>(file: &'a File, typed: &Typed, facts: &Facts) -> Resul
         });
     match asked {
         Some((name, place)) => match file.environments.get_key_value(name) {
-            Some((key, _)) => Ok(Some(key)),
+            Some((name, _)) => Ok(Some(Chosen { name, by: place })),
             None => Err(ConfigError::new(
                 Mistake::UnknownEnvironment {
                     name: name.to_owned(),
@@ -209,7 +256,11 @@ fn choose_environment<'a>(file: &'a File, typed: &Typed, facts: &Facts) -> Resul
         None if file.environments.len() > 1 => {
             Err(ConfigError::new(Mistake::ChooseEnvironment { known: known() }, Place::Nowhere))
         }
-        None => Ok(file.environments.keys().next().map(String::as_str)),
+        None => Ok(file
+            .environments
+            .iter()
+            .next()
+            .map(|(name, table)| Chosen { name, by: Place::File(table.header.clone()) })),
     }
 }
 
@@ -341,11 +392,14 @@ impl Own {
     }
 }
 
+/// A stage with the tests of a large program takes minutes; one that takes longer hangs more often than not.
+const CHECK_TIMEOUT: Duration = Duration::from_mins(15);
+
 /// Variables that every table knows.
 const VARIABLES: [&str; 7] = ["git.commit", "git.branch", "git.tag", "build", "environment", "account", "region"];
 
 struct Resolver<'a> {
-    text: &'a str,
+    shared: &'a mut Shared,
     file: &'a File,
     facts: &'a Facts,
     name: Option<&'a str>,
@@ -357,14 +411,16 @@ struct Resolver<'a> {
     used: BTreeSet<String>,
     errors: Vec<ConfigError>,
     warnings: Vec<ConfigWarning>,
+    /// Where the values in scope came from.
+    origins: BTreeMap<String, Place>,
 }
 
 impl<'a> Resolver<'a> {
-    fn new(parsed: &'a Parsed, facts: &'a Facts, name: Option<&'a str>) -> Self {
-        let table = name.and_then(|name| parsed.file.environments.get(name)).cloned().unwrap_or_default();
+    fn new(file: &'a File, facts: &'a Facts, name: Option<&'a str>, shared: &'a mut Shared) -> Self {
+        let table = name.and_then(|name| file.environments.get(name)).cloned().unwrap_or_default();
         Self {
-            text: &parsed.text,
-            file: &parsed.file,
+            shared,
+            file,
             facts,
             name,
             table,
@@ -374,6 +430,24 @@ impl<'a> Resolver<'a> {
             used: BTreeSet::new(),
             errors: Vec::new(),
             warnings: Vec::new(),
+            origins: BTreeMap::new(),
+        }
+    }
+
+    /// Keeps where the values of a table were written, if this run uses them.
+    fn note_origins<T: Table>(&mut self, path: &str, table: &T) {
+        if self.scope == Scope::Here {
+            let mut places = Vec::new();
+            table.places(path, &mut places);
+            self.origins.extend(places.into_iter().map(|(name, span)| (name, Place::File(span))));
+        }
+    }
+
+    /// A path that is relative to the file it is written in; `~/` is the home folder.
+    fn path(&self, written: &Written<String>, path: &str) -> PathBuf {
+        match (path.strip_prefix("~/"), &self.facts.home) {
+            (Some(below), Some(home)) => tidy(&home.join(below)),
+            _ => tidy(&self.facts.root.join(self.shared.sources.folder(&written.span)).join(path)),
         }
     }
 
@@ -391,6 +465,12 @@ impl<'a> Resolver<'a> {
     fn environment(&mut self, typed: &Typed) -> Option<Environment> {
         let table = self.table.clone();
         let own = Own::of(format!("environments.{}", self.name.unwrap_or_default()), &table);
+        for (key, span) in [
+            ("confirm", table.confirm.as_ref().map(|written| &written.span)),
+            ("sandbox", table.sandbox.as_ref().map(|written| &written.span)),
+        ] {
+            self.origins.extend(span.map(|span| (key.to_owned(), Place::File(span.clone()))));
+        }
         let place = match &table.sandbox {
             Some(Written { value: true, .. }) => spec::Place::Sandbox,
             Some(Written { value: false, .. }) | None => spec::Place::Aws,
@@ -408,10 +488,11 @@ impl<'a> Resolver<'a> {
 
         let account = self.first(None, None, table.account.as_ref(), &[], &own);
         if let Some((account, at)) = &account
-            && (account.len() != 12 || !account.bytes().all(|byte| byte.is_ascii_digit()))
+            && !is_account(account)
         {
             self.mistake(Mistake::BadAccount { written: account.clone() }, at.clone());
         }
+        self.keep("account", account.as_ref());
         self.account = account.map(|(account, _)| account);
 
         let region = self.first(
@@ -432,29 +513,64 @@ impl<'a> Resolver<'a> {
             };
             self.mistake(Mistake::BadRegion { written: region.clone(), write }, at.clone());
         }
+        self.keep("region", region.as_ref());
         self.region = region.map(|(region, _)| region);
 
-        let profile = self
-            .first(
-                typed.profile.as_deref().map(|profile| (profile, "--profile")),
-                Some(env::ECS_SHIP_PROFILE),
-                table.profile.as_ref(),
-                profile_fallbacks,
-                &own,
-            )
-            .map(|(profile, _)| profile);
+        let profile = self.first(
+            typed.profile.as_deref().map(|profile| (profile, "--profile")),
+            Some(env::ECS_SHIP_PROFILE),
+            table.profile.as_ref(),
+            profile_fallbacks,
+            &own,
+        );
+        self.keep("profile", profile.as_ref());
+        let profile = profile.map(|(profile, _)| profile);
+
+        let role = self.first(None, None, table.role_arn.as_ref(), &[], &own);
+        self.keep("role_arn", role.as_ref());
+        if let Some((role, at)) = &role {
+            self.judge_role(role, at);
+        }
 
         (self.errors.len() == before).then(|| Environment {
             name: self.name.map(ToOwned::to_owned),
             place,
             region: self.region.clone(),
             profile,
+            role_arn: role.map(|(role, _)| role),
             account: self.account.clone(),
             confirm: match &table.confirm {
                 Some(Written { value: true, .. }) => Confirm::Ask,
                 Some(Written { value: false, .. }) | None => Confirm::Never,
             },
         })
+    }
+
+    fn keep(&mut self, key: &str, found: Option<&(String, Place)>) {
+        self.origins.extend(found.map(|(_, place)| (key.to_owned(), place.clone())));
+    }
+
+    fn judge_role(&mut self, role: &str, at: &Place) {
+        let parts: Vec<&str> = role.splitn(6, ':').collect();
+        let of_role = match parts.as_slice() {
+            ["arn", partition, "iam", "", account, name]
+                if partition.starts_with("aws")
+                    && is_account(account)
+                    && name.strip_prefix("role/").is_some_and(|name| !name.is_empty()) =>
+            {
+                *account
+            }
+            _ => {
+                let name = role.rsplit('/').next().filter(|name| is_ecs_name(name)).unwrap_or("ship");
+                let account = self.account.as_deref().filter(|account| is_account(account)).unwrap_or("111111111111");
+                let write = format!("arn:aws:iam::{account}:role/{name}");
+                self.mistake(Mistake::BadRole { written: role.to_owned(), write }, at.clone());
+                return;
+            }
+        };
+        if let Some(account) = self.account.clone().filter(|account| is_account(account) && account != of_role) {
+            self.mistake(Mistake::RoleOfOtherAccount { of_role: of_role.to_owned(), account }, at.clone());
+        }
     }
 
     /// The first of flag, our variable, the file and the variables of others that says something.
@@ -485,8 +601,11 @@ impl<'a> Resolver<'a> {
 
     fn service(&mut self, key: &str) -> Option<Service> {
         let base = self.file.services.get(key)?;
-        let written = self.table.services.get(key).map_or_else(|| base.clone(), |table| Table::over(table, base));
+        let mut written = self.table.services.get(key).map_or_else(|| base.clone(), |table| Table::over(table, base));
+        // What is missing is missing there.
+        written.header = base.header.clone();
         let mut own = Own::of(format!("services.{key}"), &written);
+        self.note_origins(&own.table, &written);
         own.defaults = vec![("service", key.to_owned()), ("image", key.to_owned())];
         let before = self.errors.len();
 
@@ -518,8 +637,10 @@ impl<'a> Resolver<'a> {
             Some(written) => self.task_definition(written, &own),
             None => Some(TaskDefinitionSource::Live),
         };
+        let overlays = self.overlays(&written, &own);
         let rollout = self.rollout(&written.rollout, &own.inner("rollout", &written.rollout));
         let sandbox = Table::over(&written.sandbox, &self.file.sandbox);
+        self.note_origins(&format!("{}.sandbox", own.table), &sandbox);
         let sandbox = self.sandbox(&sandbox, &own.inner("sandbox", &sandbox));
 
         if self.errors.len() > before {
@@ -531,6 +652,7 @@ impl<'a> Resolver<'a> {
             cluster: Cluster::new(cluster?),
             service: ServiceName::new(service?),
             task_definition: task_definition?,
+            overlays,
             rollout,
             sandbox,
         })
@@ -582,7 +704,7 @@ impl<'a> Resolver<'a> {
         }
         let is_json = Path::new(&text).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
         if is_json || (text.contains('/') && !text.starts_with("arn:")) {
-            return Some(TaskDefinitionSource::File(tidy(&self.facts.root.join(text))));
+            return Some(TaskDefinitionSource::File(self.path(written, &text)));
         }
         self.mistake(Mistake::BadTaskDefinition { written: text }, Place::File(written.span.clone()));
         None
@@ -620,6 +742,103 @@ impl<'a> Resolver<'a> {
         let minimum = self.number("minimum_healthy_percent", table.minimum_healthy_percent.as_ref(), (0, 100, "ECS"));
         let maximum = self.number("maximum_percent", table.maximum_percent.as_ref(), (100, 1000, "ECS"));
         Percentages { minimum_healthy: minimum, maximum }
+    }
+
+    fn overlays(&mut self, table: &ServiceTable, own: &Own) -> Overlays {
+        let mut environment = self.environment_files(table, own);
+        environment.extend(self.texts(&table.environment, own, Home::Service));
+        let mut secrets = BTreeMap::new();
+        for (name, written) in &table.ssm_secrets {
+            self.judge_variable_name(name, written);
+            let Some(value_from) = self.expand(written, own) else { continue };
+            if is_value_from(&value_from) {
+                secrets.insert(name.clone(), value_from);
+            } else {
+                let write = value_from.strip_prefix("ssm:").map(|name| format!("write `\"{name}\"`"));
+                let mistake = Mistake::BadValueFrom { key: name.clone(), written: hidden(&value_from), write };
+                self.mistake(mistake, Place::File(written.span.clone()));
+            }
+        }
+        for (name, written) in &table.environment {
+            self.judge_variable_name(name, written);
+            // "Duplicate secret/environment name": ECS refuses a container that has both.
+            if table.ssm_secrets.contains_key(name) {
+                self.mistake(Mistake::PlainAndSecret { name: name.clone() }, Place::File(written.span.clone()));
+            }
+        }
+        // One file serves many services: what a service has as a secret, it does not take from there.
+        environment.retain(|name, _| !secrets.contains_key(name));
+        Overlays {
+            cpu: self.amount("cpu", table.cpu.as_ref(), own),
+            memory: self.amount("memory", table.memory.as_ref(), own),
+            environment,
+            secrets,
+        }
+    }
+
+    fn judge_variable_name(&mut self, name: &str, written: &Written<String>) {
+        if !environment_file::is_name(name) {
+            self.mistake(Mistake::BadVariableName { written: name.to_owned() }, Place::File(written.span.clone()));
+        }
+    }
+
+    /// The lines of all environment files of a service; the last word on a name counts.
+    fn environment_files(&mut self, table: &ServiceTable, own: &Own) -> BTreeMap<String, String> {
+        let mut environment = BTreeMap::new();
+        for written in table.environment_files.iter().flat_map(|files| &files.value) {
+            let Some(name) = self.not_empty("environment_files", Some(written), own, "[\"deploy/common.env\"]") else {
+                continue;
+            };
+            let path = self.path(written, &name);
+            for line in self.environment_file(&path, &name, written) {
+                if self.scope == Scope::Here {
+                    let place = Place::File(line.value.span.clone());
+                    self.origins.entry(format!("{}.environment.{}", own.table, line.name)).or_insert(place);
+                }
+                environment.insert(line.name, line.value.value);
+            }
+        }
+        environment
+    }
+
+    fn environment_file(&mut self, path: &Path, name: &str, written: &Written<String>) -> Vec<Line> {
+        let read = match self.shared.environment_files.entry(path.to_owned()) {
+            Entry::Occupied(read) => return read.get().clone().unwrap_or_default(),
+            Entry::Vacant(unread) => unread,
+        };
+        let told = Place::File(written.span.clone());
+        let text = match (self.facts.read)(path).map(String::from_utf8) {
+            Ok(Ok(text)) => text,
+            Ok(Err(error)) => {
+                read.insert(None);
+                let line = error.as_bytes()[..error.utf8_error().valid_up_to()].split(|byte| *byte == b'\n').count();
+                self.mistake(Mistake::EnvironmentFileNotText { path: name.to_owned(), line }, told);
+                return Vec::new();
+            }
+            Err(error) => {
+                read.insert(None);
+                self.mistake(Mistake::EnvironmentFileUnread { path: name.to_owned(), why: error.kind() }, told);
+                return Vec::new();
+            }
+        };
+        let shown = tidy(&self.shared.sources.folder(&written.span).join(name)).display().to_string();
+        let begin = self.shared.sources.add(shown, PathBuf::new(), text.clone());
+        let (lines, mistakes) = environment_file::parse(&text, begin);
+        for (mistake, span) in mistakes {
+            self.mistake(mistake, Place::File(span));
+        }
+        for line in &lines {
+            let value = &line.value.value;
+            if looks_secret(&line.name, &value.replace("${", "")) {
+                let doubt = Doubt::LooksSecret { key: line.name.clone(), seen: Seen::InTheFile, home: Home::Service };
+                self.doubt(doubt, line.value.span.clone());
+            }
+            if value.len() > 1 && ['"', '\''].iter().any(|quote| value.starts_with(*quote) && value.ends_with(*quote)) {
+                self.doubt(Doubt::QuotedValue { key: line.name.clone() }, line.value.span.clone());
+            }
+        }
+        self.shared.environment_files.insert(path.to_owned(), Some(lines.clone()));
+        lines
     }
 
     fn rollout(&mut self, table: &RolloutTable, own: &Own) -> Rollout {
@@ -676,8 +895,7 @@ impl<'a> Resolver<'a> {
             "leave" => Some(OnFailure::Leave),
             "wait" => Some(OnFailure::Wait),
             _ => {
-                let words = ["rollback", "leave", "wait"];
-                let nearest = nearest(&word, words).and_then(|name| words.into_iter().find(|word| *word == name));
+                let nearest = nearest(&word, ON_FAILURE);
                 let mistake = Mistake::BadOnFailure { written: word, nearest };
                 self.mistake(mistake, Place::File(written.span.clone()));
                 None
@@ -732,14 +950,16 @@ impl<'a> Resolver<'a> {
                 .unwrap_or(default.stop_timeout),
             cpu: self.amount("cpu", cpu.as_ref(), own).unwrap_or(default.cpu),
             memory: self.amount("memory", memory.as_ref(), own).unwrap_or(default.memory),
-            environment: self.texts(environment, own),
+            environment: self.texts(environment, own, Home::Sandbox),
         }
     }
 
     fn image(&mut self, key: &str) -> Option<Image> {
         let base = self.file.images.get(key)?;
-        let written = self.table.images.get(key).map_or_else(|| base.clone(), |table| Table::over(table, base));
+        let mut written = self.table.images.get(key).map_or_else(|| base.clone(), |table| Table::over(table, base));
+        written.header = base.header.clone();
         let mut own = Own::of(format!("images.{key}"), &written);
+        self.note_origins(&own.table, &written);
         own.defaults = vec![("context", ".".to_owned())];
         let before = self.errors.len();
 
@@ -756,18 +976,27 @@ impl<'a> Resolver<'a> {
             Some(Written { value: false, .. }) | None => MissingRepository::Refuse,
         };
         let context = self.not_empty("context", written.context.as_ref(), &own, "\".\"");
-        let context = tidy(&self.facts.root.join(context.as_deref().unwrap_or(".")));
+        let context = match (&written.context, context) {
+            (Some(written), Some(context)) => self.path(written, &context),
+            _ => tidy(&self.facts.root),
+        };
         let dockerfile = self
             .not_empty("dockerfile", written.dockerfile.as_ref(), &own, "\"Dockerfile\"")
-            .map_or_else(|| context.join("Dockerfile"), |path| tidy(&self.facts.root.join(path)));
+            .and_then(|path| Some(self.path(written.dockerfile.as_ref()?, &path)))
+            .unwrap_or_else(|| context.join("Dockerfile"));
         let target = self.not_empty("target", written.target.as_ref(), &own, "\"runtime\"");
-        let args = self.texts(&written.args, &own);
+        let args = self.texts(&written.args, &own, Home::Build);
+        let secrets = self.build_secrets(&written.secrets, &own);
+        let ssh = self.each(written.ssh.as_ref(), |resolver, written| resolver.ssh(written, &own));
+        let cache_from = self.each(written.cache_from.as_ref(), |resolver, written| resolver.cache_from(written, &own));
         let platform = written.platform.as_ref().and_then(|written| self.platform(written, &own));
         let builder = match &written.builder {
             Some(written) => self.builder(written, &own),
             None => Some(Builder::Auto),
         };
-        let tag = self.tag(&written, &own);
+        let tags = self.tags(&written, &own);
+        let checks = written.checks.iter().flat_map(|checks| &checks.value);
+        let checks: Vec<Check> = checks.filter_map(|check| self.check(check, &own)).collect();
 
         if self.errors.len() > before {
             return None;
@@ -779,10 +1008,107 @@ impl<'a> Resolver<'a> {
             dockerfile,
             target,
             args,
+            secrets,
+            ssh,
+            cache_from,
             platform,
-            tag: tag?,
+            tag: tags.as_ref().map(|(first, _)| first.clone())?,
+            further_tags: tags.map(|(_, further)| further).unwrap_or_default(),
             builder: builder?,
+            checks,
         })
+    }
+
+    /// Every text of a list that can be read.
+    fn each<T>(
+        &mut self,
+        list: Option<&Written<Vec<Written<String>>>>,
+        mut read: impl FnMut(&mut Self, &Written<String>) -> Option<T>,
+    ) -> Vec<T> {
+        list.iter().flat_map(|list| &list.value).filter_map(|written| read(self, written)).collect()
+    }
+
+    fn build_secrets(&mut self, tables: &BTreeMap<String, SecretTable>, own: &Own) -> BTreeMap<String, BuildSecret> {
+        let mut secrets = BTreeMap::new();
+        for (name, table) in tables {
+            let SecretTable { header, env, file } = table;
+            let secret = match (env, file) {
+                (Some(written), None) => {
+                    self.not_empty("env", Some(written), own, "\"NUGET_TOKEN\"").map(BuildSecret::Variable)
+                }
+                (None, Some(written)) => {
+                    let path = self.not_empty("file", Some(written), own, "\"~/.npmrc\"");
+                    path.map(|path| BuildSecret::File(self.path(written, &path)))
+                }
+                (written, _) => {
+                    let found = if written.is_some() { Found::Both } else { Found::None };
+                    let mistake = Mistake::SecretSource { name: name.clone(), found };
+                    self.mistake(mistake, Place::File(header.clone()));
+                    None
+                }
+            };
+            secrets.extend(secret.map(|secret| (name.clone(), secret)));
+        }
+        secrets
+    }
+
+    fn ssh(&mut self, written: &Written<String>, own: &Own) -> Option<BuildSsh> {
+        let text = self.expand(written, own)?;
+        let (id, path) = match text.split_once('=') {
+            Some((id, path)) => (id, Some(path)),
+            None => (text.as_str(), None),
+        };
+        // Only the default has a place to come from.
+        if !is_ecs_name(id) || path == Some("") || (path.is_none() && id != "default") {
+            self.mistake(Mistake::BadSsh { written: text }, Place::File(written.span.clone()));
+            return None;
+        }
+        Some(BuildSsh { id: id.to_owned(), path: path.map(|path| self.path(written, path)) })
+    }
+
+    fn cache_from(&mut self, written: &Written<String>, own: &Own) -> Option<CacheFrom> {
+        let text = self.not_empty("cache_from", Some(written), own, "[\"${repository}:cache\"]")?;
+        let first = text.split('/').next().unwrap_or_default();
+        let has_registry = text.contains('/') && (first.contains(['.', ':']) || first == "localhost");
+        let read = if has_registry {
+            text.parse::<Reference>().map(CacheFrom::Elsewhere)
+        } else {
+            let (repository, tag) = text.split_once(':').unwrap_or((&text, "latest"));
+            // Any registry will do to judge the name of a repository.
+            crate::image::ImageName::new("localhost", repository)
+                .and_then(|_| tag.parse())
+                .map(|tag| CacheFrom::Ecr { repository: repository.to_owned(), tag })
+        };
+        read.map_err(|problem| {
+            self.mistake(Mistake::BadCacheFrom { written: text, problem }, Place::File(written.span.clone()));
+        })
+        .ok()
+    }
+
+    fn check(&mut self, table: &CheckTable, own: &Own) -> Option<Check> {
+        let own = own.inner("checks", table);
+        let CheckTable { header, target, run, timeout } = table;
+        // As long as a rollout may be watched.
+        let limits = (1, 86_400, "a check");
+        let timeout = self.duration("timeout", timeout.as_ref(), &own, limits).unwrap_or(CHECK_TIMEOUT);
+        let work = match (target, run) {
+            (Some(target), None) => self.not_empty("target", Some(target), &own, "\"test\"").map(CheckWork::Stage),
+            (None, Some(run)) => {
+                if run.value.is_empty() {
+                    let mistake = Mistake::Empty { key: "run".to_owned(), example: "[\"/app/selftest\"]".to_owned() };
+                    self.mistake(mistake, Place::File(run.span.clone()));
+                    return None;
+                }
+                let words = self.each(Some(run), |resolver, written| resolver.expand(written, &own));
+                (words.len() == run.value.len()).then_some(CheckWork::Run(words))
+            }
+            (target, _) => {
+                let found = if target.is_some() { Found::Both } else { Found::None };
+                self.mistake(Mistake::CheckWork { found }, Place::File(header.clone()));
+                None
+            }
+        };
+        Some(Check { work: work?, timeout })
     }
 
     fn repository(&mut self, written: &Written<String>, own: &Own) -> Option<String> {
@@ -820,8 +1146,7 @@ impl<'a> Resolver<'a> {
             "engine" => Some(Builder::Engine),
             "classic" => Some(Builder::Classic),
             _ => {
-                let nearest = nearest(&builder, ["auto", "engine", "classic"])
-                    .and_then(|name| ["auto", "engine", "classic"].into_iter().find(|builder| *builder == name));
+                let nearest = nearest(&builder, BUILDERS);
                 let mistake = Mistake::BadBuilder { written: builder, nearest };
                 self.mistake(mistake, Place::File(written.span.clone()));
                 None
@@ -829,15 +1154,16 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    fn tag(&mut self, table: &ImageTable, own: &Own) -> Option<crate::image::Tag> {
+    /// The tag of this build, and the others.
+    fn tags(&mut self, table: &ImageTable, own: &Own) -> Option<(Tag, Vec<Tag>)> {
         let Some(tags) = &table.tags else {
             let tag = self.facts.build().parse();
-            return Some(tag.expect("hexadecimal digits, letters and a time make a tag"));
+            return Some((tag.expect("hexadecimal digits, letters and a time make a tag"), Vec::new()));
         };
         let mut read = Vec::new();
         for written in &tags.value {
             let Some(tag) = self.not_empty("tags", Some(written), own, "[\"${build}\"]") else { continue };
-            match tag.parse::<crate::image::Tag>() {
+            match tag.parse::<Tag>() {
                 Ok(tag) => read.push((tag, written)),
                 Err(problem) => self.mistake(Mistake::BadTag { problem }, Place::File(written.span.clone())),
             }
@@ -846,11 +1172,15 @@ impl<'a> Resolver<'a> {
             let mistake = Mistake::Empty { key: "tags".to_owned(), example: "[\"${build}\"]".to_owned() };
             self.mistake(mistake, Place::File(tags.span.clone()));
         }
-        let (tag, written) = read.into_iter().next()?;
-        if self.scope == Scope::Here {
-            if let Some(further) = tags.value.get(1) {
-                self.doubt(Doubt::FurtherTags { count: tags.value.len() }, further.span.clone());
+        let mut read = read.into_iter();
+        let (tag, written) = read.next()?;
+        let mut further: Vec<Tag> = Vec::new();
+        for (other, _) in read {
+            if other != tag && !further.contains(&other) {
+                further.push(other);
             }
+        }
+        if self.scope == Scope::Here {
             match uniqueness(&written.value, &self.facts.git) {
                 Uniqueness::Unique => {}
                 Uniqueness::Fixed => self.doubt(Doubt::FixedTag { tag: tag.to_string() }, written.span.clone()),
@@ -859,16 +1189,36 @@ impl<'a> Resolver<'a> {
                 }
             }
         }
-        Some(tag)
+        Some((tag, further))
     }
 
-    fn texts(&mut self, entries: &BTreeMap<String, Written<String>>, own: &Own) -> BTreeMap<String, String> {
+    fn texts(
+        &mut self,
+        entries: &BTreeMap<String, Written<String>>,
+        own: &Own,
+        home: Home,
+    ) -> BTreeMap<String, String> {
         let mut texts = BTreeMap::new();
         for (name, written) in entries {
-            if looks_secret(name, &written.value) {
-                self.doubt(Doubt::LooksSecret { key: name.clone() }, written.span.clone());
+            let in_the_file = looks_secret(name, &written.value);
+            if in_the_file {
+                let doubt = Doubt::LooksSecret { key: name.clone(), seen: Seen::InTheFile, home };
+                self.doubt(doubt, written.span.clone());
             }
             if let Some(text) = self.expand(written, own) {
+                // It is no secret any more where it goes.
+                let seen = match home {
+                    Home::Service => Some(Seen::InTheTask),
+                    Home::Build => Some(Seen::InTheImage),
+                    Home::Sandbox => None,
+                };
+                if let Some(seen) = seen
+                    && !in_the_file
+                    && is_secret_name(name)
+                    && looks_secret(name, &text.replace("${", ""))
+                {
+                    self.doubt(Doubt::LooksSecret { key: name.clone(), seen, home }, written.span.clone());
+                }
                 texts.insert(name.clone(), text);
             }
         }
@@ -939,12 +1289,13 @@ impl<'a> Resolver<'a> {
         None
     }
 
-    /// CPU units or MiB, which ECS takes as a text.
+    /// CPU units or MiB, which ECS takes as a text; also in its larger units (`1 vCPU`, `2 GB`), but told in the smaller
+    /// ones, as ECS itself does.
     fn amount(&mut self, key: &'static str, written: Option<&Written<String>>, own: &Own) -> Option<String> {
         let written = written?;
         let text = self.expand(written, own)?;
-        if text.parse::<u32>().is_ok_and(|amount| amount > 0) {
-            return Some(text);
+        if let Some(amount) = in_small_units(key, &text) {
+            return Some(amount.to_string());
         }
         self.mistake(Mistake::BadAmount { key, written: text }, Place::File(written.span.clone()));
         None
@@ -1073,7 +1424,7 @@ impl<'a> Resolver<'a> {
     /// the part is looked for, and the whole text taken where it cannot be found.
     fn span_in(&self, written: &Written<String>, range: &Range<usize>) -> Range<usize> {
         let part = written.value.get(range.clone()).unwrap_or_default();
-        let source = self.text.get(written.span.clone()).unwrap_or_default();
+        let source = self.shared.sources.get(&written.span);
         // The quote in front.
         let exact = range.start + 1;
         let found = if source.get(exact..).is_some_and(|rest| rest.starts_with(part)) {
@@ -1121,6 +1472,54 @@ fn uniqueness(tag: &str, git: &Result<GitFacts, NoGit>) -> Uniqueness {
     } else {
         Uniqueness::Fixed
     }
+}
+
+/// `512`, `.5 vCPU` and `1GB` (`RegisterTaskDefinition` takes them all) as a number of CPU units or MiB.
+fn in_small_units(key: &str, text: &str) -> Option<u32> {
+    let lower = text.trim().to_ascii_lowercase();
+    let unit = if key == "cpu" { "vcpu" } else { "gb" };
+    let Some(number) = lower.strip_suffix(unit) else {
+        return lower.parse().ok().filter(|amount| *amount > 0);
+    };
+    let (whole, fraction) = number.trim().split_once('.').unwrap_or((number.trim(), "0"));
+    let whole: u32 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+    let digits = fraction.get(..3).unwrap_or(fraction);
+    let thousandths = digits.parse::<u32>().ok()? * 10_u32.pow(3 - u32::try_from(digits.len()).ok()?);
+    let amount = whole.checked_mul(1024)?.checked_add(thousandths * 1024 / 1000)?;
+    (amount > 0).then_some(amount)
+}
+
+fn is_account(account: &str) -> bool {
+    account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// What ECS takes as `valueFrom`: the name of a parameter in the task's own region, or the ARN of a parameter or of a
+/// secret of Secrets Manager.
+fn is_value_from(text: &str) -> bool {
+    if text.starts_with("arn:") {
+        let parts: Vec<&str> = text.splitn(6, ':').collect();
+        return matches!(
+            parts.as_slice(),
+            ["arn", partition, "ssm", region, account, name] if
+                partition.starts_with("aws") && is_region(region) && is_account(account) && name.starts_with("parameter/")
+        ) || matches!(
+            parts.as_slice(),
+            ["arn", partition, "secretsmanager", region, account, name] if
+                partition.starts_with("aws") && is_region(region) && is_account(account) && name.starts_with("secret:")
+        );
+    }
+    // "a-zA-Z0-9_.-" and "/" between the levels (PutParameter).
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'/');
+    !text.is_empty() && text.len() <= 1011 && !text.ends_with('/') && text.bytes().all(allowed)
+}
+
+/// Somebody may have written the secret itself where its name belongs.
+fn hidden(text: &str) -> String {
+    if text.starts_with("arn:") || text.starts_with('/') || text.starts_with("ssm:") {
+        return text.to_owned();
+    }
+    let shown: String = text.chars().take(2).collect();
+    format!("{shown}…")
 }
 
 fn is_ecs_name(name: &str) -> bool {
@@ -1181,11 +1580,6 @@ fn repository_mistake(repository: &str) -> Option<BadRepository> {
     Some(if good(&lower) { BadRepository::UpperCase { repository: lower } } else { BadRepository::Letters })
 }
 
-/// Without `.` in the middle, which `join` leaves behind.
-fn tidy(path: &Path) -> PathBuf {
-    path.components().collect()
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -1198,6 +1592,11 @@ mod tests {
     fn facts(variables: &[(&str, &str)]) -> Facts {
         Facts {
             root: PathBuf::from("/repo"),
+            home: Some(PathBuf::from("/home/ann")),
+            read: |path| match path.to_str() {
+                Some("/repo/deploy/common.env") => Ok(b"LEVEL=info\nREGION=here\nTOKEN_TTL=5\n".to_vec()),
+                _ => Err(io::ErrorKind::NotFound.into()),
+            },
             variables: variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
             git: Ok(GitFacts {
                 commit: COMMIT.to_owned(),
@@ -1211,9 +1610,11 @@ mod tests {
     }
 
     fn meant(text: &str, typed: &Typed, facts: &Facts) -> Resolved {
-        resolve(&parse(text), typed, facts).unwrap_or_else(|errors| {
-            let look = error::Look { colour: false, unicode: true, width: 100 };
-            panic!("{}", error::render(&errors, "ship.toml", text, look))
+        let mut parsed = parse(text);
+        // What nothing acts on yet is understood all the same.
+        parsed.errors.retain(|error| !matches!(*error.mistake, Mistake::Later { .. }));
+        resolve(&parsed, typed, facts).unwrap_or_else(|errors| {
+            panic!("{}", errors.render(error::Look { colour: false, unicode: true, width: 100 }))
         })
     }
 
@@ -1221,6 +1622,7 @@ mod tests {
         resolve(&parse(text), typed, facts)
             .map(|resolved| resolved.spec)
             .expect_err("mistakes")
+            .errors
             .iter()
             .map(|error| error.mistake.code())
             .collect()
@@ -1242,6 +1644,7 @@ mod tests {
                     place: spec::Place::Aws,
                     region: None,
                     profile: None,
+                    role_arn: None,
                     account: None,
                     confirm: Confirm::Never,
                 },
@@ -1254,9 +1657,14 @@ mod tests {
                         dockerfile: PathBuf::from("/repo/Dockerfile"),
                         target: None,
                         args: BTreeMap::new(),
+                        secrets: BTreeMap::new(),
+                        ssh: Vec::new(),
+                        cache_from: Vec::new(),
                         platform: None,
                         tag: "0123456789ab".parse().expect("a tag"),
+                        further_tags: Vec::new(),
                         builder: Builder::Auto,
+                        checks: Vec::new(),
                     }
                 )]),
                 services: BTreeMap::from([(
@@ -1267,6 +1675,7 @@ mod tests {
                         cluster: Cluster::new("jobs"),
                         service: ServiceName::new("api"),
                         task_definition: TaskDefinitionSource::Live,
+                        overlays: Overlays::default(),
                         rollout: Rollout::default(),
                         sandbox: SandboxService::default(),
                     }
@@ -1297,7 +1706,11 @@ target = "runtime"
 args = { COMMIT = "${git.commit}", PRICE = "5$$", WHERE = "${environment}/${account}/${region}", T = "${git.tag:-none}" }
 platform = "linux/arm64"
 builder = "classic"
-tags = ["v1-${build}"]
+tags = ["v1-${build}", "latest", "${environment}", "latest"]
+secrets = { nuget = { env = "NUGET_${environment}" }, npmrc = { file = "~/.npmrc" }, key = { file = "${target}.pem" } }
+ssh = ["default", "deploy=~/.ssh/id_ed25519"]
+cache_from = ["${repository}:cache", "ghcr.io/jobs/base:1", "jobs/other"]
+checks = [{ target = "test", timeout = "2m" }, { run = ["/app/selftest", "--env=${environment}"] }]
 
 [services.api]
 image = "web"
@@ -1305,6 +1718,11 @@ container = "app"
 cluster = "arn:aws:ecs:${region}:${account}:cluster/jobs"
 service = "jobs-${image}"
 task_definition = "deploy/api.json"
+cpu = "512"
+memory = "1 GB"
+environment = { LEVEL = "debug", WHERE = "${environment}" }
+environment_files = ["deploy/common.env"]
+ssm_secrets = { DATABASE_URL = "/jobs/${environment}/db-url", TOKEN_TTL = "arn:aws:ssm:${region}:${account}:parameter/ttl" }
 
 [services.api.rollout]
 timeouts = { no_progress = "90s", total = "1h30m" }
@@ -1330,6 +1748,7 @@ sandbox = true
 account = "222222222222"
 region = "${env.REGION:-eu-central-1}"
 profile = "${environment}-${region}"
+role_arn = "arn:aws:iam::${account}:role/ship"
 services.api.sandbox.environment.C = "here"
 images.web.args.T = "override"
 "#;
@@ -1344,6 +1763,7 @@ images.web.args.T = "override"
                 place: spec::Place::Sandbox,
                 region: Some("eu-central-1".to_owned()),
                 profile: Some("local-eu-central-1".to_owned()),
+                role_arn: Some("arn:aws:iam::222222222222:role/ship".to_owned()),
                 account: Some("222222222222".to_owned()),
                 confirm: Confirm::Never,
             }
@@ -1365,9 +1785,31 @@ images.web.args.T = "override"
                     ("T", "override"),
                     ("WHERE", "local/222222222222/eu-central-1"),
                 ]),
+                secrets: BTreeMap::from([
+                    ("key".to_owned(), BuildSecret::File(PathBuf::from("/repo/runtime.pem"))),
+                    ("npmrc".to_owned(), BuildSecret::File(PathBuf::from("/home/ann/.npmrc"))),
+                    ("nuget".to_owned(), BuildSecret::Variable("NUGET_local".to_owned())),
+                ]),
+                ssh: vec![
+                    BuildSsh { id: "default".to_owned(), path: None },
+                    BuildSsh { id: "deploy".to_owned(), path: Some(PathBuf::from("/home/ann/.ssh/id_ed25519")) },
+                ],
+                cache_from: vec![
+                    CacheFrom::Ecr { repository: "jobs/web".to_owned(), tag: "cache".parse().expect("a tag") },
+                    CacheFrom::Elsewhere("ghcr.io/jobs/base:1".parse().expect("a reference")),
+                    CacheFrom::Ecr { repository: "jobs/other".to_owned(), tag: "latest".parse().expect("a tag") },
+                ],
                 platform: Some("linux/arm64".to_owned()),
                 tag: "v1-0123456789ab".parse().expect("a tag"),
+                further_tags: ["latest", "local"].map(|tag| tag.parse().expect("a tag")).to_vec(),
                 builder: Builder::Classic,
+                checks: vec![
+                    Check { work: CheckWork::Stage("test".to_owned()), timeout: Duration::from_mins(2) },
+                    Check {
+                        work: CheckWork::Run(vec!["/app/selftest".to_owned(), "--env=local".to_owned()]),
+                        timeout: CHECK_TIMEOUT,
+                    },
+                ],
             }
         );
         assert_eq!(
@@ -1378,6 +1820,16 @@ images.web.args.T = "override"
                 cluster: Cluster::new("arn:aws:ecs:eu-central-1:222222222222:cluster/jobs"),
                 service: ServiceName::new("jobs-web"),
                 task_definition: TaskDefinitionSource::File(PathBuf::from("/repo/deploy/api.json")),
+                overlays: Overlays {
+                    cpu: Some("512".to_owned()),
+                    memory: Some("1024".to_owned()),
+                    // The table goes before the file, and a secret before both.
+                    environment: texts(&[("LEVEL", "debug"), ("REGION", "here"), ("WHERE", "local")]),
+                    secrets: texts(&[
+                        ("DATABASE_URL", "/jobs/local/db-url"),
+                        ("TOKEN_TTL", "arn:aws:ssm:eu-central-1:222222222222:parameter/ttl"),
+                    ]),
+                },
                 rollout: Rollout {
                     no_progress: Duration::from_secs(90),
                     total: Duration::from_mins(90),
@@ -1537,13 +1989,13 @@ images.web.args.T = "override"
             let written = toml::Value::String(value).to_string();
             let text = format!("format = 1\n{} = {written}\n", lines[key]);
             if let Err(errors) = resolve(&parse(&text), &Typed::default(), &facts(&[])) {
-                for error in &errors {
+                for error in &errors.errors {
                     if let Place::File(span) = &error.place {
                         prop_assert!(text.get(span.clone()).is_some());
                     }
                 }
                 let look = error::Look { colour: false, unicode: false, width: 80 };
-                prop_assert!(!error::render(&errors, "ship.toml", &text, look).is_empty());
+                prop_assert!(!errors.render(look).is_empty());
             }
         }
     }

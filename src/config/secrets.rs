@@ -8,15 +8,20 @@ const WORDS: [&str; 8] = ["PASSWORD", "PASSWD", "SECRET", "TOKEN", "API_KEY", "A
 /// Endings that say the value only points at a secret.
 const POINTERS: [&str; 6] = ["_FILE", "_PATH", "_NAME", "_ARN", "_URL", "_TTL"];
 
+/// Whether what is called this is a secret, by its name alone.
+#[must_use]
+pub fn is_secret_name(name: &str) -> bool {
+    let name = name.to_ascii_uppercase().replace('-', "_");
+    WORDS.iter().any(|word| name.contains(word)) && !POINTERS.iter().any(|end| name.ends_with(end))
+}
+
 /// Whether `name = "value"` puts a secret into the file. What comes from a variable does not, and
 /// neither does a value as short as a setting.
 #[must_use]
 pub fn looks_secret(name: &str, value: &str) -> bool {
-    let name = name.to_ascii_uppercase().replace('-', "_");
-    let named = WORDS.iter().any(|word| name.contains(word)) && !POINTERS.iter().any(|end| name.ends_with(end));
     let literal = literal_part(value);
     let setting = literal.len() < 4 || matches!(literal.as_str(), "true" | "false" | "none" | "null");
-    (named && !setting) || has_access_key_id(value)
+    (is_secret_name(name) && !setting) || has_access_key_id(value)
 }
 
 /// What stands in the file itself: all but the names of variables. Their defaults stand there too.

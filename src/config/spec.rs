@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use crate::{
     id::{Cluster, Key, ServiceName},
-    image::Tag,
+    image::{Reference, Tag},
 };
 
 /// What `ship.toml`, flags and environment variables mean together, for one environment and the
@@ -39,6 +39,8 @@ pub struct Environment {
     /// From the flag, the environment or the table; else the SDK looks in the profile.
     pub region: Option<String>,
     pub profile: Option<String>,
+    /// The ARN of the role to act as, assumed with the credentials found otherwise.
+    pub role_arn: Option<String>,
     /// The only account this environment may touch.
     pub account: Option<String>,
     pub confirm: Confirm,
@@ -70,11 +72,62 @@ pub struct Image {
     pub dockerfile: PathBuf,
     pub target: Option<String>,
     pub args: BTreeMap<String, String>,
+    /// For `RUN --mount=type=secret,id=…`, by id.
+    pub secrets: BTreeMap<String, BuildSecret>,
+    /// For `RUN --mount=type=ssh`.
+    pub ssh: Vec<BuildSsh>,
+    pub cache_from: Vec<CacheFrom>,
     /// `linux/arm64`; `None` builds for the engine's own platform.
     pub platform: Option<String>,
     /// Unique to this build; the pushed image keeps it.
     pub tag: Tag,
+    /// More tags for the same image; they may move from build to build.
+    pub further_tags: Vec<Tag>,
     pub builder: Builder,
+    /// All must succeed before anything is pushed.
+    pub checks: Vec<Check>,
+}
+
+/// Where the build gets a secret from. Its value is read when it is sent, and not before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BuildSecret {
+    /// The name of an environment variable.
+    Variable(String),
+    File(PathBuf),
+}
+
+/// An SSH agent or key that the build may use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuildSsh {
+    /// `default`, unless a mount names another.
+    pub id: String,
+    /// A private key or the socket of an agent; `None`: the agent of `SSH_AUTH_SOCK`.
+    pub path: Option<PathBuf>,
+}
+
+/// An image to take build cache from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CacheFrom {
+    /// In the registry of the environment.
+    Ecr { repository: String, tag: Tag },
+    /// With its registry, as `docker build --cache-from` takes it.
+    Elsewhere(Reference),
+}
+
+/// Something that must succeed before an image is pushed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    pub work: CheckWork,
+    /// Give up after this long.
+    pub timeout: Duration,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CheckWork {
+    /// Builds this stage.
+    Stage(String),
+    /// Runs this in the built image; it must end with 0.
+    Run(Vec<String>),
 }
 
 /// What to do when the ECR repository is not there.
@@ -102,6 +155,8 @@ pub struct Service {
     pub cluster: Cluster,
     pub service: ServiceName,
     pub task_definition: TaskDefinitionSource,
+    /// What is different from that task definition.
+    pub overlays: Overlays,
     pub rollout: Rollout,
     /// How the sandbox makes this service when it is not there yet.
     pub sandbox: SandboxService,
@@ -115,7 +170,20 @@ pub enum TaskDefinitionSource {
     File(PathBuf),
 }
 
-/// How long a rollout may take.
+/// What `ship.toml` lays over a task definition, in ECS's own words. What is not named here stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Overlays {
+    /// CPU units of the task, as a number in a text.
+    pub cpu: Option<String>,
+    /// MiB of the task, as a number in a text.
+    pub memory: Option<String>,
+    /// For the container that gets the image: the lines of `environment_files`, in order, and then `environment`.
+    pub environment: BTreeMap<String, String>,
+    /// For the same container: the `valueFrom` of each secret, by the name of its variable.
+    pub secrets: BTreeMap<String, String>,
+}
+
+/// How a rollout goes and how long it may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rollout {
     /// Give up when nothing has moved for this long.

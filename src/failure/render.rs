@@ -68,9 +68,11 @@ pub fn json(failure: &Failure) -> String {
             .errors
             .iter()
             .map(|error| {
-                let place = error.place.line_and_column(&errors.text);
+                let located = error.place.span().and_then(|span| errors.sources.locate(span));
+                let place = located.as_ref().and_then(|(source, span)| source.line_and_column(span.start));
                 json!({
                     "code": error.mistake.code(), "message": error.to_string(), "help": error.mistake.help(),
+                    "file": located.map(|(source, _)| source.name.as_str()),
                     "line": place.map(|(line, _)| line), "column": place.map(|(_, column)| column),
                 })
             })

@@ -595,6 +595,11 @@ impl Steps {
             let mut needs = vec![login, build];
             needs.extend(repositories.get(&wanted.image.repository));
             let push = self.add(Action::Push { image: wanted.key.clone(), reference, login }, cause, &needs);
+            for tag in &wanted.image.further_tags {
+                let reference = Reference::tagged(wanted.name.clone(), tag.clone());
+                let cause = format!("the same image as {}:{}", wanted.image.repository, wanted.image.tag);
+                self.add(Action::PushTag { image: wanted.key.clone(), reference, login }, cause, &[push]);
+            }
             digests.insert(wanted.key.clone(), Later::From(push));
         }
         digests
@@ -602,8 +607,23 @@ impl Steps {
 
     fn build(&mut self, wanted: &Wanted, login: StepId) -> StepId {
         // Fully taken apart, so that a new key of an image cannot be forgotten here.
-        let Image { repository: _, missing_repository: _, context, dockerfile, target, args, platform, tag, builder } =
-            wanted.image;
+        let Image {
+            repository: _,
+            missing_repository: _,
+            context,
+            dockerfile,
+            target,
+            args,
+            secrets: _,
+            ssh: _,
+            cache_from: _,
+            platform,
+            tag,
+            further_tags,
+            builder,
+            checks: _,
+        } = wanted.image;
+        let tags = std::iter::once(tag).chain(further_tags);
         let action = Action::Build(Box::new(BuildAction {
             image: wanted.key.clone(),
             context: context.clone(),
@@ -611,7 +631,7 @@ impl Steps {
             target: target.clone(),
             args: args.clone(),
             platform: platform.clone(),
-            tags: vec![Reference::tagged(wanted.name.clone(), tag.clone())],
+            tags: tags.map(|tag| Reference::tagged(wanted.name.clone(), tag.clone())).collect(),
             builder: *builder,
         }));
         self.add(action, format!("tag {tag}"), &[login])

@@ -59,6 +59,11 @@ pub enum Ready {
         registry: String,
     },
     Build(Box<BuildAction>),
+    PushTag {
+        image: Key,
+        reference: Reference,
+        login: StepId,
+    },
     Push {
         image: Key,
         reference: Reference,
@@ -135,6 +140,9 @@ pub fn settle(step: &Step, produced: &BTreeMap<StepId, Produced>) -> Settled {
         },
         Action::Login { registry } => Ready::Login { registry: registry.clone() },
         Action::Build(build) => Ready::Build(build.clone()),
+        Action::PushTag { image, reference, login } => {
+            Ready::PushTag { image: image.clone(), reference: reference.clone(), login: *login }
+        }
         Action::Push { image, reference, login } => {
             Ready::Push { image: image.clone(), reference: reference.clone(), login: *login }
         }

@@ -127,6 +127,8 @@ pub enum Action {
     Build(Box<BuildAction>),
     /// The engine pushes; yields the digest.
     Push { image: Key, reference: Reference, login: StepId },
+    /// The engine pushes the same image under one more tag.
+    PushTag { image: Key, reference: Reference, login: StepId },
     /// ECS `RegisterTaskDefinition`, unless the result would equal what `compare_to` runs.
     Register(Box<RegisterAction>),
     /// ECS `CreateService`; sandbox only.
@@ -234,7 +236,7 @@ impl Action {
         match self {
             Self::CreateCluster { .. } | Self::CreateRepository { .. } | Self::Login { .. } => None,
             Self::Build(build) => Some(&build.image),
-            Self::Push { image, .. } => Some(image),
+            Self::Push { image, .. } | Self::PushTag { image, .. } => Some(image),
             Self::Register(register) => Some(&register.service),
             Self::CreateTargetGroup { service, .. }
             | Self::CreateLoadBalancer { service, .. }
@@ -257,6 +259,9 @@ impl Action {
             Self::Login { registry } => format!("log in to {registry}"),
             Self::Build(build) => format!("build {}", build.image),
             Self::Push { image, .. } => format!("push {image}"),
+            Self::PushTag { image, reference, .. } => {
+                format!("push {image} as {}", reference.tag.as_ref().map_or("latest", |tag| tag.as_str()))
+            }
             Self::Register(register) => format!("register {}", register.service),
             Self::CreateService { service, .. } => format!("create service {service}"),
             Self::Update { service, .. } => format!("update {service}"),
@@ -275,7 +280,7 @@ impl Action {
             | Self::CreateListener { .. } => StepKind::SetUp,
             Self::Login { .. } => StepKind::Login,
             Self::Build(_) => StepKind::Build,
-            Self::Push { .. } => StepKind::Push,
+            Self::Push { .. } | Self::PushTag { .. } => StepKind::Push,
             Self::Register(_) => StepKind::Register,
             // The first rollout of a service; it ends in a watch as every other does.
             Self::CreateService { .. } | Self::Update { .. } => StepKind::Update,

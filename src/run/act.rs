@@ -96,6 +96,10 @@ pub(crate) async fn act(
             .await?
         }
         Ready::Build(build) => until_cancelled(cancel, build_image(&build, hands, aws, &progress, clock)).await?,
+        Ready::PushTag { image: _, reference, login: _ } => {
+            let digest = until_cancelled(cancel, push_image(&reference, hands, aws, &progress, clock)).await?;
+            Acted::new(Produced::Nothing, digest.to_string())
+        }
         Ready::Push { image: _, reference, login: _ } => {
             let digest = until_cancelled(cancel, push_image(&reference, hands, aws, &progress, clock)).await?;
             let note = digest.to_string();

@@ -137,7 +137,7 @@ fn exit(step: Option<&Step>, error: &RunError) -> Exit {
         RunError::Rollout { exit, .. } => *exit,
         RunError::Aws(_) | RunError::Docker(_) => match step.map(|step| &step.action) {
             Some(Action::Build(_)) => Exit::Build,
-            Some(Action::Push { .. }) => Exit::Push,
+            Some(Action::Push { .. } | Action::PushTag { .. }) => Exit::Push,
             Some(Action::Register(_) | Action::Update { .. } | Action::CreateService { .. }) => Exit::Register,
             Some(Action::Watch { .. }) => Exit::RolloutUnknown,
             Some(
@@ -166,6 +166,7 @@ fn change<'a>(service: &Key, plan: &'a Plan) -> Option<(StepId, Option<&'a TaskD
         | Action::Login { .. }
         | Action::Build(_)
         | Action::Push { .. }
+        | Action::PushTag { .. }
         | Action::Register(_)
         | Action::Watch { .. } => None,
     })
@@ -184,6 +185,7 @@ fn version<'a>(service: &Key, plan: &'a Plan) -> Option<&'a str> {
         | Action::Login { .. }
         | Action::Build(_)
         | Action::Push { .. }
+        | Action::PushTag { .. }
         | Action::CreateService { .. }
         | Action::Update { .. }
         | Action::Watch { .. } => None,

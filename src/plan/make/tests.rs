@@ -45,7 +45,12 @@ fn image(repository: &str) -> Image {
         dockerfile: "/src/Dockerfile".into(),
         target: None,
         args: BTreeMap::new(),
+        secrets: BTreeMap::new(),
+        ssh: Vec::new(),
+        cache_from: Vec::new(),
         platform: None,
+        further_tags: Vec::new(),
+        checks: Vec::new(),
         tag: "4f2c1d".parse().expect("a tag"),
         builder: Builder::Auto,
     }
@@ -58,6 +63,7 @@ fn service(image: &str, name: &str) -> Service {
         cluster: Cluster::new("shop"),
         service: ServiceName::new(name),
         task_definition: TaskDefinitionSource::Live,
+        overlays: crate::config::spec::Overlays::default(),
         rollout: Rollout::default(),
         sandbox: SandboxService::default(),
     }
@@ -72,6 +78,7 @@ fn spec(place: Place) -> Spec {
             place,
             region: None,
             profile: None,
+            role_arn: None,
             account: None,
             confirm: crate::config::spec::Confirm::Never,
         },
@@ -261,6 +268,23 @@ fn an_image_that_two_services_run_is_built_once() {
     #12 roll out job  ← until the tasks of job:41 have drained  (after #9)
     #13 roll out web  ← until the tasks of web:41 have drained  (after #10)
     #14 roll out worker  ← until the tasks of worker:41 have drained  (after #11)
+    ");
+}
+
+#[test]
+fn every_further_tag_is_pushed_after_the_first() {
+    insta::assert_snapshot!(when(|spec, _| {
+        let image = spec.images.get_mut(&Key::new("web")).expect("web");
+        image.further_tags = ["latest", "stable"].map(|tag| tag.parse().expect("a tag")).to_vec();
+    }), @"
+    #1 log in to 111111111111.dkr.ecr.eu-west-1.amazonaws.com  ← to push web
+    #2 build web  ← tag 4f2c1d  (after #1)
+    #3 push web  ← shop/web:4f2c1d for web  (after #1, #2)
+    #4 push web as latest  ← the same image as shop/web:4f2c1d  (after #3)
+    #5 push web as stable  ← the same image as shop/web:4f2c1d  (after #3)
+    #6 register web  ← new image  (after #3)
+    #7 update web  ← it runs web:41  (after #6)
+    #8 roll out web  ← until the tasks of web:41 have drained  (after #7)
     ");
 }
 
@@ -557,9 +581,11 @@ fn act(ready: Ready, observed: &mut Observed) -> Produced {
             observed.clusters.insert(cluster, ClusterObserved::Active);
             Produced::Nothing
         }
-        Ready::CreateRepository { .. } | Ready::Login { .. } | Ready::Build(_) | Ready::Watch { .. } => {
-            Produced::Nothing
-        }
+        Ready::CreateRepository { .. }
+        | Ready::Login { .. }
+        | Ready::Build(_)
+        | Ready::PushTag { .. }
+        | Ready::Watch { .. } => Produced::Nothing,
         Ready::CreateTargetGroup { name, .. } | Ready::CreateLoadBalancer { name, .. } => Produced::Arn(name),
         Ready::CreateListener { load_balancer, target_group, .. } => {
             Produced::Arn(format!("{load_balancer}/{target_group}"))
@@ -691,7 +717,7 @@ fn named(action: &Action) -> Vec<StepId> {
         Action::CreateListener { load_balancer, target_group, .. } => {
             from(load_balancer).into_iter().chain(from(target_group)).collect()
         }
-        Action::Push { login, .. } => vec![*login],
+        Action::Push { login, .. } | Action::PushTag { login, .. } => vec![*login],
         Action::Register(register) => register.images.iter().filter_map(|image| from(&image.digest)).collect(),
         Action::CreateService { task_definition, target_group, listener, .. } => {
             from(task_definition).into_iter().chain(from(target_group)).chain([*listener]).collect()
