@@ -77,7 +77,7 @@ pub enum Failure {
     /// The user was asked and did not say yes.
     #[error("not confirmed; nothing was changed")]
     Declined,
-    #[error("this environment asks before it acts, and there is nobody to ask")]
+    #[error("this asks before it acts, and there is nobody to ask")]
     NobodyToAsk,
     #[error("cancelled; nothing was changed")]
     CancelledEarly,

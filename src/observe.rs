@@ -3,6 +3,8 @@
 //! Everything that does not need another answer is asked at once, so the time to a plan is two round
 //! trips: the services, then their task definitions and target groups.
 
+pub mod services;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,

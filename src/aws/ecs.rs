@@ -511,11 +511,11 @@ fn addresses(task: &Task, ports: &[u32], hosts: &BTreeMap<String, String>) -> Ve
 }
 
 /// ECS counts are never negative.
-fn count(number: i32) -> u32 {
+pub(super) fn count(number: i32) -> u32 {
     u32::try_from(number).unwrap_or_default()
 }
 
-fn milliseconds(time: Option<&sdk::primitives::DateTime>) -> Option<u64> {
+pub(super) fn milliseconds(time: Option<&sdk::primitives::DateTime>) -> Option<u64> {
     time.and_then(|time| time.to_millis().ok()).and_then(|time| u64::try_from(time).ok())
 }
 

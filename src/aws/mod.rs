@@ -1,9 +1,10 @@
-//! AWS: [`connect`] makes the clients, once; [`ecs`], [`ecr`], [`elb`], [`logs`] and [`sts`] each ask
+//! AWS: [`connect`] makes the clients, once; [`ecs`], [`deployments`], [`ecr`], [`elb`], [`logs`] and [`sts`] each ask
 //! or change one thing and answer in our own words; [`error`] turns every failure into one type and
 //! [`hints`] says what to do about it.
 
 mod call;
 pub mod connect;
+pub mod deployments;
 pub mod ecr;
 pub mod ecs;
 pub mod elb;

@@ -23,6 +23,9 @@ pub struct Line {
 pub enum Verb {
     Deploy(Deploy),
     Plan(Plan),
+    Watch(Watch),
+    Rollback(Rollback),
+    StopDeployment(StopDeployment),
     Status(Status),
     Sandbox(Sandbox),
     Replay(Replay),
@@ -120,6 +123,58 @@ pub struct Deploy {
 pub struct Plan {
     #[command(flatten)]
     pub selection: Selection,
+}
+
+/// Watch a rollout that is going on
+///
+/// Finds what is going on in the services, whoever has started it and from which machine, and watches it to
+/// its end with the exit code that "deploy" would have. It only looks: a rollout that fails is left to ECS and to
+/// whoever has started it. When nothing is going on it says so and ends.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "  # Go on watching after Ctrl-C, or from another machine
+  docker ecs-ship watch --environment production api")]
+pub struct Watch {
+    #[command(flatten)]
+    pub selection: Selection,
+    #[command(flatten)]
+    pub display: Display,
+}
+
+/// Go back to what ran before
+///
+/// Rolls the services back to the revision that was really running before, as ECS remembers it, and watches
+/// until the tasks of the newer one have drained. A rollout that is still going on is taken back by ECS
+/// itself. What will change is shown first. Nothing is deregistered, so that the way forward stays open.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "  # Back to what ran before, after showing what that changes
+  docker ecs-ship rollback --environment production api
+
+  # To a revision that \"history\" shows, without asking
+  docker ecs-ship rollback --yes --to 41 api")]
+pub struct Rollback {
+    #[command(flatten)]
+    pub selection: Selection,
+    #[command(flatten)]
+    pub display: Display,
+    /// Revision of the task definition to go back to (default: what ran before)
+    #[arg(long, value_name = "string")]
+    pub to: Option<String>,
+    /// Act without asking
+    #[arg(short, long)]
+    pub yes: bool,
+}
+
+/// Ask ECS to take back a rollout that is going on
+///
+/// ECS stops starting tasks of the new revision, starts those of the one before again and drains the new ones.
+/// The command returns when ECS has been asked; "watch" shows how it ends, and "rollback" does both.
+#[derive(Debug, Clone, Args)]
+pub struct StopDeployment {
+    #[command(flatten)]
+    pub selection: Selection,
+    /// Act without asking
+    #[arg(short, long)]
+    pub yes: bool,
 }
 
 /// Show what is running

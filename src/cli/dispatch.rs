@@ -21,10 +21,10 @@ use super::{
     door::Door,
     help, install,
     output::Output,
-    plan, replay, sandbox, status,
+    plan, replay, rollback, sandbox, status, stop_deployment,
     surroundings::Surroundings,
     usage::UsageError,
-    version,
+    version, watch,
 };
 use crate::{
     env,
@@ -153,8 +153,11 @@ fn run(call: Call, surroundings: Surroundings) -> u8 {
 fn shows_json(line: &args::Line, door: &Door) -> bool {
     let display = match &line.verb {
         Some(Verb::Deploy(deploy)) => &deploy.display,
+        Some(Verb::Watch(watch)) => &watch.display,
+        Some(Verb::Rollback(rollback)) => &rollback.display,
         Some(
             Verb::Plan(_)
+            | Verb::StopDeployment(_)
             | Verb::Status(_)
             | Verb::Replay(_)
             | Verb::Sandbox(_)
@@ -172,6 +175,9 @@ fn act(verb: Verb, command: &clap::Command, door: &Door) -> Result<Exit, Failure
     match verb {
         Verb::Deploy(args) => block_on(deploy::run(&args, door)),
         Verb::Plan(args) => block_on(plan::run(&args, door)),
+        Verb::Watch(args) => block_on(watch::run(&args, door)),
+        Verb::Rollback(args) => block_on(rollback::run(&args, door)),
+        Verb::StopDeployment(args) => block_on(stop_deployment::run(&args, door)),
         Verb::Status(args) => block_on(status::run(&args, door)),
         Verb::Sandbox(args) => match args.verb {
             None => show_help(command, &["sandbox".into()], door),

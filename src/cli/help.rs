@@ -196,14 +196,17 @@ mod tests {
         What to ship is said in ship.toml.
 
         Commands:
-          deploy      Build, push and roll out
-          plan        Show what deploy would do, and change nothing
-          status      Show what is running
-          sandbox     Rehearse without an AWS account
-          replay      Show a recorded run again
-          install     Make "docker ecs-ship" work on this machine
-          uninstall   Remove what install has made
-          version     Show the version
+          deploy            Build, push and roll out
+          plan              Show what deploy would do, and change nothing
+          watch             Watch a rollout that is going on
+          rollback          Go back to what ran before
+          stop-deployment   Ask ECS to take back a rollout that is going on
+          status            Show what is running
+          sandbox           Rehearse without an AWS account
+          replay            Show a recorded run again
+          install           Make "docker ecs-ship" work on this machine
+          uninstall         Remove what install has made
+          version           Show the version
 
         Run 'docker ecs-ship COMMAND --help' for more information on a command.
         "#);
@@ -236,6 +239,9 @@ mod tests {
               --record string        Write every event of the run to this file, one JSON
                                      object a line
           -y, --yes                  Act without asking
+              --done-when string     End when the new tasks serve, the old ones are
+                                     gone, or ECS is steady (default: as ship.toml says)
+                                     ("live", "drained", "steady")
         "#);
     }
 

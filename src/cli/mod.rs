@@ -14,12 +14,16 @@ pub mod plan;
 mod prepare;
 pub mod reference;
 pub mod replay;
+pub mod rollback;
 pub mod sandbox;
 mod show;
 pub mod status;
+pub mod stop_deployment;
 pub mod surroundings;
 pub mod usage;
 pub mod version;
+mod walk;
+pub mod watch;
 
 pub use dispatch::main;
 pub use door::Door;

@@ -11,10 +11,12 @@ use super::{
     surroundings::{self, Stream},
 };
 use crate::{
-    config::error::{self, Look},
+    config::{
+        error::{self, Look},
+        spec::Spec,
+    },
     env,
     failure::{Failure, Shown},
-    plan::step::Plan,
     report::{
         self, Mode, Outlets, Report, Size, Terminal,
         style::{Colour, Letters, Style},
@@ -105,13 +107,22 @@ pub(crate) fn look(door: &Door) -> Look {
     Look { colour: colour == Colour::On, unicode: letters == Letters::Unicode, width }
 }
 
-/// Shows the plan and asks, where there is somebody to ask.
-pub(crate) async fn confirm(plan: &Plan, environment: Option<&str>, door: &Door) -> Result<(), Failure> {
+/// ` in production`, for a question.
+pub(crate) fn in_environment(spec: &Spec) -> String {
+    spec.environment.name.as_ref().map(|name| format!(" in {name}")).unwrap_or_default()
+}
+
+/// ` --environment production`, for a command to type.
+pub(crate) fn environment_flag(spec: &Spec) -> String {
+    spec.environment.name.as_ref().map(|name| format!(" --environment {name}")).unwrap_or_default()
+}
+
+/// Asks, where there is somebody to ask.
+pub(crate) async fn confirm(question: &str, door: &Door) -> Result<(), Failure> {
     if !door.answers() {
         return Err(Failure::NobodyToAsk);
     }
-    let to = environment.map(|name| format!(" to {name}")).unwrap_or_default();
-    door.tell(&format!("{plan}\n\nDeploy{to}? [y/N] "))?;
+    door.tell(question)?;
     // A thread of its own, left behind when nobody answers: a wish to stop is heard meanwhile, and the end of
     // the program does not wait for a line that never comes.
     let (answered, answer) = oneshot::channel();

@@ -309,7 +309,7 @@ mod tests {
         error: not confirmed; nothing was changed
           hint:  answer y, or give --yes
 
-        error: this environment asks before it acts, and there is nobody to ask
+        error: this asks before it acts, and there is nobody to ask
           hint:  give --yes, as in a CI job
 
         error: cancelled; nothing was changed
@@ -332,8 +332,8 @@ mod tests {
         error: roll out web failed
           cause: stopped watching; ECS goes on with web:42
           live:  web: web:41 is serving
-          hint:  look again: docker ecs-ship status --environment production web
-          hint:  run the same command again to go on watching
+          hint:  watch on: docker ecs-ship watch --environment production web
+          hint:  take it back: docker ecs-ship rollback --environment production web
 
         error: roll out web failed
           cause: rolled back by ECS: tasks failed to start

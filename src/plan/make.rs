@@ -17,7 +17,7 @@ use super::{
     refusal::{Refusal, is_deadlock},
     step::{
         Action, BuildAction, DoneWhen, ImagePatch, Later, LiveDefinition, OnFailure, OnInterrupt, Percentages, Plan,
-        RegisterAction, Release, RolloutObserved, Running, Step, Terms, WatchBudget,
+        RegisterAction, Release, RolloutObserved, Running, Step, Terms, Toward, WatchBudget,
     },
 };
 use crate::{
@@ -257,20 +257,34 @@ fn refuse_live(
         refusals.push(Refusal::DeploymentGoing {
             service: key.clone(),
             name: service.service.clone(),
-            cluster: service.cluster.clone(),
-            region: observed.region.clone(),
             deployment: primary.id.clone(),
             revision: primary.task_definition.clone(),
         });
     }
 }
 
-fn primary(live: &ServiceActive) -> Option<&DeploymentObserved> {
+pub(super) fn primary(live: &ServiceActive) -> Option<&DeploymentObserved> {
     live.deployments.iter().find(|deployment| deployment.status == "PRIMARY")
 }
 
+/// What the service runs at planning time.
+pub(super) fn running(live: &ServiceActive) -> Running {
+    let primary = primary(live);
+    Running {
+        task_definition: primary.map_or(&live.task_definition, |primary| &primary.task_definition).clone(),
+        rollout: rollout_of(live),
+        deployment: primary.map(|primary| primary.id.clone()),
+        previous: live
+            .deployments
+            .iter()
+            .find(|deployment| deployment.status == "ACTIVE")
+            .map(|deployment| deployment.task_definition.clone()),
+        desired: live.desired_count,
+    }
+}
+
 /// Where the rollout of what is live stands, by ECS's own word where it gives one.
-fn rollout_of(live: &ServiceActive) -> RolloutObserved {
+pub(super) fn rollout_of(live: &ServiceActive) -> RolloutObserved {
     let Some(primary) = primary(live) else { return RolloutObserved::Complete };
     match primary.rollout_state.as_deref() {
         Some("COMPLETED") => RolloutObserved::Complete,
@@ -677,20 +691,8 @@ impl Steps {
         clusters: &BTreeMap<Cluster, StepId>,
     ) -> StepId {
         let Some(live) = service.live else { return self.create_service(service, register, needs, clusters) };
-        let primary = primary(live);
-        let rollout = rollout_of(live);
-        let running = Running {
-            task_definition: primary.map_or(&live.task_definition, |primary| &primary.task_definition).clone(),
-            rollout,
-            deployment: primary.map(|primary| primary.id.clone()),
-            previous: live
-                .deployments
-                .iter()
-                .find(|deployment| deployment.status == "ACTIVE")
-                .map(|deployment| deployment.task_definition.clone()),
-            desired: live.desired_count,
-        };
-        let cause = match rollout {
+        let running = running(live);
+        let cause = match running.rollout {
             RolloutObserved::Complete => format!("it runs {}", running.task_definition),
             RolloutObserved::Going => format!("its rollout to {} is still going", running.task_definition),
             RolloutObserved::Failed => format!("its rollout to {} failed", running.task_definition),
@@ -766,19 +768,19 @@ impl Steps {
             service: service.key.clone(),
             cluster: service.spec.cluster.clone(),
             name: service.spec.service.clone(),
-            deployment: started,
-            terms: terms(service, release),
+            deployment: Later::From(started),
+            terms: terms(&service.spec.rollout, budget(service), release),
+            toward: Toward::New,
         };
         self.add(action, cause, &[started]);
     }
 }
 
-/// How this service is watched.
-fn terms(service: &Resolved, release: Release) -> Terms {
-    let spec::Rollout { no_progress: _, total: _, done_when, on_failure, on_interrupt, percentages: _ } =
-        service.spec.rollout;
+/// How a service is watched.
+pub(super) const fn terms(rollout: &spec::Rollout, budget: WatchBudget, release: Release) -> Terms {
+    let spec::Rollout { no_progress: _, total: _, done_when, on_failure, on_interrupt, percentages: _ } = *rollout;
     Terms {
-        budget: budget(service),
+        budget,
         expected_ms: None,
         done_when: match done_when {
             spec::DoneWhen::Live => DoneWhen::Live,
@@ -788,7 +790,7 @@ fn terms(service: &Resolved, release: Release) -> Terms {
         on_failure: match on_failure {
             spec::OnFailure::Rollback => OnFailure::TakeBack,
             // What failed cannot stay where all that went well is taken back for it.
-            spec::OnFailure::Leave if release == Release::AllOrNothing => OnFailure::TakeBack,
+            spec::OnFailure::Leave if matches!(release, Release::AllOrNothing) => OnFailure::TakeBack,
             spec::OnFailure::Leave => OnFailure::Leave,
             spec::OnFailure::Wait => OnFailure::Wait,
         },
@@ -805,16 +807,26 @@ fn budget(service: &Resolved) -> WatchBudget {
         Some(live) => live.target_groups.iter().map(|group| group.deregistration_delay_s).max().unwrap_or(0),
         None => service.spec.sandbox.deregistration_delay.as_secs(),
     };
-    let stop_s = containers(&service.base)
-        .iter()
-        .chain(service.live.map_or(&[][..], |live| containers(&live.definition)))
+    let live = service.live.map(|live| &live.definition);
+    budget_of(&service.spec.rollout, delay_s, [Some(&service.base), live].into_iter().flatten())
+}
+
+/// The same for any rollout: how its service is watched, the longest deregistration delay, and the task definitions
+/// between which it goes.
+pub(super) fn budget_of<'a>(
+    rollout: &spec::Rollout,
+    delay_s: u64,
+    definitions: impl Iterator<Item = &'a Value>,
+) -> WatchBudget {
+    let stop_s = definitions
+        .flat_map(containers)
         .map(|container| container.get("stopTimeout").and_then(Value::as_u64).unwrap_or(STOP_TIMEOUT_S))
         .max()
         .unwrap_or(STOP_TIMEOUT_S);
     let milliseconds = |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     WatchBudget {
-        no_progress_ms: milliseconds(service.spec.rollout.no_progress),
-        total_ms: milliseconds(service.spec.rollout.total),
+        no_progress_ms: milliseconds(rollout.no_progress),
+        total_ms: milliseconds(rollout.total),
         drain_ms: delay_s.saturating_add(stop_s).saturating_add(SCHEDULER_TICKS_S).saturating_mul(1000),
         deregistration_delay_ms: delay_s.saturating_mul(1000),
     }
@@ -854,4 +866,4 @@ fn balancer_name(service: &Service) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

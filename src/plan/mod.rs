@@ -1,9 +1,12 @@
 //! Planning, pure and synchronous: [`observed`] is the world as read once, `make` turns it and the
-//! `Spec` into a [`step::Plan`] or a refusal, `settle` fills in what is only known later.
+//! `Spec` into a [`step::Plan`] or a refusal, `settle` fills in what is only known later. [`pick_up`] and
+//! [`rollback`] plan from what a service runs and has been through.
 
 pub mod diff;
 pub mod make;
 pub mod observed;
+pub mod pick_up;
 pub mod refusal;
+pub mod rollback;
 pub mod settle;
 pub mod step;

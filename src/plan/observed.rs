@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::{
     id::{Cluster, Key, TaskDefArn},
     image::Digest,
+    rollout::past::Past,
 };
 
 #[derive(Debug, Clone, PartialEq)]
@@ -74,6 +75,23 @@ pub enum ServiceObserved {
         status: String,
     },
     Active(Box<ServiceActive>),
+}
+
+/// A service and what it has been through: what is asked before a verb goes on from there.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServiceKnown {
+    pub observed: ServiceObserved,
+    /// Newest first; `None` where the service-deployments API may not be asked.
+    pub history: Option<Vec<Past>>,
+}
+
+/// A task definition as it was found, to go back to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DefinitionObserved {
+    pub arn: TaskDefArn,
+    /// The whole of `DescribeTaskDefinition`'s `taskDefinition`, with `status`.
+    pub definition: Value,
+    pub tags: Vec<(String, String)>,
 }
 
 #[derive(Debug, Clone, PartialEq)]

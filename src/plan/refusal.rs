@@ -24,14 +24,7 @@ pub enum Refusal {
     #[error("service {name} is rolled out by the {controller} deployment controller, not by ECS itself")]
     OtherController { service: Key, name: ServiceName, controller: String },
     #[error("another deployment of service {name} is going on: {deployment} to {revision}")]
-    DeploymentGoing {
-        service: Key,
-        name: ServiceName,
-        cluster: Cluster,
-        region: String,
-        deployment: String,
-        revision: TaskDefArn,
-    },
+    DeploymentGoing { service: Key, name: ServiceName, deployment: String, revision: TaskDefArn },
     #[error(
         "service {name} can neither start nor stop a task: of {desired} at least {} must run ({minimum_healthy_percent} %) and at most {} may ({maximum_percent} %)",
         at_least(*.desired, *.minimum_healthy_percent),
@@ -59,6 +52,14 @@ pub enum Refusal {
     FileUnread { service: Key, file: PathBuf },
     #[error("image {image} is built for {built}, but the task definition of {service} runs {wanted}")]
     OtherPlatform { image: Key, service: Key, built: String, wanted: String },
+    #[error("nothing ran before {revision} in service {name}, as far as ECS remembers")]
+    NothingBefore { service: Key, name: ServiceName, region: String, revision: TaskDefArn },
+    #[error("what ran before in service {name} may not be asked: its service deployments cannot be read")]
+    HistoryUnread { service: Key, name: ServiceName },
+    #[error("{revision} does not exist")]
+    RevisionMissing { service: Key, revision: TaskDefArn },
+    #[error("{revision} was deregistered (it is INACTIVE), and ECS updates no service to such a revision")]
+    RevisionInactive { service: Key, revision: TaskDefArn },
     #[error("{} are the same service {name} in cluster {cluster}", list(services))]
     SameService { services: Vec<Key>, name: ServiceName, cluster: Cluster },
 }
@@ -82,6 +83,10 @@ impl Refusal {
             Self::NoContainers { .. } => "plan::no_containers",
             Self::FileUnread { .. } => "plan::file_unread",
             Self::OtherPlatform { .. } => "plan::other_platform",
+            Self::NothingBefore { .. } => "plan::nothing_before",
+            Self::HistoryUnread { .. } => "plan::history_unread",
+            Self::RevisionMissing { .. } => "plan::revision_missing",
+            Self::RevisionInactive { .. } => "plan::revision_inactive",
             Self::SameService { .. } => "plan::same_service",
         }
     }
@@ -111,13 +116,9 @@ impl Refusal {
                     "roll it out with {with}, or give [services.{service}] a service whose `deploymentController` is ECS"
                 )
             }
-            // Two calls, since only the first knows the ARN; written so that they can be copied as one.
-            Self::DeploymentGoing { service, name, cluster, region, .. } => format!(
-                "wait until `docker-ecs-ship status {service}` says that it is steady, then deploy again. To take it back \
-                 instead:\n\
-                 aws ecs stop-service-deployment --region {region} --stop-type ROLLBACK --service-deployment-arn \
-                 \"$(aws ecs list-service-deployments --region {region} --cluster {cluster} --service {name} \
-                 --status IN_PROGRESS --query 'serviceDeployments[0].serviceDeploymentArn' --output text)\""
+            Self::DeploymentGoing { service, .. } => format!(
+                "wait for its end with `docker-ecs-ship watch {service}`, then deploy again; \
+                 `docker-ecs-ship rollback {service}` takes it back"
             ),
             Self::Deadlock { name, cluster, desired, minimum_healthy_percent, .. } => {
                 let enough = enough_percent(*desired);
@@ -150,6 +151,24 @@ impl Refusal {
             Self::FileUnread { service, .. } => format!("check `task_definition` of [services.{service}]"),
             Self::OtherPlatform { image, wanted, .. } => format!(
                 "`platform = \"{wanted}\"` in [images.{image}] builds for it; otherwise change `runtimePlatform` of the task definition"
+            ),
+            Self::NothingBefore { service, region, revision, .. } => format!(
+                "name a revision, as in `docker-ecs-ship rollback {service} --to {family}:1`; \
+                 `aws ecs list-task-definitions --family-prefix {family} --region {region}` shows what there is",
+                family = revision.family()
+            ),
+            Self::HistoryUnread { service, .. } => format!(
+                "grant ecs:ListServiceDeployments, ecs:DescribeServiceDeployments and ecs:DescribeServiceRevisions, \
+                 or name a revision: `docker-ecs-ship rollback {service} --to REVISION`"
+            ),
+            Self::RevisionMissing { service, .. } => {
+                format!(
+                    "`docker-ecs-ship history {service}` shows what ran; a number alone means a revision of the same family"
+                )
+            }
+            Self::RevisionInactive { service, .. } => format!(
+                "deploy the commit it was made of, or go back to another revision of `docker-ecs-ship history {service}` \
+                 with --to; keep what you may want to go back to registered"
             ),
             Self::SameService { services, .. } => format!(
                 "give each its own `service`: {}",
@@ -242,12 +261,19 @@ mod tests {
                 cluster: cluster(),
                 status: "INACTIVE".to_owned(),
             },
+            Refusal::NothingBefore {
+                service: service(),
+                name: name(),
+                region: "eu-west-1".to_owned(),
+                revision: TaskDefArn::new("web:41"),
+            },
+            Refusal::HistoryUnread { service: service(), name: name() },
+            Refusal::RevisionMissing { service: service(), revision: TaskDefArn::new("web:99") },
+            Refusal::RevisionInactive { service: service(), revision: TaskDefArn::new("web:41") },
             Refusal::OtherController { service: service(), name: name(), controller: "CODE_DEPLOY".to_owned() },
             Refusal::DeploymentGoing {
                 service: service(),
                 name: name(),
-                cluster: cluster(),
-                region: "eu-west-1".to_owned(),
                 deployment: "ecs-svc/1".to_owned(),
                 revision: TaskDefArn::new("arn:aws:ecs:eu-west-1:111111111111:task-definition/web:42"),
             },
@@ -302,13 +328,24 @@ mod tests {
         plan::service_gone
           service shop-web in cluster shop is INACTIVE: it was deleted
           hint: create service shop-web again in cluster shop, or change `service` of [services.web]
+        plan::nothing_before
+          nothing ran before web:41 in service shop-web, as far as ECS remembers
+          hint: name a revision, as in `docker-ecs-ship rollback web --to web:1`; `aws ecs list-task-definitions --family-prefix web --region eu-west-1` shows what there is
+        plan::history_unread
+          what ran before in service shop-web may not be asked: its service deployments cannot be read
+          hint: grant ecs:ListServiceDeployments, ecs:DescribeServiceDeployments and ecs:DescribeServiceRevisions, or name a revision: `docker-ecs-ship rollback web --to REVISION`
+        plan::revision_missing
+          web:99 does not exist
+          hint: `docker-ecs-ship history web` shows what ran; a number alone means a revision of the same family
+        plan::revision_inactive
+          web:41 was deregistered (it is INACTIVE), and ECS updates no service to such a revision
+          hint: deploy the commit it was made of, or go back to another revision of `docker-ecs-ship history web` with --to; keep what you may want to go back to registered
         plan::other_controller
           service shop-web is rolled out by the CODE_DEPLOY deployment controller, not by ECS itself
           hint: roll it out with CodeDeploy, or give [services.web] a service whose `deploymentController` is ECS
         plan::deployment_going
           another deployment of service shop-web is going on: ecs-svc/1 to web:42
-          hint: wait until `docker-ecs-ship status web` says that it is steady, then deploy again. To take it back instead:
-        aws ecs stop-service-deployment --region eu-west-1 --stop-type ROLLBACK --service-deployment-arn "$(aws ecs list-service-deployments --region eu-west-1 --cluster shop --service shop-web --status IN_PROGRESS --query 'serviceDeployments[0].serviceDeploymentArn' --output text)"
+          hint: wait for its end with `docker-ecs-ship watch web`, then deploy again; `docker-ecs-ship rollback web` takes it back
         plan::deadlock
           service shop-web can neither start nor stop a task: of 3 at least 3 must run (100 %) and at most 3 may (125 %)
           hint: let ECS start one more task: `aws ecs update-service --cluster shop --service shop-web --deployment-configuration minimumHealthyPercent=100,maximumPercent=134`

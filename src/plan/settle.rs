@@ -10,8 +10,8 @@ use serde_json::Value;
 use super::{
     diff,
     step::{
-        Action, BuildAction, ImagePatch, Later, Percentages, Produced, RegisterAction, RolloutObserved, Running,
-        Started, Step, Terms,
+        Action, BuildAction, Going, ImagePatch, Later, Percentages, Produced, RegisterAction, RolloutObserved, Running,
+        Started, Step, Terms, Toward,
     },
 };
 use crate::{
@@ -94,12 +94,17 @@ pub enum Ready {
         /// What ran at planning time: `Started::previous` of what the call gives.
         previous: TaskDefArn,
     },
+    StopDeployment {
+        service: Key,
+        going: Going,
+    },
     Watch {
         service: Key,
         cluster: Cluster,
         name: ServiceName,
         started: Started,
         terms: Terms,
+        toward: Toward,
     },
 }
 
@@ -184,8 +189,11 @@ pub fn settle(step: &Step, produced: &BTreeMap<StepId, Produced>) -> Settled {
                 previous: running.task_definition.clone(),
             }
         }
-        Action::Watch { service, cluster, name, deployment, terms } => {
-            let Some(started) = earlier.started(*deployment) else {
+        Action::StopDeployment { service, going } => {
+            Ready::StopDeployment { service: service.clone(), going: going.clone() }
+        }
+        Action::Watch { service, cluster, name, deployment, terms, toward } => {
+            let Some(started) = earlier.started(deployment) else {
                 return Settled::Skip { cause: "nothing was rolled out".to_owned(), gives: Produced::Nothing };
             };
             Ready::Watch {
@@ -194,6 +202,7 @@ pub fn settle(step: &Step, produced: &BTreeMap<StepId, Produced>) -> Settled {
                 name: name.clone(),
                 started,
                 terms: *terms,
+                toward: *toward,
             }
         }
     };
@@ -305,11 +314,14 @@ impl Earlier<'_> {
     }
 
     /// `None`: the update had nothing to do.
-    fn started(&self, step: StepId) -> Option<Started> {
-        match self.produced.get(&step) {
-            Some(Produced::Deployment(started)) => Some(started.clone()),
-            Some(Produced::Nothing) => None,
-            other => wrong(step, "a deployment", other),
+    fn started(&self, later: &Later<Started>) -> Option<Started> {
+        match later {
+            Later::Known(started) => Some(started.clone()),
+            Later::From(step) => match self.produced.get(step) {
+                Some(Produced::Deployment(started)) => Some(started.clone()),
+                Some(Produced::Nothing) => None,
+                other => wrong(*step, "a deployment", other),
+            },
         }
     }
 }
@@ -443,13 +455,14 @@ mod tests {
             service: Key::new("web"),
             cluster: Cluster::new("shop"),
             name: ServiceName::new("web"),
-            deployment: StepId(1),
+            deployment: Later::From(StepId(1)),
             terms: Terms::within(WatchBudget {
                 no_progress_ms: 1,
                 total_ms: 2,
                 drain_ms: 3,
                 deregistration_delay_ms: 4,
             }),
+            toward: crate::plan::step::Toward::New,
         });
         assert!(matches!(settle(&watch, &given(Produced::Nothing)), Settled::Skip { gives: Produced::Nothing, .. }));
         let started = Started {

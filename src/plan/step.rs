@@ -153,8 +153,17 @@ pub enum Action {
         running: Running,
         percentages: Percentages,
     },
-    /// Watches the rollout that `deployment` started until its terms are met.
-    Watch { service: Key, cluster: Cluster, name: ServiceName, deployment: StepId, terms: Terms },
+    /// ECS `StopServiceDeployment` with `ROLLBACK`: ECS takes a rollout that is going on back by itself.
+    StopDeployment { service: Key, going: Going },
+    /// Watches the rollout that `deployment` is, or the step that started it, until its terms are met.
+    Watch {
+        service: Key,
+        cluster: Cluster,
+        name: ServiceName,
+        deployment: Later<Started>,
+        terms: Terms,
+        toward: Toward,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -216,6 +225,23 @@ pub enum RolloutObserved {
     Failed,
 }
 
+/// A rollout that is going on, with the service deployment that can be stopped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Going {
+    pub started: Started,
+    /// Its ARN.
+    pub service_deployment: String,
+}
+
+/// Which end of a rollout is the good one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Toward {
+    /// The new revision serves.
+    New,
+    /// What served before serves again: ECS has been asked to take the rollout back.
+    Before,
+}
+
 /// What a finished step gave to those after it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Produced {
@@ -243,6 +269,7 @@ impl Action {
             | Self::CreateListener { service, .. }
             | Self::CreateService { service, .. }
             | Self::Update { service, .. }
+            | Self::StopDeployment { service, .. }
             | Self::Watch { service, .. } => Some(service),
         }
     }
@@ -265,7 +292,9 @@ impl Action {
             Self::Register(register) => format!("register {}", register.service),
             Self::CreateService { service, .. } => format!("create service {service}"),
             Self::Update { service, .. } => format!("update {service}"),
-            Self::Watch { service, .. } => format!("roll out {service}"),
+            Self::StopDeployment { service, .. } => format!("stop the rollout of {service}"),
+            Self::Watch { service, toward: Toward::New, .. } => format!("roll out {service}"),
+            Self::Watch { service, toward: Toward::Before, .. } => format!("roll {service} back"),
         }
     }
 
@@ -283,7 +312,7 @@ impl Action {
             Self::Push { .. } | Self::PushTag { .. } => StepKind::Push,
             Self::Register(_) => StepKind::Register,
             // The first rollout of a service; it ends in a watch as every other does.
-            Self::CreateService { .. } | Self::Update { .. } => StepKind::Update,
+            Self::CreateService { .. } | Self::Update { .. } | Self::StopDeployment { .. } => StepKind::Update,
             Self::Watch { .. } => StepKind::Watch,
         }
     }

@@ -7,6 +7,7 @@
 pub mod budget;
 pub mod goal;
 pub mod machine;
+pub mod past;
 pub mod reason;
 pub mod schedule;
 mod services;

@@ -15,19 +15,25 @@ use crate::{
     aws::{Aws, ecr, ecr::EcrToken, ecs, elb},
     credentials::{Granted, Tokens},
     docker::{self, DockerError, Engine, RegistryAuth, RegistryCredentials, error::PushCause},
-    event::Progress,
+    event::{Live, Progress},
+    exit::Exit,
+    id::{Key, TaskDefArn},
     image::{Digest, Reference},
     plan::{
         settle::{NewDeployment, Ready},
-        step::{BuildAction, Produced, Started},
+        step::{BuildAction, Produced, Started, Toward},
     },
-    rollout::goal::{Goal, Pace},
+    rollout::{
+        goal::{Goal, Pace},
+        machine::Verdict,
+    },
 };
 
 /// What acts on the world.
 pub struct Hands {
     pub aws: Aws,
-    pub engine: Engine,
+    /// `None` in a run that builds and pushes nothing: a rollback needs no engine.
+    pub engine: Option<Engine>,
     /// For private base images outside of ECR.
     pub registry_auth: RegistryAuth,
     pub tokens: Tokens<EcrToken>,
@@ -35,6 +41,12 @@ pub struct Hands {
     pub registry: String,
     /// How often a rollout is looked at.
     pub pace: Pace,
+}
+
+impl Hands {
+    fn engine(&self) -> &Engine {
+        self.engine.as_ref().expect("a plan that builds or pushes is walked with an engine")
+    }
 }
 
 /// What a step gave, and the note that goes with it.
@@ -146,16 +158,58 @@ pub(crate) async fn act(
             let note = format!("deployment {}", started.deployment_id);
             Acted::new(Produced::Deployment(started), note)
         }
-        Ready::Watch { service, cluster, name, started, terms } => {
+        Ready::StopDeployment { service: _, going } => {
+            ecs::stop_deployment(aws, &going.service_deployment).await?;
+            let note = format!("ECS takes {} back", going.started.task_definition);
+            Acted::new(Produced::Deployment(going.started), note)
+        }
+        Ready::Watch { service, cluster, name, started, terms, toward } => {
             let task_definition = started.task_definition.clone();
-            let goal = Goal { service, started, terms, pace: hands.pace };
+            let previous = started.previous.clone();
+            let goal = Goal { service: service.clone(), started, terms, pace: hands.pace };
             let watched = Watched { cluster: &cluster, name: &name, goal };
-            let finished = watch::watch(aws, watched, &progress, clock, cancel, member).await?;
-            let note = format!("{task_definition} is live, {}", finished.replaced());
+            let ended = watch::watch(aws, watched, &progress, clock, cancel, member).await;
+            let (finished, note) = ended_toward(toward, &service, &task_definition, previous.as_ref(), ended)?;
             Acted { finished: Some(finished), ..Acted::new(Produced::Nothing, note) }
         }
     };
     Ok(acted)
+}
+
+/// How a watch ended, and what to say of it, by what was wanted.
+fn ended_toward(
+    toward: Toward,
+    service: &Key,
+    new: &TaskDefArn,
+    before: Option<&TaskDefArn>,
+    ended: Result<Finished, RunError>,
+) -> Result<(Finished, String), RunError> {
+    match toward {
+        Toward::New => {
+            let finished = ended?;
+            let note = format!("{new} is live, {}", finished.replaced());
+            Ok((finished, note))
+        }
+        Toward::Before => {
+            let serves = |before: &TaskDefArn| format!("{before} serves again");
+            Ok((taken_back(service, ended)?, before.map_or_else(|| format!("{new} was taken back"), serves)))
+        }
+    }
+}
+
+/// The end of a rollout that ECS was asked to take back: that it did is what was wanted.
+fn taken_back(service: &Key, ended: Result<Finished, RunError>) -> Result<Finished, RunError> {
+    match ended {
+        Err(RunError::Rollout { verdict: verdict @ Verdict::RolledBack { .. }, .. }) => {
+            Ok(Finished { verdict, board: None })
+        }
+        Ok(Finished { .. }) => {
+            let verdict = Verdict::Failed { why: "it had completed before ECS could take it back".to_owned() };
+            let (service, live, exit) = (service.clone(), Live::New, Exit::RolloutUnknown);
+            Err(RunError::Rollout { service, verdict, live, exit, failed: Vec::new() })
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Drops the work when cancelling is asked for: the engine ends a build or a push whose connection is gone.
@@ -189,7 +243,7 @@ async fn build_image(
         let token = token(hands, aws, &hands.registry, clock).await?;
         auth = auth.with(credentials(&hands.registry, &token));
     }
-    let image = docker::build(&hands.engine, build, &auth, progress).await?;
+    let image = docker::build(hands.engine(), build, &auth, progress).await?;
     Ok(Acted::new(Produced::Nothing, format!("image {} by {}", image.image_id.short(), image.builder)))
 }
 
@@ -208,12 +262,12 @@ async fn push_image(
 ) -> Result<Digest, RunError> {
     let registry = &reference.name.registry;
     let first = token(hands, aws, registry, clock).await?;
-    match docker::push(&hands.engine, reference, &credentials(registry, &first), progress).await {
+    match docker::push(hands.engine(), reference, &credentials(registry, &first), progress).await {
         // A token can expire under a long push. Layers that are up already are found there again.
         Err(DockerError::Push(failure)) if failure.cause == PushCause::TokenExpired => {
             hands.tokens.forget(registry).await;
             let fresh = token(hands, aws, registry, clock).await?;
-            Ok(docker::push(&hands.engine, reference, &credentials(registry, &fresh), progress).await?)
+            Ok(docker::push(hands.engine(), reference, &credentials(registry, &fresh), progress).await?)
         }
         pushed => Ok(pushed?),
     }

@@ -14,7 +14,7 @@ use crate::{
     id::{Key, StepId, TaskDefArn},
     plan::{
         settle::NOTHING_TO_DO,
-        step::{Action, Plan, Produced, Started, Step},
+        step::{Action, Later, Plan, Produced, Started, Step},
     },
     rollout::machine::Verdict,
 };
@@ -138,7 +138,12 @@ fn exit(step: Option<&Step>, error: &RunError) -> Exit {
         RunError::Aws(_) | RunError::Docker(_) => match step.map(|step| &step.action) {
             Some(Action::Build(_)) => Exit::Build,
             Some(Action::Push { .. } | Action::PushTag { .. }) => Exit::Push,
-            Some(Action::Register(_) | Action::Update { .. } | Action::CreateService { .. }) => Exit::Register,
+            Some(
+                Action::Register(_)
+                | Action::Update { .. }
+                | Action::StopDeployment { .. }
+                | Action::CreateService { .. },
+            ) => Exit::Register,
             Some(Action::Watch { .. }) => Exit::RolloutUnknown,
             Some(
                 Action::CreateCluster { .. }
@@ -157,6 +162,7 @@ fn exit(step: Option<&Step>, error: &RunError) -> Exit {
 fn change<'a>(service: &Key, plan: &'a Plan) -> Option<(StepId, Option<&'a TaskDefArn>)> {
     plan.steps.iter().filter(|step| step.action.subject() == Some(service)).find_map(|step| match &step.action {
         Action::Update { running, .. } => Some((step.id, Some(&running.task_definition))),
+        Action::StopDeployment { going, .. } => Some((step.id, going.started.previous.as_ref())),
         Action::CreateService { .. } => Some((step.id, None)),
         Action::CreateCluster { .. }
         | Action::CreateRepository { .. }
@@ -169,6 +175,26 @@ fn change<'a>(service: &Key, plan: &'a Plan) -> Option<(StepId, Option<&'a TaskD
         | Action::PushTag { .. }
         | Action::Register(_)
         | Action::Watch { .. } => None,
+    })
+}
+
+/// The step that watches a service, and what it watches.
+fn watch<'a>(service: &Key, plan: &'a Plan) -> Option<(StepId, &'a Later<Started>)> {
+    plan.steps.iter().filter(|step| step.action.subject() == Some(service)).find_map(|step| match &step.action {
+        Action::Watch { deployment, .. } => Some((step.id, deployment)),
+        Action::CreateCluster { .. }
+        | Action::CreateRepository { .. }
+        | Action::CreateTargetGroup { .. }
+        | Action::CreateLoadBalancer { .. }
+        | Action::CreateListener { .. }
+        | Action::CreateService { .. }
+        | Action::Login { .. }
+        | Action::Build(_)
+        | Action::Push { .. }
+        | Action::PushTag { .. }
+        | Action::Register(_)
+        | Action::Update { .. }
+        | Action::StopDeployment { .. } => None,
     })
 }
 
@@ -188,6 +214,7 @@ fn version<'a>(service: &Key, plan: &'a Plan) -> Option<&'a str> {
         | Action::PushTag { .. }
         | Action::CreateService { .. }
         | Action::Update { .. }
+        | Action::StopDeployment { .. }
         | Action::Watch { .. } => None,
     })
 }
@@ -199,8 +226,17 @@ fn live(service: &Key, plan: &Plan, ends: &BTreeMap<StepId, StepEnd>) -> Service
         Some(tag) => format!("{revision} ({tag})"),
         None => revision.to_string(),
     };
+    let watch = watch(service, plan);
+    let watched = watch.and_then(|(step, _)| ends.get(&step));
     let Some((change, before)) = change(service, plan) else {
-        return told(Live::Unknown, format!("{service}: not known"));
+        // Somebody else had started what was only watched.
+        return match watch {
+            Some((_, Later::Known(started))) => {
+                let (live, words) = rolled_out(service, started, &tagged(&started.task_definition), watched);
+                told(live, words)
+            }
+            Some((_, Later::From(_))) | None => told(Live::Unknown, format!("{service}: not known")),
+        };
     };
     let started = match ends.get(&change) {
         Some(
@@ -230,12 +266,21 @@ fn live(service: &Key, plan: &Plan, ends: &BTreeMap<StepId, StepEnd>) -> Service
             return told(Live::Unchanged, words);
         }
     };
-    let watch = plan
-        .steps
-        .iter()
-        .find(|step| step.action.subject() == Some(service) && matches!(step.action, Action::Watch { .. }));
-    let new = tagged(&started.task_definition);
-    match watch.and_then(|step| ends.get(&step.id)) {
+    let (live, words) = rolled_out(service, started, &tagged(&started.task_definition), watched);
+    told(live, words)
+}
+
+/// What serves once a rollout of `new` has been started, by how its watch ended.
+fn rolled_out(service: &Key, started: &Started, new: &str, watched: Option<&StepEnd>) -> (Live, String) {
+    let told = |live: Live, words: String| (live, words);
+    match watched {
+        Some(StepEnd::Done { finished: Some(Finished { verdict: Verdict::RolledBack { .. }, .. }), .. }) => {
+            let before = started.previous.as_ref().map_or_else(
+                || "what was there before serves again".to_owned(),
+                |before| format!("{before} serves all traffic"),
+            );
+            told(Live::Unchanged, format!("{before}, {new} was taken back"))
+        }
         Some(StepEnd::Done { finished: Some(finished), .. }) if finished.verdict == Verdict::NothingProven => {
             told(Live::New, format!("{new}, and {}", finished.replaced()))
         }
@@ -246,7 +291,7 @@ fn live(service: &Key, plan: &Plan, ends: &BTreeMap<StepId, StepEnd>) -> Service
             told(Live::New, format!("{new} serves all traffic"))
         }
         Some(StepEnd::Failed(RunError::Rollout { live, verdict, .. })) => {
-            told(*live, after(*live, verdict, started, &new, service))
+            told(*live, after(*live, verdict, started, new, service))
         }
         Some(StepEnd::Failed(RunError::StoppedWatching { left: Left::TakenBack, .. })) => match &started.previous {
             Some(before) => told(Live::Mixed, format!("ECS takes {new} back to {before}")),

@@ -33,7 +33,7 @@ use crate::{
     image::{Digest, ImageName, Reference},
     plan::step::{
         Action, BuildAction, ImagePatch, Later, LiveDefinition, OnFailure, Percentages, Plan, RegisterAction, Release,
-        RolloutObserved, Running, Step, Terms, WatchBudget,
+        RolloutObserved, Running, Step, Terms, Toward, WatchBudget,
     },
     report::{Report as _, plain::Plain, style::Style},
     rollout::goal::Pace,
@@ -81,7 +81,7 @@ async fn hands(endpoint: &str) -> Hands {
     let aws = aws::connect(&Endpoint::At { url: endpoint.to_owned() }, &Identity::default()).await.unwrap();
     Hands {
         aws,
-        engine: engine().await,
+        engine: Some(engine().await),
         registry_auth: RegistryAuth::default(),
         tokens: Tokens::new(),
         registry: endpoint.trim_start_matches("http://").to_owned(),
@@ -187,8 +187,9 @@ fn watch_of(name: &str, id: u32, deployment: u32, terms: Terms) -> Step {
         service: Key::new(name),
         cluster: cluster(),
         name: ServiceName::new(name),
-        deployment: StepId(deployment),
+        deployment: Later::From(StepId(deployment)),
         terms,
+        toward: Toward::New,
     };
     step(id, action, &[deployment])
 }
@@ -552,8 +553,9 @@ async fn every_service_is_told_by_its_own_end() {
         service: Key::new("other"),
         cluster,
         name: ServiceName::new("other"),
-        deployment: StepId(4),
+        deployment: Later::From(StepId(4)),
         terms,
+        toward: Toward::New,
     };
     plan.steps.push(step(5, other, &[4]));
     let walked = lab.walk(&plan).await;

@@ -84,7 +84,7 @@ fn an_interrupt_leaves_the_rollout_running_and_a_second_deploy_picks_it_up() {
     });
     let said = end(child, Duration::from_secs(10)).ended_with(130);
     let rest = reading.join().expect("text") + &said.talk;
-    assert!(rest.contains("status"), "it says how to look again: {rest}");
+    assert!(rest.contains("watch --environment sandbox hello"), "it says how to look again: {rest}");
 
     let said = scenario.deploy("2", &[]).ended_with(0);
     assert!(said.talk.contains("already going"), "{}", said.talk);

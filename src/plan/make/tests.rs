@@ -29,7 +29,7 @@ use crate::{
 
 const REGISTRY: &str = "111111111111.dkr.ecr.eu-west-1.amazonaws.com";
 
-fn arn(short: &str) -> TaskDefArn {
+pub(in crate::plan) fn arn(short: &str) -> TaskDefArn {
     TaskDefArn::new(format!("arn:aws:ecs:eu-west-1:111111111111:task-definition/{short}"))
 }
 
@@ -70,7 +70,7 @@ fn service(image: &str, name: &str) -> Service {
 }
 
 /// One service `web` that runs one image of the same name.
-fn spec(place: Place) -> Spec {
+pub(in crate::plan) fn spec(place: Place) -> Spec {
     Spec {
         root: "/src".into(),
         environment: Environment {
@@ -89,7 +89,7 @@ fn spec(place: Place) -> Spec {
 }
 
 /// As `DescribeTaskDefinition` answers.
-fn definition(family: &str, revision: u64, containers: &[&str]) -> Value {
+pub(in crate::plan) fn definition(family: &str, revision: u64, containers: &[&str]) -> Value {
     let containers: Vec<_> = containers
         .iter()
         .map(|name| json!({ "name": name, "image": format!("{REGISTRY}/shop/{name}@{}", digest('a')), "essential": true, "cpu": 0 }))
@@ -101,7 +101,7 @@ fn definition(family: &str, revision: u64, containers: &[&str]) -> Value {
     })
 }
 
-fn deployment(id: &str, status: &str, state: &str, revision: &TaskDefArn) -> DeploymentObserved {
+pub(in crate::plan) fn deployment(id: &str, status: &str, state: &str, revision: &TaskDefArn) -> DeploymentObserved {
     DeploymentObserved {
         id: id.to_owned(),
         status: status.to_owned(),
@@ -113,7 +113,7 @@ fn deployment(id: &str, status: &str, state: &str, revision: &TaskDefArn) -> Dep
     }
 }
 
-fn active(family: &str, containers: &[&str]) -> ServiceActive {
+pub(in crate::plan) fn active(family: &str, containers: &[&str]) -> ServiceActive {
     let revision = arn(&format!("{family}:41"));
     ServiceActive {
         arn: format!("arn:aws:ecs:eu-west-1:111111111111:service/shop/{family}"),
@@ -586,6 +586,7 @@ fn act(ready: Ready, observed: &mut Observed) -> Produced {
         | Ready::Build(_)
         | Ready::PushTag { .. }
         | Ready::Watch { .. } => Produced::Nothing,
+        Ready::StopDeployment { .. } => unreachable!("a deploy stops nobody's deployment"),
         Ready::CreateTargetGroup { name, .. } | Ready::CreateLoadBalancer { name, .. } => Produced::Arn(name),
         Ready::CreateListener { load_balancer, target_group, .. } => {
             Produced::Arn(format!("{load_balancer}/{target_group}"))
@@ -723,7 +724,8 @@ fn named(action: &Action) -> Vec<StepId> {
             from(task_definition).into_iter().chain(from(target_group)).chain([*listener]).collect()
         }
         Action::Update { task_definition, .. } => from(task_definition).into_iter().collect(),
-        Action::Watch { deployment, .. } => vec![*deployment],
+        Action::Watch { deployment, .. } => from(deployment).into_iter().collect(),
+        Action::StopDeployment { .. } => unreachable!("a deploy stops nobody's deployment"),
     }
 }
 

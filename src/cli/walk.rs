@@ -1,0 +1,118 @@
+//! Walking a plan with its faces: what `deploy`, `rollback` and `watch` do once they have one.
+
+use tokio::sync::mpsc;
+
+use super::{
+    Door,
+    args::Display,
+    prepare::Connected,
+    show::{self, Faces},
+};
+use crate::{
+    config::spec::Spec,
+    credentials::Tokens,
+    docker::RegistryAuth,
+    env,
+    event::Event,
+    exit::Exit,
+    failure::{Failure, Shown, render},
+    id::RunId,
+    plan::step::Plan,
+    plugin::signals,
+    report::{self, Report},
+    run::{
+        act::Hands,
+        cancel::{self, Cancel, Source},
+        runner::{self, Opening},
+        teller::{self, Teller},
+    },
+};
+
+/// A run that hears wishes to stop and has chosen its faces, but has done nothing yet.
+pub(crate) struct Begun {
+    at_ms: u64,
+    reports: Vec<Box<dyn Report>>,
+    shown: Shown,
+    pub(crate) cancel: Cancel,
+}
+
+/// Begins to listen.
+pub(crate) fn begin(display: &Display, door: &Door) -> Result<Begun, Failure> {
+    let at_ms = show::now_ms();
+    let Faces { reports, shown } = show::faces(display, door)?;
+    Ok(Begun { at_ms, reports, shown, cancel: hear(door)? })
+}
+
+/// A token that the signals of the process and docker's plugin socket ask for.
+pub(crate) fn hear(door: &Door) -> Result<Cancel, Failure> {
+    let (canceller, cancel) = cancel::token();
+    canceller.hear_signals().map_err(Failure::Signals)?;
+    let socket = door.surroundings.variables.get(env::DOCKER_CLI_PLUGIN_SOCKET);
+    signals::on_docker_gone(socket, move || canceller.ask(Source::DockerSocket));
+    Ok(cancel)
+}
+
+impl Begun {
+    /// Until the first step begins nothing has changed, and a wish to stop simply stops.
+    pub(crate) fn unless_cancelled<T>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> impl Future<Output = Result<T, Failure>> {
+        // All of connecting, observing and planning is in it: tens of kilobytes that need not be moved about.
+        let work = Box::pin(work);
+        async move {
+            tokio::select! {
+                done = work => done,
+                () = self.cancel.once() => Err(Failure::CancelledEarly),
+            }
+        }
+    }
+
+    /// Walks the plan, shows it, and says how it ended.
+    pub(crate) async fn walk(
+        self,
+        verb: &str,
+        plan: &Plan,
+        hands: &Hands,
+        environment: Option<String>,
+        display: &Display,
+        door: &Door,
+    ) -> Result<Exit, Failure> {
+        let Self { at_ms, reports, shown, cancel } = self;
+        let recording = match &display.record {
+            Some(path) => Some(teller::recording(path).map_err(|source| Failure::write(path.clone(), source))?),
+            None => None,
+        };
+        let (records, heard) = mpsc::channel(teller::CHANNEL);
+        let teller = Teller::new(records, recording, show::now_ms);
+        let showing = tokio::spawn(report::drive(heard, reports, show::now_ms));
+        let since = || show::now_ms().saturating_sub(at_ms);
+        let opening = Opening {
+            run: RunId::new(format!("{at_ms:x}")),
+            verb: verb.to_owned(),
+            environment: environment.clone(),
+            prepared_ms: since(),
+        };
+        let outcome = runner::run(plan, opening, hands, &teller, &cancel).await;
+        let (summary, exit, live) = (outcome.summary.clone(), outcome.exit.code(), outcome.live.clone());
+        let ended = Failure::of_run(outcome, &door.name, environment, shown);
+        let error = ended.as_ref().err().map(render::told);
+        teller.tell(Event::Ended { summary, exit, live, elapsed_ms: since(), error }).await;
+        drop(teller);
+        // The faces have drawn their last when this returns; a face that panicked has drawn what it could.
+        drop(showing.await);
+        ended
+    }
+}
+
+/// Hands for a run that builds and pushes nothing, and so needs no engine and no login.
+pub(crate) fn hands(place: Connected, spec: &Spec) -> Hands {
+    Hands {
+        pace: place.pace(spec.services.len()),
+        registry: String::new(),
+        tokens: Tokens::new(),
+        registry_auth: RegistryAuth::default(),
+        aws: place.aws,
+        engine: None,
+    }
+}
