@@ -14,6 +14,7 @@ use super::world::ecs::run::{self, Order, Remains};
 use super::world::{World, ecs};
 
 mod container;
+mod order;
 mod paper;
 
 pub use paper::Paper;

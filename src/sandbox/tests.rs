@@ -6,8 +6,9 @@ use aws_sdk_ecs::Client;
 use aws_sdk_ecs::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_ecs::error::ProvideErrorMetadata as _;
 use aws_sdk_ecs::types::{
-    ContainerDefinition, ContainerOverride, DesiredStatus, HealthCheck, HealthStatus, KeyValuePair, LogConfiguration,
-    LogDriver, PortMapping, ServiceDeploymentStatus, Task, TaskField, TaskOverride, TaskStopCode,
+    ContainerCondition, ContainerDefinition, ContainerDependency, ContainerOverride, ContainerRestartPolicy,
+    DesiredStatus, HealthCheck, HealthStatus, KeyValuePair, LogConfiguration, LogDriver, PortMapping,
+    ServiceDeploymentStatus, Task, TaskField, TaskOverride, TaskStopCode,
 };
 use bollard::Docker;
 

@@ -9,8 +9,8 @@ use bollard::auth::DockerCredentials;
 use bollard::container::LogOutput;
 use bollard::errors::Error;
 use bollard::models::{
-    ContainerCreateBody, ContainerInspectResponse, HealthConfig, HealthStatusEnum, HostConfig, PortBinding,
-    ResourcesUlimits,
+    ContainerCreateBody, ContainerInspectResponse, ContainerState, HealthConfig, HealthStatusEnum, HostConfig,
+    PortBinding, ResourcesUlimits,
 };
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, CreateImageOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder,
@@ -23,10 +23,11 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::super::clock;
-use super::super::world::Pace;
 use super::super::world::ecs::run::{self, Image, Launch, Part, Report, Started};
 use super::super::world::ecs::{Binding, ContainerHealth};
+use super::super::world::{Millis, Pace};
 use super::Yard;
+use super::order::{self, Seen, Way};
 
 /// Labels every container of a sandbox carries.
 const SANDBOX: &str = "ecs-ship.sandbox";
@@ -35,6 +36,9 @@ const CONTAINER: &str = "ecs-ship.container";
 
 /// How often a container's health is asked for; the engine itself checks at the container's own interval.
 const HEALTH_LOOK: Duration = Duration::from_millis(500);
+
+/// How often a container that others depend on is asked for.
+const DEPENDENCY_LOOK: Duration = Duration::from_millis(200);
 
 /// How often an engine that has gone is asked whether it is back.
 const ENGINE_LOOK: Duration = Duration::from_millis(500);
@@ -61,6 +65,7 @@ pub(super) struct Live {
     part: Part,
     /// Seconds since the epoch: where its log begins that has not been read.
     read_from: i32,
+    started_at: Millis,
 }
 
 /// All containers of a sandbox, by task.
@@ -87,7 +92,7 @@ pub(super) fn match_up(task: &str, definition: &Value, found: &[Found]) -> Optio
         .into_iter()
         .map(|part| {
             let container = found.iter().find(|found| found.name == part.name)?;
-            Some(Live { id: container.id.clone(), part, read_from })
+            Some(Live { id: container.id.clone(), part, read_from, started_at: clock::now() })
         })
         .collect()
 }
@@ -119,24 +124,38 @@ enum Setback {
 }
 
 /// The whole life of one task.
-pub(super) async fn run(docker: Docker, yard: Arc<Yard>, task: String, mut stop: watch::Receiver<bool>) {
+pub(super) async fn run(docker: Docker, yard: Arc<Yard>, task: String, stop: watch::Receiver<bool>) {
     yard.report(&task, Report::PullStarted);
     let Some(launch) = run::launch(&mut yard.world(), &task, clock::now()) else { return };
-    let mut created = Vec::new();
-    match bring_up(&docker, &yard, &launch, &mut created, &mut stop).await {
+    let mut attendance = Attendance::begin(docker, yard, task, stop);
+    match attendance.bring_up(&launch).await {
         Ok(started) => {
-            yard.report(&task, Report::Started(started));
-            attend(docker, yard, task, created, stop).await;
+            attendance.yard.report(&launch.task, Report::Started(started));
+            attendance.until_ended().await;
         }
         Err(Setback::Failed { container, reason }) => {
-            remove_all(&docker, &created).await;
-            yard.report(&task, Report::FailedToStart { container, reason });
+            let yard = Arc::clone(&attendance.yard);
+            attendance.give_up().await;
+            yard.report(&launch.task, Report::FailedToStart { container, reason });
         }
-        Err(Setback::CutShort) => {
-            remove_all(&docker, &created).await;
-            yard.report(&task, Report::Gone);
-        }
+        // What stands already is stopped in its order.
+        Err(Setback::CutShort) => attendance.until_ended().await,
     }
+}
+
+/// Takes up a task whose containers are all there.
+pub(super) async fn attend(
+    docker: Docker,
+    yard: Arc<Yard>,
+    task: String,
+    containers: Vec<Live>,
+    stop: watch::Receiver<bool>,
+) {
+    let mut attendance = Attendance::begin(docker, yard, task, stop);
+    for live in containers {
+        attendance.take(live);
+    }
+    attendance.until_ended().await;
 }
 
 async fn remove_all(docker: &Docker, containers: &[Live]) {
@@ -158,58 +177,192 @@ async fn unless_stopped<T>(
     }
 }
 
-async fn bring_up(
-    docker: &Docker,
-    yard: &Yard,
-    launch: &Launch,
-    created: &mut Vec<Live>,
-    stop: &mut watch::Receiver<bool>,
-) -> Result<Vec<Started>, Setback> {
-    let pace = yard.world().pace;
-    for part in &launch.parts {
-        unless_stopped(yard, stop, pull(docker, yard, part))
-            .await?
-            .map_err(|reason| Setback::Failed { container: Some(part.name.clone()), reason })?;
+/// The containers of one task, as far as they have been started, and who looks after them.
+struct Attendance {
+    docker: Docker,
+    yard: Arc<Yard>,
+    task: String,
+    stop: watch::Receiver<bool>,
+    containers: Vec<Live>,
+    ends: JoinSet<()>,
+    sides: JoinSet<()>,
+}
+
+impl Attendance {
+    fn begin(docker: Docker, yard: Arc<Yard>, task: String, stop: watch::Receiver<bool>) -> Self {
+        let (ends, sides) = (JoinSet::new(), JoinSet::new());
+        Self { docker, yard, task, stop, containers: Vec::new(), ends, sides }
     }
-    yard.report(&launch.task, Report::PullStopped);
-    let mut started = Vec::new();
-    for part in in_order(&launch.parts) {
+
+    fn take(&mut self, live: Live) {
+        let Self { docker, yard, task, stop, containers, ends, sides } = self;
+        ends.spawn(see_end(docker.clone(), Arc::clone(yard), task.clone(), live.clone(), stop.clone()));
+        sides.spawn(see_health(docker.clone(), Arc::clone(yard), task.clone(), live.clone()));
+        containers.push(live);
+    }
+
+    /// Pulls all images, then starts every container as soon as those it depends on let it. What has started is attended
+    /// from then on: an essential one that ends ends the task, however many are still to come.
+    async fn bring_up(&mut self, launch: &Launch) -> Result<Vec<Started>, Setback> {
+        for part in &launch.parts {
+            unless_stopped(&self.yard, &mut self.stop, pull(&self.docker, &self.yard, part))
+                .await?
+                .map_err(|reason| Setback::Failed { container: Some(part.name.clone()), reason })?;
+        }
+        self.yard.report(&launch.task, Report::PullStopped);
+        let mut seen = HashMap::new();
+        let mut waiting: Vec<&Part> = launch.parts.iter().collect();
+        let mut look = tokio::time::interval(DEPENDENCY_LOOK);
+        while !waiting.is_empty() {
+            self.see(&waiting, &mut seen).await;
+            let mut still = Vec::new();
+            for part in waiting {
+                match order::way(part, &launch.parts, &seen) {
+                    Way::Closed => still.push(part),
+                    Way::Open => {
+                        self.start(launch, part).await?;
+                        seen.insert(part.name.clone(), Seen::Running { healthy: false, since: Duration::ZERO });
+                    }
+                    Way::Never(reason) => {
+                        seen.insert(part.name.clone(), Seen::NeverStarted);
+                        // "Containers that are forcefully stopped are marked with exitCode 143" — the agent's own.
+                        let exited = Report::Exited { container: part.name.clone(), code: 143, reason: Some(reason) };
+                        self.yard.report(&self.task, exited);
+                        if part.definition["essential"] != false {
+                            // The end of an essential container is the end of the task: the order to stop is on its way.
+                            unless_stopped(&self.yard, &mut self.stop, future::pending::<()>()).await?;
+                        }
+                    }
+                }
+            }
+            waiting = still;
+            if !waiting.is_empty() {
+                unless_stopped(&self.yard, &mut self.stop, look.tick()).await?;
+            }
+        }
+        Ok(self.told().await)
+    }
+
+    /// Looks at those that the waiting ones depend on.
+    async fn see(&self, waiting: &[&Part], seen: &mut HashMap<String, Seen>) {
+        let wanted =
+            |live: &&Live| waiting.iter().any(|part| order::depends_on(part).any(|(name, _)| name == live.part.name));
+        for live in self.containers.iter().filter(wanted) {
+            let inspected = self.docker.inspect_container(&live.id, None::<InspectContainerOptions>).await;
+            // An engine that does not answer changes nothing.
+            let Some(state) = inspected.ok().and_then(|inspected| inspected.state) else { continue };
+            let now = if state.running == Some(false) {
+                Seen::Ended { code: state.exit_code.unwrap_or(137) }
+            } else {
+                let healthy = state.health.and_then(|health| health.status) == Some(HealthStatusEnum::HEALTHY);
+                Seen::Running { healthy, since: Duration::from_millis(clock::now().saturating_sub(live.started_at)) }
+            };
+            seen.insert(live.part.name.clone(), now);
+        }
+    }
+
+    async fn start(&mut self, launch: &Launch, part: &Part) -> Result<(), Setback> {
         let fail = |kind: &str, error: &Error| Setback::Failed {
             container: Some(part.name.clone()),
             reason: format!("{kind}: Error response from daemon: {}", said(error)),
         };
-        unless_stopped(yard, stop, wait_for_dependencies(docker, part, created))
-            .await?
-            .map_err(|reason| Setback::Failed { container: Some(part.name.clone()), reason })?;
-        // In awsvpc mode the containers of a task share one network: the first one's.
-        let shares = launch.definition["networkMode"] == "awsvpc";
-        let host = created.first().filter(|_| shares).map(|first: &Live| first.id.clone());
-        let body = body(&yard.identity, launch, part, host.as_deref(), pace);
+        let Self { docker, yard, .. } = &*self;
+        let pace = yard.world().pace;
+        let body = body(&yard.identity, launch, part, &self.network_of(launch, part), pace);
         let name = format!("ecs-sandbox-{}-{}-{}", yard.identity, &launch.task[..12.min(launch.task.len())], part.name);
         let options = CreateContainerOptionsBuilder::new().name(&name).build();
         let made = docker.create_container(Some(options), body).await;
         let id = made.map_err(|error| fail("CannotCreateContainerError", &error))?.id;
-        created.push(Live { id: id.clone(), part: part.clone(), read_from: 0 });
-        docker.start_container(&id, None).await.map_err(|error| fail("CannotStartContainerError", &error))?;
-        started.push(Started { container: part.name.clone(), runtime_id: id, bindings: Vec::new() });
+        if let Err(error) = docker.start_container(&id, None).await {
+            remove(docker, &id).await;
+            return Err(fail("CannotStartContainerError", &error));
+        }
+        self.take(Live { id, part: part.clone(), read_from: 0, started_at: clock::now() });
+        Ok(())
     }
-    // All ports of a shared network are published by the container that brought it.
-    let mut published = Vec::new();
-    for live in created.iter() {
-        let seen = docker.inspect_container(&live.id, None::<InspectContainerOptions>).await;
-        published.extend(seen.map(|seen| bindings(&seen)).unwrap_or_default());
+
+    /// In awsvpc mode the containers of a task share one network: that of the first one that stays. One whose end is
+    /// awaited has its own, because a network ends with the container that brought it.
+    fn network_of(&self, launch: &Launch, part: &Part) -> Network {
+        let shared = launch.definition["networkMode"] == "awsvpc" && !order::is_awaited(part, &launch.parts);
+        let host = self.containers.iter().find(|live| !order::is_awaited(&live.part, &launch.parts));
+        match host {
+            _ if !shared => Network::Own,
+            None => Network::Brought,
+            Some(host) => Network::Of(host.id.clone()),
+        }
     }
-    for (one, live) in started.iter_mut().zip(created.iter()) {
-        let own = run::port_mappings(&live.part.definition);
-        one.bindings = published
-            .iter()
-            .filter(|binding: &&Binding| {
+
+    /// What there is now, with its ports.
+    async fn told(&self) -> Vec<Started> {
+        // All ports of a shared network are published by the container that brought it.
+        let mut published = Vec::new();
+        for live in &self.containers {
+            let seen = self.docker.inspect_container(&live.id, None::<InspectContainerOptions>).await;
+            published.extend(seen.map(|seen| bindings(&seen)).unwrap_or_default());
+        }
+        let told = |live: &Live| {
+            let own = run::port_mappings(&live.part.definition);
+            let is_own = |binding: &&Binding| {
                 own.iter().any(|(port, protocol)| *port == binding.container_port && *protocol == binding.protocol)
-            })
-            .cloned()
-            .collect();
+            };
+            Started {
+                container: live.part.name.clone(),
+                runtime_id: live.id.clone(),
+                bindings: published.iter().filter(is_own).cloned().collect(),
+            }
+        };
+        self.containers.iter().map(told).collect()
     }
-    Ok(started)
+
+    /// Stays with the containers until all have ended: passes on logs, health and exits, and stops them when told to.
+    async fn until_ended(self) {
+        let Self { docker, yard, task, mut stop, containers, mut ends, mut sides } = self;
+        let mut stopping = std::pin::pin!(async {
+            // The sender is dropped only when the whole sandbox is.
+            if stop.wait_for(|stop| *stop).await.is_ok() {
+                stop_all(&docker, &yard, &containers).await;
+            }
+            future::pending::<()>().await;
+        });
+        loop {
+            tokio::select! {
+                ended = ends.join_next() => if ended.is_none() { break },
+                () = yard.left() => break,
+                () = stopping.as_mut() => {}
+            }
+        }
+        sides.shutdown().await;
+        ends.shutdown().await;
+        take_away(&docker, &task, &containers).await;
+        yard.report(&task, Report::Gone);
+    }
+
+    /// Removes what has been started of a task that does not come up.
+    async fn give_up(mut self) {
+        self.sides.shutdown().await;
+        self.ends.shutdown().await;
+        take_away(&self.docker, &self.task, &self.containers).await;
+    }
+}
+
+/// Removes the containers of a task, and the volumes that only it had.
+async fn take_away(docker: &Docker, task: &str, containers: &[Live]) {
+    remove_all(docker, containers).await;
+    for volume in volumes(task, containers) {
+        // Shared with nobody, so in use by nobody now.
+        let _gone = docker.remove_volume(&volume, None::<RemoveVolumeOptions>).await;
+    }
+}
+
+/// Whose network a container is in.
+enum Network {
+    /// Its own, with its own ports.
+    Own,
+    /// Its own, which the other containers of the task join: all their ports are published here.
+    Brought,
+    /// That of the container with this id.
+    Of(String),
 }
 
 /// Whether the engine itself refused. Anything else means that it could not be asked: it is being restarted, say, and
@@ -272,61 +425,6 @@ async fn pull(docker: &Docker, yard: &Yard, part: &Part) -> Result<(), String> {
     }
 }
 
-/// Containers behind those they depend on. A circle keeps the order it was written in.
-fn in_order(parts: &[Part]) -> Vec<&Part> {
-    let mut ordered: Vec<&Part> = Vec::new();
-    while ordered.len() < parts.len() {
-        let ready = |part: &&Part| {
-            !ordered.iter().any(|done| done.name == part.name)
-                && depends_on(part).iter().all(|(name, _)| {
-                    ordered.iter().any(|done| done.name == *name) || !parts.iter().any(|part| part.name == *name)
-                })
-        };
-        let next = parts.iter().find(ready);
-        let next = next.or_else(|| parts.iter().find(|part| !ordered.iter().any(|done| done.name == part.name)));
-        ordered.extend(next);
-    }
-    ordered
-}
-
-/// `dependsOn`: container and condition.
-fn depends_on(part: &Part) -> Vec<(&str, &str)> {
-    part.definition["dependsOn"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|one| Some((one["containerName"].as_str()?, one["condition"].as_str().unwrap_or("START"))))
-        .collect()
-}
-
-async fn wait_for_dependencies(docker: &Docker, part: &Part, created: &[Live]) -> Result<(), String> {
-    for (name, condition) in depends_on(part) {
-        let Some(live) = created.iter().find(|live| live.part.name == name) else { continue };
-        let mut look = tokio::time::interval(HEALTH_LOOK);
-        loop {
-            // Order is one thing, having started another: all earlier ones have.
-            if condition == "START" {
-                break;
-            }
-            look.tick().await;
-            let seen = docker.inspect_container(&live.id, None::<InspectContainerOptions>).await;
-            let Some(state) = seen.ok().and_then(|seen| seen.state) else { break };
-            let ended = state.running == Some(false);
-            let healthy = state.health.and_then(|health| health.status) == Some(HealthStatusEnum::HEALTHY);
-            match condition {
-                "COMPLETE" if ended => break,
-                "SUCCESS" if ended && state.exit_code == Some(0) => break,
-                "HEALTHY" if healthy => break,
-                "SUCCESS" | "HEALTHY" if ended => {
-                    return Err(format!("dependency container {name} did not reach the condition {condition}"));
-                }
-                _ => {}
-            }
-        }
-    }
-    Ok(())
-}
-
 fn texts(value: &Value) -> Option<Vec<String>> {
     let all: Vec<String> = value.as_array()?.iter().filter_map(|one| one.as_str().map(ToOwned::to_owned)).collect();
     (!all.is_empty()).then_some(all)
@@ -341,7 +439,7 @@ fn number(value: &Value) -> Option<i64> {
     value.as_i64().or_else(|| value.as_str()?.parse().ok())
 }
 
-fn body(identity: &str, launch: &Launch, part: &Part, network_of: Option<&str>, pace: Pace) -> ContainerCreateBody {
+fn body(identity: &str, launch: &Launch, part: &Part, network: &Network, pace: Pace) -> ContainerCreateBody {
     let definition = &part.definition;
     let mut labels: HashMap<String, String> = definition["dockerLabels"]
         .as_object()
@@ -358,12 +456,14 @@ fn body(identity: &str, launch: &Launch, part: &Part, network_of: Option<&str>, 
         .flatten()
         .filter_map(|pair| Some(format!("{}={}", pair["name"].as_str()?, pair["value"].as_str().unwrap_or_default())))
         .collect();
-    // The container that brings a shared network publishes the ports of all that share it.
-    let shared = launch.definition["networkMode"] == "awsvpc";
-    let ports: Vec<(u16, String)> = match (network_of, shared) {
-        (Some(_), _) => Vec::new(),
-        (None, true) => launch.parts.iter().flat_map(|part| run::port_mappings(&part.definition)).collect(),
-        (None, false) => run::port_mappings(definition),
+    let ports: Vec<(u16, String)> = match network {
+        Network::Own => run::port_mappings(definition),
+        Network::Brought => launch.parts.iter().flat_map(|part| run::port_mappings(&part.definition)).collect(),
+        Network::Of(_) => Vec::new(),
+    };
+    let network_of = match network {
+        Network::Own | Network::Brought => None,
+        Network::Of(id) => Some(id),
     };
     let ports: Vec<String> = ports.into_iter().map(|(port, protocol)| format!("{port}/{protocol}")).collect();
     let anywhere = || Some(vec![PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: Some(String::new()) }]);
@@ -472,42 +572,6 @@ fn bindings(seen: &ContainerInspectResponse) -> Vec<Binding> {
         .collect()
 }
 
-/// Stays with a task's containers until all have ended: passes on logs, health and exits, and stops them when told to.
-pub(super) async fn attend(
-    docker: Docker,
-    yard: Arc<Yard>,
-    task: String,
-    containers: Vec<Live>,
-    mut stop: watch::Receiver<bool>,
-) {
-    let (mut ends, mut sides) = (JoinSet::new(), JoinSet::new());
-    for live in &containers {
-        ends.spawn(see_end(docker.clone(), Arc::clone(&yard), task.clone(), live.clone()));
-        sides.spawn(see_health(docker.clone(), Arc::clone(&yard), task.clone(), live.clone()));
-    }
-    let mut stopping = std::pin::pin!(async {
-        // The sender is dropped only when the whole sandbox is.
-        if stop.wait_for(|stop| *stop).await.is_ok() {
-            stop_all(&docker, &yard, &containers).await;
-        }
-        future::pending::<()>().await;
-    });
-    loop {
-        tokio::select! {
-            ended = ends.join_next() => if ended.is_none() { break },
-            () = yard.left() => break,
-            () = stopping.as_mut() => {}
-        }
-    }
-    sides.shutdown().await;
-    remove_all(&docker, &containers).await;
-    for volume in volumes(&task, &containers) {
-        // Shared with nobody, so in use by nobody now.
-        let _gone = docker.remove_volume(&volume, None::<RemoveVolumeOptions>).await;
-    }
-    yard.report(&task, Report::Gone);
-}
-
 /// The engine's name of a volume that only this task has.
 fn volume_of(task: &str, name: &str) -> String {
     format!("ecs-sandbox-{task}-{name}")
@@ -520,7 +584,7 @@ fn volumes(task: &str, containers: &[Live]) -> Vec<String> {
     mounts.filter_map(|mount| Some(volume_of(task, mount["sourceVolume"].as_str()?))).collect()
 }
 
-/// Signal, wait, kill: in reverse `dependsOn` order where there is one, else all at once.
+/// Signal, wait, kill: in reverse `dependsOn` order.
 async fn stop_all(docker: &Docker, yard: &Yard, containers: &[Live]) {
     let pace = yard.world().pace;
     let stop = |live: &Live| {
@@ -535,65 +599,84 @@ async fn stop_all(docker: &Docker, yard: &Yard, containers: &[Live]) {
             let _ended = ask(|| docker.stop_container(&id, Some(options.clone()))).await;
         }
     };
-    if containers.iter().any(|live| !depends_on(&live.part).is_empty()) {
-        for live in containers.iter().rev() {
-            stop(live).await;
-        }
-    } else {
-        future::join_all(containers.iter().map(stop)).await;
+    for round in order::rounds(containers, |live| &live.part) {
+        future::join_all(round.into_iter().map(&stop)).await;
     }
 }
 
-async fn see_end(docker: Docker, yard: Arc<Yard>, task: String, live: Live) {
-    let log = tokio::spawn(follow(docker.clone(), Arc::clone(&yard), live.clone()));
+/// Waits for the end of a container, and starts it once more where its restart policy says so.
+async fn see_end(docker: Docker, yard: Arc<Yard>, task: String, mut live: Live, stop: watch::Receiver<bool>) {
+    let mut lines = [0, 0];
+    loop {
+        let mut log = tokio::spawn(follow(docker.clone(), Arc::clone(&yard), live.clone(), lines));
+        let state = ended(&docker, &live.id).await;
+        match tokio::time::timeout(LAST_LINES, &mut log).await {
+            Ok(read) => lines = read.unwrap_or(lines),
+            Err(_) => log.abort(),
+        }
+        let code = state.as_ref().and_then(|state| state.exit_code).unwrap_or(137);
+        let out_of_memory = state.as_ref().and_then(|state| state.oom_killed) == Some(true);
+        let (pace, ran) = (yard.world().pace, Duration::from_millis(clock::now().saturating_sub(live.started_at)));
+        let restarts =
+            state.is_some() && order::restarts(&live.part.definition, code, ran, |period| pace.scaled(period));
+        if restarts && !*stop.borrow() && docker.start_container(&live.id, None).await.is_ok() {
+            live.started_at = clock::now();
+            continue;
+        }
+        let reason = match state {
+            None => Some("ContainerVanishedError: the container is no longer known to the engine".to_owned()),
+            Some(_) if out_of_memory => Some("OutOfMemoryError: Container killed due to memory usage".to_owned()),
+            Some(state) => state.error.filter(|error| !error.is_empty()),
+        };
+        return yard.report(&task, Report::Exited { container: live.part.name, code, reason });
+    }
+}
+
+/// Waits until a container does not run; nothing if it is no longer there.
+async fn ended(docker: &Docker, id: &str) -> Option<ContainerState> {
     let options = WaitContainerOptionsBuilder::new().condition("not-running").build();
     let mut look = tokio::time::interval(ENGINE_LOOK);
-    let state = loop {
+    loop {
         look.tick().await;
         {
-            let mut wait = std::pin::pin!(docker.wait_container(&live.id, Some(options.clone())));
+            let mut wait = std::pin::pin!(docker.wait_container(id, Some(options.clone())));
             // A code other than 0 comes as an error; what it was is asked for below either way.
             while wait.next().await.is_some_and(|waited| waited.is_ok()) {}
         }
-        let seen = ask(|| docker.inspect_container(&live.id, None::<InspectContainerOptions>)).await;
+        let seen = ask(|| docker.inspect_container(id, None::<InspectContainerOptions>)).await;
         match seen.ok().and_then(|seen| seen.state) {
             // The engine went and came back, and the container has seen nothing of it.
             Some(state) if state.running == Some(true) => {}
-            ended => break ended,
+            ended => return ended,
         }
-    };
-    let mut log = log;
-    if tokio::time::timeout(LAST_LINES, &mut log).await.is_err() {
-        log.abort();
     }
-    let code = state.as_ref().and_then(|state| state.exit_code).unwrap_or(137);
-    let out_of_memory = state.as_ref().and_then(|state| state.oom_killed) == Some(true);
-    let reason = match state {
-        None => Some("ContainerVanishedError: the container is no longer known to the engine".to_owned()),
-        Some(_) if out_of_memory => Some("OutOfMemoryError: Container killed due to memory usage".to_owned()),
-        Some(state) => state.error.filter(|error| !error.is_empty()),
-    };
-    yard.report(&task, Report::Exited { container: live.part.name, code, reason });
 }
 
-/// Passes the container's lines on to its log stream.
-async fn follow(docker: Docker, yard: Arc<Yard>, live: Live) {
-    let Some((group, stream)) = live.part.log.clone() else { return };
+/// Passes the container's lines on to its log stream, but for so many of each output that were passed on before it was
+/// started once more; gives back how many there are by now.
+async fn follow(docker: Docker, yard: Arc<Yard>, live: Live, known: [usize; 2]) -> [usize; 2] {
+    let mut read = [0, 0];
+    let Some((group, stream)) = live.part.log.clone() else { return read };
     let options =
         LogsOptionsBuilder::new().follow(true).stdout(true).stderr(true).since(live.read_from).tail("all").build();
     let mut chunks = std::pin::pin!(docker.logs(&live.id, Some(options)));
     // Lines of the two outputs may come in pieces, and must not be mixed.
     let mut halves: [Vec<u8>; 2] = [Vec::new(), Vec::new()];
     while let Some(Ok(chunk)) = chunks.next().await {
-        let (half, message) = match chunk {
-            LogOutput::StdErr { message } => (&mut halves[1], message),
+        let (which, message) = match chunk {
+            LogOutput::StdErr { message } => (1, message),
             LogOutput::StdOut { message } | LogOutput::Console { message } | LogOutput::StdIn { message } => {
-                (&mut halves[0], message)
+                (0, message)
             }
         };
+        let half = &mut halves[which];
         half.extend_from_slice(&message);
         while let Some(end) = half.iter().position(|byte| *byte == b'\n') {
             let bytes: Vec<u8> = half.drain(..=end).collect();
+            read[which] += 1;
+            if read[which] <= known[which] {
+                continue;
+            }
             let text = String::from_utf8_lossy(&bytes);
             yard.world().logs.append(&group, &stream, clock::now(), text.trim_end_matches(['\r', '\n']));
         }
@@ -601,6 +684,7 @@ async fn follow(docker: Docker, yard: Arc<Yard>, live: Live) {
     for half in halves.iter().filter(|half| !half.is_empty()) {
         yard.world().logs.append(&group, &stream, clock::now(), &String::from_utf8_lossy(half));
     }
+    read
 }
 
 async fn see_health(docker: Docker, yard: Arc<Yard>, task: String, live: Live) {

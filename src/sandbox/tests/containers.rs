@@ -2,7 +2,9 @@
 
 use std::io::Read as _;
 
-use bollard::query_parameters::{CreateImageOptionsBuilder, ListContainersOptionsBuilder, RemoveImageOptionsBuilder};
+use bollard::query_parameters::{
+    BuildImageOptionsBuilder, CreateImageOptionsBuilder, ListContainersOptionsBuilder, RemoveImageOptionsBuilder,
+};
 use futures_util::TryStreamExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -24,11 +26,32 @@ struct Image {
 }
 
 impl Image {
+    /// With lines of a Dockerfile that say more about it.
+    async fn with(lines: &[&str]) -> Self {
+        let image = Self::make().await;
+        let dockerfile = format!("FROM {}\n{}\n", image.name, lines.join("\n"));
+        let mut archive = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_size(u64::try_from(dockerfile.len()).unwrap());
+        header.set_mode(0o644);
+        header.set_cksum();
+        archive.append_data(&mut header, "Dockerfile", dockerfile.as_bytes()).unwrap();
+        let options = BuildImageOptionsBuilder::new().t(&image.name).build();
+        let body = bollard::body_full(archive.into_inner().unwrap().into());
+        image.docker.build_image(options, None, Some(body)).try_collect::<Vec<_>>().await.unwrap();
+        image
+    }
+
     async fn make() -> Self {
         let binary = ["/bin/busybox", "/usr/bin/busybox"].iter().find_map(|path| std::fs::read(path).ok());
         let binary = binary.expect("these tests need the package busybox-static");
         let mut archive = tar::Builder::new(Vec::new());
-        for (path, content, mode) in [("busybox", &binary[..], 0o755), ("www/index.html", b"hello\n", 0o644)] {
+        for (path, content, mode) in [
+            ("busybox", &binary[..], 0o755),
+            ("www/index.html", b"hello\n", 0o644),
+            // No program of any machine.
+            ("alien", b"\x7fELF\x02\x01\x01 is all there is", 0o755),
+        ] {
             let mut header = tar::Header::new_gnu();
             header.set_size(u64::try_from(content.len()).unwrap());
             header.set_mode(mode);
@@ -330,6 +353,191 @@ async fn ends_are_told_as_aws_tells_them() {
     assert!((1.9..10.0).contains(&took), "{took}");
 
     until("removed", LIMIT, async || (containers(&engine(), &identity).await == 0).then_some(())).await;
+    handle.stop().await;
+    image.remove().await;
+}
+
+/// A log with this prefix, in a group that is made for it.
+fn logged(prefix: &str) -> LogConfiguration {
+    LogConfiguration::builder()
+        .log_driver(LogDriver::Awslogs)
+        .options("awslogs-group", "/jobs/web")
+        .options("awslogs-stream-prefix", prefix)
+        .options("awslogs-create-group", "true")
+        .build()
+        .unwrap()
+}
+
+/// The lines of a container, with their times in milliseconds.
+fn lines(handle: &Handle, prefix: &str, container: &str, task: &str) -> Vec<(u64, String)> {
+    let read = serde_json::json!({
+        "logGroupName": "/jobs/web", "logStreamName": format!("{prefix}/{container}/{task}"), "startFromHead": true
+    });
+    let answer = world::logs::call(&mut handle.world(), "GetLogEvents", &read, clock::now()).unwrap_or_default();
+    let events = answer["events"].as_array().cloned().unwrap_or_default();
+    events
+        .iter()
+        .map(|event| (event["timestamp"].as_u64().unwrap(), event["message"].as_str().unwrap().to_owned()))
+        .collect()
+}
+
+fn depends(on: &str, condition: ContainerCondition) -> ContainerDependency {
+    ContainerDependency::builder().container_name(on).condition(condition).build().unwrap()
+}
+
+async fn run_once(client: &Client, family: &str, containers: Vec<ContainerDefinition>) -> String {
+    let register = client.register_task_definition().family(family).set_container_definitions(Some(containers));
+    let arn = register.send().await.unwrap().task_definition.unwrap().task_definition_arn.unwrap();
+    let answer = client.run_task().cluster("jobs").task_definition(arn).send().await.unwrap();
+    answer.tasks()[0].task_arn().unwrap().to_owned()
+}
+
+async fn has_ended(client: &Client, arn: &str) -> Task {
+    task(client, DesiredStatus::Stopped, |task| task.task_arn() == Some(arn) && task.last_status() == Some("STOPPED"))
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn containers_start_and_stop_in_the_order_they_depend_on_each_other() {
+    let image = Image::make().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (handle, client) = start(folder.path()).await;
+    let ends = |name: &str, seconds: u32| {
+        let script = format!(
+            "trap '/busybox sleep {seconds}; echo {name} ends; exit 0' TERM; echo {name} begins; \
+             while true; do /busybox sleep 0.1; done"
+        );
+        image.container(&["sh", "-c", &script]).name(name).stop_timeout(10).log_configuration(logged("order"))
+    };
+    let script = "/busybox sleep 1; echo init ends";
+    let init = image.container(&["sh", "-c", script]).name("init").essential(false).log_configuration(logged("order"));
+    // Healthy with its second check.
+    let check = "test -e /seen || { touch /seen; exit 1; }";
+    let check =
+        ["CMD", "/busybox", "sh", "-c", check].iter().fold(HealthCheck::builder(), |all, word| all.command(*word));
+    let containers = vec![
+        ends("app", 1)
+            .depends_on(depends("init", ContainerCondition::Success))
+            .depends_on(depends("db", ContainerCondition::Healthy))
+            .build(),
+        ends("db", 0).health_check(check.interval(5).retries(5).build().unwrap()).build(),
+        init.build(),
+        ends("agent", 0).depends_on(depends("app", ContainerCondition::Start)).build(),
+    ];
+    let arn = run_once(&client, "order", containers).await;
+    let id = arn.rsplit('/').next().unwrap().to_owned();
+    let up = task(&client, DesiredStatus::Running, |task| task.last_status() == Some("RUNNING")).await;
+    let exit = |task: &Task, name: &str| {
+        task.containers().iter().find(|container| container.name() == Some(name)).unwrap().exit_code()
+    };
+    assert_eq!(
+        (exit(&up, "init"), exit(&up, "app")),
+        (Some(0), None),
+        "a container that has done its work ends nothing"
+    );
+    let said = async |container: &str, words: &str| {
+        until(words, LIMIT, async || {
+            lines(&handle, "order", container, &id).into_iter().find(|(_, text)| text == words).map(|(at, _)| at)
+        })
+        .await
+    };
+    let (init, app, agent) =
+        (said("init", "init ends").await, said("app", "app begins").await, said("agent", "agent begins").await);
+    assert!(said("db", "db begins").await < app && init <= app && app <= agent, "{init} {app} {agent}");
+    client.stop_task().cluster("jobs").task(&arn).send().await.unwrap();
+    has_ended(&client, &arn).await;
+    let (agent, app, db) =
+        (said("agent", "agent ends").await, said("app", "app ends").await, said("db", "db ends").await);
+    assert!(agent + 900 <= app && app <= db, "{agent} {app} {db}");
+    handle.stop().await;
+    image.remove().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_depends_on_a_failure_never_starts() {
+    let image = Image::make().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (handle, client) = start(folder.path()).await;
+    let init = image.container(&["sh", "-c", "exit 4"]).name("init").essential(false).build();
+    let app = image.container(&["sleep", "1000"]).depends_on(depends("init", ContainerCondition::Success)).build();
+    let arn = run_once(&client, "never", vec![app, init]).await;
+    let ended = has_ended(&client, &arn).await;
+    assert_eq!(ended.stop_code(), Some(&TaskStopCode::EssentialContainerExited));
+    assert_eq!((ended.containers()[0].exit_code(), ended.containers()[1].exit_code()), (Some(143), Some(4)));
+    let reason = ended.containers()[0].reason().unwrap();
+    assert!(reason.starts_with("CannotStartContainerError: dependency graph: failed to resolve"), "{reason}");
+    assert!(ended.started_at().is_none(), "it was never RUNNING");
+    handle.stop().await;
+    image.remove().await;
+}
+
+/// Newer engines refuse a program of another machine when it is started, older ones let it say so itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_that_cannot_run_are_told_as_the_engine_tells_them() {
+    let image = Image::make().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (handle, client) = start(folder.path()).await;
+    for (family, entry_point, command, words) in [
+        ("alien", "/alien", "x", "exec format error"),
+        ("absent", "/absent", "x", "no such file or directory"),
+        ("data", "/www/index.html", "x", "permission denied"),
+        ("nothing", "/busybox", "no-such-applet", "applet not found"),
+    ] {
+        let container = ContainerDefinition::builder().name("app").image(&image.name).memory(64);
+        let container = container.entry_point(entry_point).command(command).log_configuration(logged(family));
+        let arn = run_once(&client, family, vec![container.build()]).await;
+        let ended = has_ended(&client, &arn).await;
+        let reason = ended.stopped_reason().unwrap();
+        if ended.stop_code() == Some(&TaskStopCode::TaskFailedToStart) {
+            assert!(reason.starts_with("CannotStartContainerError: Error response from daemon: "), "{reason}");
+            assert!(reason.contains(words), "{reason}");
+        } else {
+            let said = lines(&handle, family, "app", arn.rsplit('/').next().unwrap());
+            assert!(said.iter().any(|(_, line)| line.contains(words)), "{family}: {said:?}");
+            assert_ne!(ended.containers()[0].exit_code(), Some(0), "{family}");
+        }
+    }
+    handle.stop().await;
+    image.remove().await;
+}
+
+/// The image's own health check is nobody's business on ECS; its stop signal is.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_dockerfile_the_stop_signal_counts_and_the_health_check_does_not() {
+    let image =
+        Image::with(&["HEALTHCHECK --interval=1s --retries=1 CMD [\"/busybox\", \"false\"]", "STOPSIGNAL SIGUSR1"])
+            .await;
+    let folder = tempfile::tempdir().unwrap();
+    let (handle, client) = start(folder.path()).await;
+    let script = "trap 'exit 7' USR1; while true; do /busybox sleep 0.1; done";
+    let arn = run_once(&client, "signal", vec![image.container(&["sh", "-c", script]).stop_timeout(20).build()]).await;
+    let up = task(&client, DesiredStatus::Running, |task| task.last_status() == Some("RUNNING")).await;
+    assert_eq!(up.health_status().map(HealthStatus::as_str), Some("UNKNOWN"));
+    let id = up.containers()[0].runtime_id().unwrap().to_owned();
+    let seen = image.docker.inspect_container(&id, None).await.unwrap();
+    assert!(seen.state.unwrap().health.is_none_or(|health| health.log.unwrap_or_default().is_empty()));
+    client.stop_task().cluster("jobs").task(&arn).send().await.unwrap();
+    assert_eq!(has_ended(&client, &arn).await.containers()[0].exit_code(), Some(7));
+    handle.stop().await;
+    image.remove().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_policy_starts_a_container_once_more_in_its_task() {
+    let image = Image::make().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (handle, client) = start(folder.path()).await;
+    // A minute is 1.2 s here: the first two runs last long enough, the third does not.
+    let script = "echo up; test -e /c || { touch /c; /busybox sleep 2; exit 1; }; \
+                  test -e /b || { touch /b; /busybox sleep 2; exit 1; }; exit 5";
+    let policy = ContainerRestartPolicy::builder().enabled(true).restart_attempt_period(60).build().unwrap();
+    let container = image.container(&["sh", "-c", script]).restart_policy(policy).log_configuration(logged("again"));
+    let arn = run_once(&client, "again", vec![container.build()]).await;
+    let ended = has_ended(&client, &arn).await;
+    assert_eq!(ended.containers()[0].exit_code(), Some(5));
+    let said = lines(&handle, "again", "app", arn.rsplit('/').next().unwrap());
+    let said: Vec<&str> = said.iter().map(|(_, text)| text.as_str()).collect();
+    assert_eq!(said, ["up", "up", "up"]);
     handle.stop().await;
     image.remove().await;
 }

@@ -260,6 +260,7 @@ fn filled(input: &Value) -> Result<Map<String, Value>, Fault> {
     if !containers.iter().any(is_essential) {
         return Err(client("A task definition must have at least one essential container."));
     }
+    check_dependencies(containers)?;
     shown.insert("containerDefinitions".to_owned(), Value::Array(out));
     for empty in ["volumes", "placementConstraints", "requiresAttributes"] {
         shown.entry(empty).or_insert_with(|| json!([]));
@@ -268,6 +269,55 @@ fn filled(input: &Value) -> Result<Map<String, Value>, Fault> {
     let compatibilities = if fargate || (awsvpc && sized) { json!(["EC2", "FARGATE"]) } else { json!(["EC2"]) };
     shown.insert("compatibilities".to_owned(), compatibilities);
     Ok(shown)
+}
+
+/// `dependsOn` must lead somewhere, and not back.
+fn check_dependencies(containers: &[Value]) -> Result<(), Fault> {
+    let name = |container: &Value| text(container, "name").unwrap_or_default().to_owned();
+    let mut left: Vec<&Value> = containers.iter().collect();
+    for container in containers {
+        for dependency in list(container, "dependsOn") {
+            let on = text(dependency, "containerName").unwrap_or_default();
+            let Some(other) = containers.iter().find(|other| name(other) == on) else {
+                return Err(client(format!(
+                    "The container '{}' depends on the container '{on}', which the task definition does not have.",
+                    name(container)
+                )));
+            };
+            match text(dependency, "condition") {
+                // The real refusal, word for word.
+                Some("COMPLETE" | "SUCCESS") if is_essential(other) => {
+                    return Err(client(
+                        "A dependency container with SUCCESS or COMPLETE condition cannot be an essential container",
+                    ));
+                }
+                Some("HEALTHY") if other.get("healthCheck").is_none_or(Value::is_null) => {
+                    return Err(client(format!(
+                        "The container '{on}' has no healthCheck, which the dependency condition HEALTHY needs."
+                    )));
+                }
+                Some("START" | "COMPLETE" | "SUCCESS" | "HEALTHY") => {}
+                other => {
+                    return Err(client(format!("Invalid dependency condition {}.", other.unwrap_or_default())));
+                }
+            }
+        }
+    }
+    // Whoever depends on nobody that is left can go; if nobody can, it is a circle.
+    loop {
+        let waits = |container: &Value| {
+            let mut on = list(container, "dependsOn").iter().filter_map(|one| text(one, "containerName"));
+            on.any(|on| left.iter().any(|other| name(other) == on))
+        };
+        let still: Vec<&Value> = left.iter().copied().filter(|container| waits(container)).collect();
+        if still.is_empty() {
+            return Ok(());
+        }
+        if still.len() == left.len() {
+            return Err(client("The dependencies of the containers form a circle."));
+        }
+        left = still;
+    }
 }
 
 fn filled_container(container: &Value, awsvpc: bool) -> Value {
@@ -386,6 +436,15 @@ mod tests {
         assert_eq!(fourth["taskDefinition"]["revision"], json!(4));
     }
 
+    /// A container `x` that depends on another, and a container `y`.
+    fn depending(dependency: &Value, more: &Value) -> Value {
+        let mut second = json!({ "name": "y", "image": "i", "memory": 4 });
+        second.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({ "family": "a", "containerDefinitions": [
+            { "name": "x", "image": "i", "memory": 4, "dependsOn": [dependency] }, second
+        ] })
+    }
+
     #[test]
     fn refusals_are_the_services_own() {
         let mut all = Definitions::default();
@@ -400,6 +459,25 @@ mod tests {
             (
                 json!({ "family": "a", "requiresCompatibilities": ["FARGATE"], "containerDefinitions": [{ "name": "x", "image": "i" }] }),
                 "Fargate requires that 'cpu' be defined at the task level.",
+            ),
+            (
+                depending(&json!({ "containerName": "y", "condition": "SUCCESS" }), &json!({})),
+                "A dependency container with SUCCESS or COMPLETE condition cannot be an essential container",
+            ),
+            (
+                depending(&json!({ "containerName": "y", "condition": "HEALTHY" }), &json!({})),
+                "The container 'y' has no healthCheck, which the dependency condition HEALTHY needs.",
+            ),
+            (
+                depending(
+                    &json!({ "containerName": "y", "condition": "START" }),
+                    &json!({ "dependsOn": [{ "containerName": "x", "condition": "START" }] }),
+                ),
+                "The dependencies of the containers form a circle.",
+            ),
+            (
+                depending(&json!({ "containerName": "z", "condition": "START" }), &json!({})),
+                "The container 'x' depends on the container 'z', which the task definition does not have.",
             ),
         ] {
             let fault = all.register(&place(), &input, 0).unwrap_err();

@@ -150,11 +150,7 @@ fn prepare(world: &mut World, id: &str) -> Result<Launch, Missing> {
         let name = text(container, "name").unwrap_or_default().to_owned();
         let fail = |reason: String| Missing { container: Some(name.clone()), reason };
         if let Some(secret) = list(container, "secrets").first() {
-            return Err(fail(format!(
-                "ResourceInitializationError: unable to pull secrets or registry auth: unable to retrieve secret {}: \
-                 the sandbox has no Secrets Manager and no Parameter Store",
-                text(secret, "valueFrom").unwrap_or_default()
-            )));
+            return Err(fail(no_secret(text(secret, "valueFrom").unwrap_or_default())));
         }
         let log = log_of(container, &name, id);
         if let Some((group, _)) = &log
@@ -199,6 +195,21 @@ fn prepare(world: &mut World, id: &str) -> Result<Launch, Missing> {
     }
     let (task, cluster, service) = (task.id.clone(), task.cluster.clone(), task.service.clone());
     Ok(Launch { task, cluster, service, definition, parts })
+}
+
+/// The sandbox has no Secrets Manager and no Parameter Store: to a task, its secret is not there.
+fn no_secret(reference: &str) -> String {
+    let because = if reference.contains(":secretsmanager:") {
+        format!(
+            "unable to retrieve secret from asm: failed to fetch secret {reference} from secrets manager: \
+             ResourceNotFoundException: Secrets Manager can't find the specified secret."
+        )
+    } else {
+        format!(
+            "unable to retrieve secrets from ssm: service call has been retried 1 time(s): invalid parameters: {reference}"
+        )
+    };
+    format!("ResourceInitializationError: unable to pull secrets or registry auth: {because}")
 }
 
 /// Group and stream, where the log driver is awslogs: `prefix/container/task`.
@@ -257,8 +268,9 @@ pub fn report(world: &mut World, id: &str, report: Report, now: Millis) {
                     known.bindings = bindings;
                 }
             }
-            task.started_at.get_or_insert(now);
+            // One that was told to stop meanwhile has never been RUNNING.
             if task.phase == Phase::Pending {
+                task.started_at.get_or_insert(now);
                 task.phase = Phase::Running;
             }
         }
