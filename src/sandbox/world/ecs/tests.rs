@@ -1,11 +1,7 @@
 //! The world under a simulated clock: what happens, in which order, in whose words.
 
-use proptest::prelude::*;
-
 use super::super::{Pace, Place, cloudwatch, elb};
-use super::deployment::RecordStatus;
 use super::run::{self, Report};
-use super::task::Phase;
 use super::*;
 use crate::sandbox::tasks::Paper;
 use crate::sandbox::wire::query::Form;
@@ -608,144 +604,6 @@ fn a_world_written_down_and_read_goes_on() {
     assert_eq!(sim.tasks("RUNNING").len(), 2);
 }
 
-#[derive(Debug, Clone)]
-enum Move {
-    Deploy,
-    Force,
-    Scale(u32),
-    Crash(usize),
-    Stop(usize),
-    RollBack,
-    Wait(u64),
-}
-
-fn moves() -> impl Strategy_<Value = Move> {
-    prop_oneof![
-        2 => Just(Move::Deploy),
-        1 => Just(Move::Force),
-        1 => (0_u32..6).prop_map(Move::Scale),
-        2 => any::<usize>().prop_map(Move::Crash),
-        1 => any::<usize>().prop_map(Move::Stop),
-        1 => Just(Move::RollBack),
-        6 => (1_u64..40).prop_map(Move::Wait),
-    ]
-}
-
-use proptest::strategy::Strategy as Strategy_;
-
-/// What must hold at every step, whatever is asked for and whatever fails.
-fn check(sim: &mut Sim, before: &[Value]) {
-    let service = sim.world.ecs.clusters["jobs"].services["web"].clone();
-    let bounds = service.bounds();
-    let tasks: Vec<Task> = sim.world.ecs.tasks_of(&service).into_iter().cloned().collect();
-    let counted = tasks.iter().filter(|task| task.counts_for_maximum()).count();
-    // A scale-in leaves more for a moment; only what is started counts against the new bound.
-    let started = tasks.iter().filter(|task| task.phase == Phase::Provisioning).count();
-    assert!(started == 0 || counted <= bounds.maximum, "{counted} > {} in {:#?}", bounds.maximum, sim.events());
-    // Stops of healthy tasks never take the healthy below the minimum.
-    let healthy = |tasks: &[&Task]| {
-        tasks.iter().filter(|task| task.phase == Phase::Running && task.standing == task::Standing::Proven).count()
-    };
-    let was: Vec<&str> = before.iter().filter_map(|task| task["taskArn"].as_str()).map(short).collect();
-    let gone = tasks.iter().any(|task| {
-        was.contains(&task.id.as_str())
-            && !task.is_kept()
-            && task.standing == task::Standing::Proven
-            && task.stop.as_ref().is_some_and(|stop| stop.reason.starts_with("Scaling activity"))
-    });
-    if gone {
-        let now = healthy(&tasks.iter().collect::<Vec<_>>());
-        assert!(now >= bounds.minimum, "{now} healthy < {} in {:#?}", bounds.minimum, sim.events());
-    }
-    assert_eq!(service.deployments.iter().filter(|known| known.role == deployment::Role::Primary).count(), 1);
-    assert!(service.deployments[0].role == deployment::Role::Primary);
-    let older = service.history.iter().skip(1).filter(|record| record.is_underway());
-    assert!(older.into_iter().all(|record| record.progress == RecordStatus::StopRequested));
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
-
-    #[test]
-    fn whatever_happens_the_bounds_hold_and_it_settles(
-        desired in 1_u32..6,
-        percents in prop_oneof![Just((100, 200)), Just((50, 150)), Just((50, 100)), Just((0, 100)), Just((100, 150))],
-        moves in proptest::collection::vec(moves(), 1..14),
-    ) {
-        let mut sim = Sim::settled(
-            desired,
-            &json!({ "minimumHealthyPercent": percents.0, "maximumPercent": percents.1,
-                "deploymentCircuitBreaker": { "enable": true, "rollback": true } }),
-        );
-        for next in moves {
-            let mut disturbed = false;
-            let mut wait = 1;
-            match next {
-                Move::Deploy => {
-                    sim.register("app:next");
-                    sim.update(json!({ "taskDefinition": "web" }));
-                }
-                Move::Force => {
-                    sim.update(json!({ "forceNewDeployment": true }));
-                }
-                Move::Scale(desired) => {
-                    disturbed = true;
-                    sim.update(json!({ "desiredCount": desired }));
-                }
-                Move::Crash(which) => {
-                    disturbed = true;
-                    let tasks = sim.tasks("RUNNING");
-                    let up: Vec<_> = tasks.iter().filter(|task| task["lastStatus"] == "RUNNING").collect();
-                    if !up.is_empty() {
-                        let task = up[which % up.len()].clone();
-                        sim.crash(&task, 1);
-                    }
-                }
-                Move::Stop(which) => {
-                    disturbed = true;
-                    let tasks = sim.tasks("RUNNING");
-                    if !tasks.is_empty() {
-                        let arn = tasks[which % tasks.len()]["taskArn"].clone();
-                        sim.call("StopTask", &json!({ "cluster": "jobs", "task": arn }));
-                    }
-                }
-                Move::RollBack => {
-                    let arn = sim.current()["serviceDeploymentArn"].clone();
-                    // Refused where there is nothing to stop, or nothing to go back to.
-                    let _refused = sim.try_call("StopServiceDeployment", &json!({ "serviceDeploymentArn": arn }));
-                }
-                Move::Wait(seconds) => wait = seconds * 2,
-            }
-            if disturbed {
-                // A look or two to notice; then the rules hold again.
-                sim.run(21);
-            }
-            for _ in 0..wait {
-                let before = sim.tasks("RUNNING");
-                sim.step();
-                check(&mut sim, &before);
-            }
-        }
-        // What was asked for last has been looked at now.
-        sim.run(21);
-        let wanted = sim.service()["desiredCount"].clone();
-        let stuck = sim.events().iter().any(|text| text.contains("was unable to stop or start"));
-        let failed = sim.service()["deployments"][0]["rolloutState"] == "FAILED";
-        if !stuck && !failed {
-            sim.wait("settled", 4000, Sim::is_steady);
-            prop_assert_eq!(&sim.service()["runningCount"], &wanted);
-            prop_assert_eq!(sim.service()["deployments"].as_array().unwrap().len(), 1);
-        }
-        // Completed precedes steady.
-        let texts = sim.events();
-        for (index, text) in texts.iter().enumerate() {
-            if text.ends_with("deployment completed.") && index + 1 < texts.len() {
-                prop_assert!(texts[index + 1].ends_with("has reached a steady state."), "{:#?}", texts);
-            }
-        }
-    }
-}
-
 /// What stands between two tags of an answer of ELBv2.
 fn between(text: &str, tag: &str) -> String {
     let from = text.find(&format!("<{tag}>")).unwrap() + tag.len() + 2;
@@ -808,6 +666,7 @@ impl Sim {
     }
 }
 
+mod model;
 mod shifting;
 
 /// Behind a load balancer; these need the world's real ELB.

@@ -55,7 +55,8 @@ impl Step<'_, '_> {
         let wanted = self.service.wanted();
         let Some(primary) = self.primary() else { return };
         // Never in the look that made it the primary, or gave it its count: that much is left to be seen.
-        let seen = primary.updated_at < now;
+        let begun = self.service.history.first().and_then(|latest| latest.started_at);
+        let seen = primary.updated_at < now && begun.is_none_or(|at| at < now);
         let (id, rollout) = (primary.id(), primary.rollout);
         let own: Vec<&Task> = self.owned(primary).collect();
         let healthy = own.iter().filter(|task| self.healthy.contains(&task.id)).count();
