@@ -128,6 +128,46 @@ revision=$(ask ecs describe-service-deployments --service-deployment-arns "$depl
 has "image digest" "$(ask ecs describe-service-revisions --service-revision-arns "$revision" --query 'serviceRevisions[0].containerImages[0].imageDigest')" sha256:
 has answer "$(curl -fsS -D - -o /dev/null "http://127.0.0.1:$port/")" "x-hello-version: 2"
 
+say "blue/green: a pause, and an alarm that gives the traffic back"
+green=$(ask elbv2 create-target-group --name cli-green --protocol HTTP --port 80 --vpc-id vpc-1 --target-type ip --health-check-path /health \
+    --health-check-interval-seconds 10 --healthy-threshold-count 2 --query 'TargetGroups[0].TargetGroupArn')
+rule=$(ask elbv2 describe-rules --listener-arn "$listener" --query 'Rules[0].RuleArn')
+refused ResourceNotFound "Alarm errors does not exist" cloudwatch set-alarm-state --alarm-name errors --state-value OK --state-reason none
+at cloudwatch put-metric-alarm --alarm-name errors --comparison-operator GreaterThanThreshold --evaluation-periods 1
+same alarm "$(ask cloudwatch describe-alarms --alarm-names errors --query 'MetricAlarms[0].StateValue')" INSUFFICIENT_DATA
+refused UnsupportedFeatureException "lifecycle hooks of the type AWS_LAMBDA" ecs update-service --cluster jobs --service hello \
+    --deployment-configuration 'strategy=BLUE_GREEN,lifecycleHooks=[{hookTargetArn=arn:aws:lambda:x,lifecycleStages=[PRE_SCALE_UP]}]'
+shift=$(ask ecs update-service --cluster jobs --service hello --task-definition "$first" --query service.currentServiceDeployment \
+    --load-balancers "targetGroupArn=$group,containerName=hello,containerPort=8080,advancedConfiguration={alternateTargetGroupArn=$green,productionListenerRule=$rule,roleArn=arn:aws:iam::000000000000:role/ecs}" \
+    --deployment-configuration 'strategy=BLUE_GREEN,bakeTimeInMinutes=60,lifecycleHooks=[{targetType=PAUSE,lifecycleStages=[POST_SCALE_UP]}],alarms={alarmNames=[errors],enable=true,rollback=true}')
+# Waits until a query about the deployment says so.
+becomes() { # query value
+    local left=300
+    until [ "$(ask ecs describe-service-deployments --service-deployment-arns "$shift" --query "serviceDeployments[0].$1")" = "$2" ]; do
+        [ $((left -= 1)) -gt 0 ] || die "$1 never became $2: $(ask ecs describe-service-deployments --service-deployment-arns "$shift")"
+    done
+}
+becomes 'lifecycleHookDetails[0].status' AWAITING_ACTION
+has "before the shift" "$(curl -fsS -D - -o /dev/null "http://127.0.0.1:$port/")" "x-hello-version: 2"
+hook=$(ask ecs describe-service-deployments --service-deployment-arns "$shift" --query 'serviceDeployments[0].lifecycleHookDetails[0].hookId')
+at ecs continue-service-deployment --service-deployment-arn "$shift" --hook-id "$hook" --action CONTINUE >/dev/null
+becomes lifecycleStage BAKE_TIME
+has "after the shift" "$(curl -fsS -D - -o /dev/null "http://127.0.0.1:$port/")" "x-hello-version: 1"
+at cloudwatch set-alarm-state --alarm-name errors --state-value ALARM --state-reason "a rehearsal"
+becomes status ROLLBACK_SUCCESSFUL
+has "after the alarm" "$(curl -fsS -D - -o /dev/null "http://127.0.0.1:$port/")" "x-hello-version: 2"
+same "alarm of the deployment" "$(ask ecs describe-service-deployments --service-deployment-arns "$shift" --query 'serviceDeployments[0].alarms.[status,triggeredAlarmNames[0]]')" "TRIGGERED	errors"
+at cloudwatch delete-alarms --alarm-names errors
+
+say "settings and protection"
+same providers "$(ask ecs put-cluster-capacity-providers --cluster jobs --capacity-providers FARGATE --default-capacity-provider-strategy capacityProvider=FARGATE --query cluster.capacityProviders)" FARGATE
+same insights "$(ask ecs update-cluster-settings --cluster jobs --settings name=containerInsights,value=enabled --query 'cluster.settings[0].value')" enabled
+same setting "$(ask ecs put-account-setting --name containerInsights --value enabled --query setting.value)" enabled
+same "all settings, a page at a time" "$(all ecs list-account-settings --effective-settings --query 'length(settings)')" 11
+protected=$(ask ecs list-tasks --cluster jobs --service-name hello --query 'taskArns[0]')
+same protected "$(ask ecs update-task-protection --cluster jobs --tasks "$protected" --protection-enabled --query 'protectedTasks[0].protectionEnabled')" True
+same protected "$(ask ecs get-task-protection --cluster jobs --tasks "$protected" --query 'protectedTasks[0].protectionEnabled')" True
+
 say "read everything back"
 for output in json text table; do
     at ecs describe-clusters --clusters jobs --include TAGS SETTINGS --output $output >/dev/null
@@ -162,6 +202,7 @@ at elbv2 delete-listener --listener-arn "$listener"
 at elbv2 delete-load-balancer --load-balancer-arn "$lb"
 at elbv2 wait load-balancers-deleted --load-balancer-arns "$lb"
 at elbv2 delete-target-group --target-group-arn "$group"
+at elbv2 delete-target-group --target-group-arn "$green"
 refused RepositoryNotEmptyException "cannot be deleted because it still contains images" ecr delete-repository --repository-name cli/hello
 at ecr delete-repository --repository-name cli/hello --force >/dev/null
 at logs delete-log-group --log-group-name /jobs/hello

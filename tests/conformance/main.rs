@@ -13,4 +13,5 @@ mod elb;
 mod logs;
 mod operations;
 mod sts;
+mod texts;
 mod wire;
