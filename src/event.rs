@@ -177,6 +177,9 @@ pub enum Progress {
         id: String,
         time_ms: u64,
         text: String,
+        /// What it means and what to do, where it tells of trouble.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        meaning: Option<String>,
     },
     /// A task ended although nobody asked it to.
     TaskFailed {
@@ -291,6 +294,46 @@ pub struct Board {
     pub breaker: Option<Breaker>,
     /// Tasks of the new revision that have failed so far.
     pub failed: u32,
+    /// How long a rollout of this service takes as a rule, where that could be worked out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_ms: Option<u64>,
+    /// Where a blue/green, linear or canary deployment stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shift: Option<Shift>,
+    /// A hook that waits for somebody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hook: Option<Hook>,
+    /// What may not be read, with the IAM action that is missing: `tasks: ecs:ListTasks`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub denied: Vec<String>,
+}
+
+/// Where a deployment stands that shifts traffic.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shift {
+    /// `BLUE_GREEN`, `LINEAR`, `CANARY`.
+    pub strategy: String,
+    /// `TEST_TRAFFIC_SHIFT`, `BAKE_TIME`, in ECS's own words.
+    pub stage: Option<String>,
+    /// What of the production traffic goes to the new revision, in tenths of a percent.
+    pub production_permille: Option<u32>,
+    /// The same of the test traffic.
+    pub test_permille: Option<u32>,
+    /// What is left of the bake time, in milliseconds.
+    pub bake_left_ms: Option<u64>,
+}
+
+/// A lifecycle hook that stops a deployment until somebody says what to do.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Hook {
+    pub id: String,
+    pub stage: Option<String>,
+    /// Milliseconds since the Unix epoch.
+    pub expires_ms: Option<u64>,
+    /// What ECS does when nobody answers: `ROLLBACK`, `CONTINUE`.
+    pub timeout_action: Option<String>,
+    /// What lets it go on, ready to be copied.
+    pub command: String,
 }
 
 /// Where a task belongs in a rollout.
@@ -370,6 +413,27 @@ pub struct FailedTask {
     pub containers: Vec<FailedContainer>,
     /// The same in words for people, with what to do.
     pub explanation: String,
+    #[serde(default, skip_serializing_if = "FailedKind::is_failed")]
+    pub kind: FailedKind,
+}
+
+/// Whether the end of a task says something about the revision.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailedKind {
+    #[default]
+    Failed,
+    /// Spot, a host, capacity, an operator: nothing that another revision would do better.
+    Lost,
+    #[serde(other)]
+    Unknown,
+}
+
+impl FailedKind {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+    fn is_failed(&self) -> bool {
+        *self == Self::Failed
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -332,6 +332,7 @@ mod tests {
                     container: "app",
                     container_port: 8080,
                     deregistration_delay_s: 30,
+                    health_check_interval_s: 30,
                 },
             ],
             "ECS",

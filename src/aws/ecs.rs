@@ -27,7 +27,8 @@ use crate::{
         step::Started,
     },
     rollout::view::{
-        BreakerView, ContainerView, DeploymentView, EventView, ServiceDeploymentView, ServiceView, TaskView,
+        BreakerView, ContainerView, DeploymentView, EventView, GroupView, HookView, ServiceDeploymentView, ServiceView,
+        ShiftView, TaskView,
     },
 };
 
@@ -132,7 +133,9 @@ async fn target_groups(aws: &Aws, balancers: &[LoadBalancer]) -> Result<Vec<Targ
     try_join_all(balancers.iter().filter_map(|balancer| {
         let arn = balancer.target_group_arn()?;
         Some(async move {
-            let deregistration_delay_s = match elb::deregistration_delay(aws, arn).await {
+            let (delay, interval) =
+                tokio::join!(elb::deregistration_delay(aws, arn), elb::health_check_interval(aws, arn));
+            let deregistration_delay_s = match delay {
                 Ok(delay) => delay,
                 // Not essential: it makes the countdown and the drain budget exact.
                 Err(error) if error.is_out_of_reach() => elb::DEFAULT_DEREGISTRATION_DELAY_S,
@@ -143,6 +146,8 @@ async fn target_groups(aws: &Aws, balancers: &[LoadBalancer]) -> Result<Vec<Targ
                 container: balancer.container_name().unwrap_or_default().to_owned(),
                 container_port: count(balancer.container_port().unwrap_or_default()),
                 deregistration_delay_s,
+                // It says how long a rollout takes as a rule, and nothing depends on that.
+                health_check_interval_s: interval.unwrap_or(elb::DEFAULT_HEALTH_CHECK_INTERVAL_S),
             })
         })
     }))
@@ -333,15 +338,35 @@ fn service_view(service: &sdk::types::Service) -> ServiceView {
         deployments: service.deployments().iter().filter_map(deployment).collect(),
         events: service.events().iter().filter_map(event).collect(),
         current_service_deployment: service.current_service_deployment().map(str::to_owned),
+        groups: service.load_balancers().iter().flat_map(groups).collect(),
     }
+}
+
+fn groups(balancer: &LoadBalancer) -> Vec<GroupView> {
+    let alternate = balancer.advanced_configuration().and_then(|advanced| advanced.alternate_target_group_arn());
+    let container_port = count(balancer.container_port().unwrap_or_default());
+    let group = |arn: &str| GroupView { arn: arn.to_owned(), container_port };
+    balancer.target_group_arn().into_iter().chain(alternate).map(group).collect()
 }
 
 /// `None` when ECS does not know the service deployment (or not yet).
 pub async fn view_deployment(aws: &Aws, service_deployment: &str) -> Result<Option<ServiceDeploymentView>, AwsError> {
     let request = aws.ecs.describe_service_deployments().service_deployment_arns(service_deployment);
     let answer = send!(aws, "DescribeServiceDeployments", request)?;
-    Ok(answer.service_deployments().first().map(|found| ServiceDeploymentView {
-        arn: found.service_deployment_arn().unwrap_or(service_deployment).to_owned(),
+    Ok(answer.service_deployments().first().map(|found| deployment_view(found, service_deployment)))
+}
+
+fn deployment_view(found: &sdk::types::ServiceDeployment, asked: &str) -> ServiceDeploymentView {
+    let configuration = found.deployment_configuration();
+    let hook = |hook: &sdk::types::DeploymentLifecycleHookDetail| HookView {
+        id: hook.hook_id().unwrap_or_default().to_owned(),
+        kind: hook.target_type().map_or("", |kind| kind.as_str()).to_owned(),
+        status: hook.status().map_or("", |status| status.as_str()).to_owned(),
+        expires_ms: milliseconds(hook.expires_at()),
+        timeout_action: hook.timeout_action().map(|action| action.as_str().to_owned()),
+    };
+    ServiceDeploymentView {
+        arn: found.service_deployment_arn().unwrap_or(asked).to_owned(),
         status: found.status().map_or("", |status| status.as_str()).to_owned(),
         reason: found.status_reason().map(str::to_owned),
         stage: found.lifecycle_stage().map(|stage| stage.as_str().to_owned()),
@@ -351,7 +376,47 @@ pub async fn view_deployment(aws: &Aws, service_deployment: &str) -> Result<Opti
             threshold: count(breaker.threshold()),
         }),
         rollback_reason: found.rollback().and_then(|rollback| rollback.reason()).map(str::to_owned),
-    }))
+        alarms: found.alarms().map(|alarms| alarms.triggered_alarm_names().to_vec()).unwrap_or_default(),
+        shift: configuration.and_then(|configuration| shift_view(configuration, found.target_service_revision())),
+        hooks: found.lifecycle_hook_details().iter().map(hook).collect(),
+        bake_ms: minutes(configuration.and_then(DeploymentConfiguration::bake_time_in_minutes)),
+    }
+}
+
+fn shift_view(
+    configuration: &DeploymentConfiguration,
+    target: Option<&sdk::types::ServiceRevisionSummary>,
+) -> Option<ShiftView> {
+    let strategy = configuration.strategy().map(|strategy| strategy.as_str()).filter(|word| *word != "ROLLING")?;
+    let linear = configuration.linear_configuration();
+    let canary = configuration.canary_configuration();
+    let step_bake = linear
+        .and_then(|linear| linear.step_bake_time_in_minutes())
+        .or_else(|| canary.and_then(|canary| canary.canary_bake_time_in_minutes()));
+    let steps = match (linear.and_then(|linear| linear.step_percent()), canary) {
+        // "stepPercent … 3.0 to 100.0", so that there are at most 34.
+        (Some(percent), _) => permille(100.0 / percent.clamp(3.0, 100.0)).div_ceil(10),
+        (None, Some(_)) => 2,
+        (None, None) => 1,
+    };
+    Some(ShiftView {
+        strategy: strategy.to_owned(),
+        production_permille: target.and_then(|target| target.requested_production_traffic_weight()).map(permille),
+        test_permille: target.and_then(|target| target.requested_test_traffic_weight()).map(permille),
+        step_bake_ms: minutes(step_bake),
+        steps,
+    })
+}
+
+/// Tenths of a percent: "canaryPercent … 0.1 to 100.0".
+fn permille(percent: f64) -> u32 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it was brought into these bounds")]
+    let permille = (percent * 10.0).round().clamp(0.0, 1000.0) as u32;
+    permille
+}
+
+fn minutes(number: Option<i32>) -> u64 {
+    u64::from(count(number.unwrap_or_default())).saturating_mul(60_000)
 }
 
 /// Every task of the service that runs, starts, stops or has stopped within the hour ECS remembers.
@@ -663,6 +728,10 @@ mod tests {
                     rollback_reason: Some(
                         "Service deployment circuit breaker triggered",
                     ),
+                    alarms: [],
+                    shift: None,
+                    hooks: [],
+                    bake_ms: 0,
                 },
             ),
         )

@@ -21,6 +21,9 @@ const DELAY: &str = "deregistration_delay.timeout_seconds";
 /// AWS's default for `deregistration_delay.timeout_seconds`, also used where it may not be read.
 pub const DEFAULT_DEREGISTRATION_DELAY_S: u64 = 300;
 
+/// AWS's default for `HealthCheckIntervalSeconds`.
+pub const DEFAULT_HEALTH_CHECK_INTERVAL_S: u64 = 30;
+
 /// `DescribeTargetHealth` of one target group; the API takes no more than one.
 pub async fn target_health(aws: &Aws, target_group: &str) -> Result<Vec<TargetView>, AwsError> {
     let request = aws.elb.describe_target_health().target_group_arn(target_group);
@@ -49,6 +52,14 @@ pub async fn deregistration_delay(aws: &Aws, target_group: &str) -> Result<u64, 
     let delay = attributes.iter().find(|attribute| attribute.key() == Some(DELAY));
     let delay = delay.and_then(|attribute| attribute.value()?.parse().ok());
     Ok(delay.unwrap_or(DEFAULT_DEREGISTRATION_DELAY_S))
+}
+
+/// Seconds between two health checks of a target of the group.
+pub async fn health_check_interval(aws: &Aws, target_group: &str) -> Result<u64, AwsError> {
+    let request = aws.elb.describe_target_groups().target_group_arns(target_group);
+    let groups = send!(aws, "DescribeTargetGroups", request)?.target_groups.unwrap_or_default();
+    let interval = groups.first().and_then(|group| group.health_check_interval_seconds());
+    Ok(interval.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(DEFAULT_HEALTH_CHECK_INTERVAL_S))
 }
 
 /// A target group for tasks with addresses of their own, with its draining time set. One of that name

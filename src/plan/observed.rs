@@ -134,4 +134,6 @@ pub struct TargetGroupObserved {
     pub container_port: u32,
     /// Seconds; AWS's default is 300.
     pub deregistration_delay_s: u64,
+    /// Seconds between two health checks of a target; AWS's default is 30.
+    pub health_check_interval_s: u64,
 }

@@ -6,8 +6,8 @@ use std::collections::VecDeque;
 use super::words;
 use crate::{
     event::{
-        Board, Event, FailedContainer, FailedHow, FailedTask, Layer, LayerState, Phase, Progress, Record, ServiceLive,
-        Side, StepKind, StepOutline, TaskState, ToldError, Vertex, VertexState,
+        Board, Event, FailedContainer, FailedHow, FailedKind, FailedTask, Hook, Layer, LayerState, Phase, Progress,
+        Record, ServiceLive, Shift, Side, StepKind, StepOutline, TaskState, ToldError, Vertex, VertexState,
     },
     id::{Key, StepId},
 };
@@ -54,6 +54,8 @@ pub struct StepView {
     pub last_event: Option<String>,
     /// A call that is being tried again, until the next sign of life.
     pub retrying: Option<String>,
+    /// What the last event that told of trouble means.
+    pub trouble: Option<String>,
     /// What it waits for although it is done.
     pub waiting: Option<String>,
     /// Failed tasks, by cause, in the order in which the causes were first seen.
@@ -75,6 +77,7 @@ pub struct FailureGroup {
 struct Cause {
     revision: String,
     stop_code: Option<String>,
+    kind: FailedKind,
     containers: Vec<(String, Option<i64>, Option<String>)>,
     /// Where no container says anything.
     explanation: Option<String>,
@@ -91,6 +94,7 @@ impl Cause {
         Self {
             revision: task.revision.clone(),
             stop_code: task.stop_code.clone(),
+            kind: task.kind,
             containers,
             explanation: is_silent.then(|| task.explanation.clone()),
         }
@@ -139,6 +143,7 @@ impl StepView {
             board_ms: 0,
             last_event: None,
             retrying: None,
+            trouble: None,
             waiting: None,
             failures: Vec::new(),
         }
@@ -212,8 +217,11 @@ impl StepView {
                 self.board = Some(board.clone());
                 self.board_ms = now_ms;
             }
-            Progress::ServiceEvent { text, .. } => {
+            Progress::ServiceEvent { text, meaning, .. } => {
                 self.last_event = Some(words::brief(without_prefix(&words::clean(text))));
+                if let Some(meaning) = meaning {
+                    self.trouble = Some(meaning.clone());
+                }
             }
             Progress::TaskFailed { task, .. } => self.task_failed(task),
             Progress::Retrying { operation, code, delay_ms, .. } => {
@@ -347,7 +355,7 @@ pub const fn state_word(state: TaskState) -> &'static str {
         TaskState::Healthy => "healthy",
         TaskState::Unhealthy => "unhealthy",
         TaskState::Draining => "draining",
-        TaskState::Stopping => "stopping",
+        TaskState::Stopping => "signalled",
         TaskState::Gone => "gone",
         TaskState::Unknown => "unknown",
     }
@@ -396,10 +404,14 @@ pub fn board_line(board: &Board) -> String {
     if board.tasks.iter().any(|task| task.side == Side::Old) {
         line = format!("{line}; old {}: {}", board.old_revisions.join(", "), side_line(board, Side::Old));
     }
-    match breaker_line(board) {
-        Some(breaker) => format!("{line}; circuit breaker {breaker}"),
-        None => line,
+    if let Some(breaker) = breaker_line(board) {
+        line = format!("{line}; circuit breaker {breaker}");
     }
+    // Without the bake time, which ticks by itself.
+    if let Some(shift) = &board.shift {
+        line = format!("{line}; {}", shift_line(&Shift { bake_left_ms: None, ..shift.clone() }, 0, 0));
+    }
+    line
 }
 
 /// How near the circuit breaker is to taking the rollout back, once anything has failed. Tasks that were under
@@ -420,12 +432,20 @@ pub fn phase_line(board: &Board, board_ms: u64, now_ms: u64) -> String {
     let revision = &board.new_revision;
     match board.phase {
         Phase::Asked => format!("{revision}: waiting for ECS to start it"),
-        Phase::Starting | Phase::Unknown => format!("{revision}: {}", side_line(board, Side::New)),
-        Phase::Healthy => format!("{revision} is live"),
-        Phase::Draining => match drain_left(board, board_ms, now_ms) {
-            Some(left) => format!("{revision} is live, the old tasks drain: {} left", words::countdown(left)),
-            None => format!("{revision} is live, the old tasks are stopping"),
+        Phase::Starting | Phase::Unknown => match to_go(board, board_ms, now_ms) {
+            Some(left) => format!("{revision}: {}, about {} to go", side_line(board, Side::New), words::about(left)),
+            None => format!("{revision}: {}", side_line(board, Side::New)),
         },
+        Phase::Healthy => format!("{revision} is live"),
+        Phase::Draining => {
+            let old = board.tasks.iter().filter(|task| task.side == Side::Old);
+            let left = old.clone().filter(|task| task.state != TaskState::Gone).count();
+            let draining = format!("{revision} is live, draining {left} of {}", old.count());
+            match drain_left(board, board_ms, now_ms) {
+                Some(left) => format!("{draining}: {} left", words::countdown(left)),
+                None => draining,
+            }
+        }
         Phase::Drained => format!("{revision} is live, the old tasks are gone"),
         Phase::RollingBack => format!("ECS takes {revision} back"),
     }
@@ -440,6 +460,58 @@ pub fn others_line(others: &[Key]) -> String {
         several => words::count(several.len(), "other service"),
     };
     format!("done, waits for {whom}: the release is all or nothing")
+}
+
+/// What is left of the time that a rollout of this service takes as a rule; nothing where it takes longer.
+#[must_use]
+pub fn to_go(board: &Board, board_ms: u64, now_ms: u64) -> Option<u64> {
+    let elapsed_ms = board.elapsed_ms.saturating_add(now_ms.saturating_sub(board_ms));
+    board.expected_ms?.checked_sub(elapsed_ms).filter(|left| *left > 0)
+}
+
+/// `CANARY: PRODUCTION_TRAFFIC_SHIFT, 5% of the traffic on the new revision, bakes for 4m10s more`.
+#[must_use]
+pub fn shift_line(shift: &Shift, board_ms: u64, now_ms: u64) -> String {
+    let Shift { strategy, stage, production_permille, test_permille, bake_left_ms } = shift;
+    let percent = |permille: u32| match (permille / 10, permille % 10) {
+        (whole, 0) => format!("{whole}%"),
+        (whole, tenth) => format!("{whole}.{tenth}%"),
+    };
+    let mut parts = vec![match stage {
+        Some(stage) => format!("{strategy}: {stage}"),
+        None => strategy.clone(),
+    }];
+    match (production_permille, test_permille) {
+        (Some(production), Some(test)) if test != production => {
+            parts.push(format!(
+                "{} of the traffic and {} of the test traffic is new",
+                percent(*production),
+                percent(*test)
+            ));
+        }
+        (Some(production), _) => parts.push(format!("{} of the traffic is new", percent(*production))),
+        (None, _) => {}
+    }
+    if let Some(left) = bake_left_ms {
+        let left = left.saturating_sub(now_ms.saturating_sub(board_ms));
+        parts.push(format!("bakes for {} more", words::countdown(left)));
+    }
+    parts.join(", ")
+}
+
+/// `waiting for somebody at POST_TEST_TRAFFIC_SHIFT, ROLLBACK in 23h59m; go on with: aws ecs …`, in two parts.
+#[must_use]
+pub fn hook_lines(hook: &Hook, now_ms: u64) -> [String; 2] {
+    let Hook { id: _, stage, expires_ms, timeout_action, command } = hook;
+    let at = stage.as_ref().map(|stage| format!(" at {stage}")).unwrap_or_default();
+    let then = match (timeout_action, expires_ms) {
+        (Some(action), Some(expires)) => {
+            format!(", {action} in {}", words::about(expires.saturating_sub(now_ms)))
+        }
+        (Some(action), None) => format!(", {action} if nobody answers"),
+        (None, _) => String::new(),
+    };
+    [format!("waiting for somebody{at}{then}"), command.clone()]
 }
 
 /// What is left of the longest drain at `now_ms`, counted down between two polls.

@@ -15,7 +15,7 @@ use super::{
     words,
 };
 use crate::{
-    event::{Event, FailedTask, Progress, Record, ToldError, Vertex, VertexState},
+    event::{Board, Event, FailedKind, FailedTask, Progress, Record, ToldError, Vertex, VertexState},
     id::StepId,
 };
 
@@ -40,6 +40,8 @@ pub struct Plain<W> {
     ended: BTreeSet<(StepId, String)>,
     /// Per step: the vertex whose log lines are being printed.
     speaking: BTreeMap<StepId, String>,
+    /// Hooks and missing permissions that were told.
+    beside: BTreeSet<(StepId, String)>,
 }
 
 impl<W: Write + Send> Plain<W> {
@@ -53,6 +55,7 @@ impl<W: Write + Send> Plain<W> {
             said: BTreeMap::new(),
             ended: BTreeSet::new(),
             speaking: BTreeMap::new(),
+            beside: BTreeSet::new(),
         }
     }
 
@@ -125,6 +128,7 @@ impl<W: Write + Send> Plain<W> {
                 self.line(step, now_ms, &text)
             }
             Progress::Board(board) => {
+                self.beside(step, board, now_ms)?;
                 let text = fold::board_line(board);
                 let left = fold::drain_left(board, now_ms, now_ms);
                 let due = self.said.get(&step).is_none_or(|(then, said)| {
@@ -137,9 +141,16 @@ impl<W: Write + Send> Plain<W> {
                 let left = left.map(|left| format!(", {} left", words::countdown(left))).unwrap_or_default();
                 self.line(step, now_ms, &format!("{text}{left}"))
             }
-            Progress::ServiceEvent { text, .. } => {
+            Progress::ServiceEvent { text, meaning, .. } => {
                 let text = words::brief(fold::without_prefix(&words::clean(text)));
-                self.line(step, now_ms, &format!("ecs: {text}"))
+                self.line(step, now_ms, &format!("ecs: {text}"))?;
+                match meaning {
+                    Some(meaning) => {
+                        let meaning = self.style.paint(Meaning::Caution, format!("     {meaning}"));
+                        self.line(step, now_ms, &meaning)
+                    }
+                    None => Ok(()),
+                }
             }
             Progress::TaskFailed { task, .. } => {
                 match self.fold.step(step).map(|view| view.news(task)) {
@@ -167,6 +178,26 @@ impl<W: Write + Send> Plain<W> {
                 Ok(())
             }
         }
+    }
+
+    /// What a board tells beside its tasks, each thing once.
+    fn beside(&mut self, step: StepId, board: &Board, now_ms: u64) -> io::Result<()> {
+        if let Some(hook) = &board.hook
+            && self.beside.insert((step, hook.id.clone()))
+        {
+            for line in fold::hook_lines(hook, now_ms) {
+                let text = self.style.paint(Meaning::Caution, line);
+                self.line(step, now_ms, &text)?;
+            }
+        }
+        for denied in &board.denied {
+            if self.beside.insert((step, denied.clone())) {
+                let text = format!("not shown: {} is not allowed", words::clean(denied));
+                let text = self.style.paint(Meaning::Caution, text);
+                self.line(step, now_ms, &text)?;
+            }
+        }
+        Ok(())
     }
 
     fn vertex(&mut self, step: StepId, vertex: &Vertex, now_ms: u64) -> io::Result<()> {
@@ -272,7 +303,11 @@ impl<W: Write + Send> Report for Plain<W> {
 pub fn failed_task(task: &FailedTask) -> Vec<String> {
     let short = task.id.get(..8).unwrap_or(&task.id);
     let explanation = words::brief(&words::clean(&task.explanation));
-    let mut lines = vec![format!("task {short} of {} failed: {explanation}", task.revision)];
+    let word = match task.kind {
+        FailedKind::Failed | FailedKind::Unknown => "failed",
+        FailedKind::Lost => "was lost",
+    };
+    let mut lines = vec![format!("task {short} of {} {word}: {explanation}", task.revision)];
     for container in task.containers.iter().filter(|container| !container.log.is_empty()) {
         lines.push(format!("  last lines of {}:", container.name));
         lines.extend(container.log.iter().map(|line| format!("  | {}", words::clean(line))));

@@ -16,7 +16,9 @@ use super::{
     style::{Meaning, Sign, Style},
     words,
 };
-use crate::event::{Board, BoardTask, Event, LayerState, Progress, Record, Side, StepKind, TaskState, VertexState};
+use crate::event::{
+    Board, BoardTask, Event, FailedKind, LayerState, Progress, Record, Side, StepKind, TaskState, VertexState,
+};
 
 /// However tall the terminal is: more than this is not read, it flickers.
 const MOST_LINES: usize = 24;
@@ -405,16 +407,34 @@ fn watch_detail(view: &StepView, now_ms: u64, style: Style, most: usize) -> Vec<
     let Some(board) = &view.board else { return Vec::new() };
     let mut below = Vec::new();
     let label = |text: &str| Line::new().meant(Meaning::Strong, format!("    {text:<8}"));
+    if let Some(hook) = &board.hook {
+        let [waiting, command] = fold::hook_lines(hook, now_ms);
+        below.push(label("hook").meant(Meaning::Caution, waiting));
+        below.push(label("").text(command));
+    }
+    if let Some(shift) = &board.shift {
+        below.push(label("traffic").text(fold::shift_line(shift, view.board_ms, now_ms)));
+    }
     for group in &view.failures {
         let tasks = words::count(group.tasks.len(), "task");
         let explanation = words::brief(&words::clean(&group.shown.explanation));
-        below.push(label("failed").meant(Meaning::Bad, format!("{tasks}: {explanation}")));
+        let (word, meaning) = match group.shown.kind {
+            FailedKind::Failed | FailedKind::Unknown => ("failed", Meaning::Bad),
+            FailedKind::Lost => ("lost", Meaning::Caution),
+        };
+        below.push(label(word).meant(meaning, format!("{tasks}: {explanation}")));
     }
     if let Some(breaker) = fold::breaker_line(board) {
         below.push(label("breaker").meant(Meaning::Bad, breaker));
     }
     if let Some(event) = &view.last_event {
         below.push(label("ecs").meant(Meaning::Aside, event.clone()));
+    }
+    if let Some(trouble) = &view.trouble {
+        below.push(label("").meant(Meaning::Caution, trouble.clone()));
+    }
+    for denied in &board.denied {
+        below.push(label("unread").meant(Meaning::Caution, format!("{} is not allowed", words::clean(denied))));
     }
     let mut lines = tasks_detail(board, view.board_ms, now_ms, style, most.saturating_sub(below.len()));
     lines.append(&mut below);

@@ -22,6 +22,21 @@ pub fn duration(ms: u64) -> String {
     }
 }
 
+/// A time that nobody knows to the second: `40s`, `2m`, `1h30m`, `2 days`.
+#[must_use]
+pub fn about(ms: u64) -> String {
+    let seconds = ms.div_ceil(1000);
+    match seconds {
+        0..60 => format!("{}s", seconds.next_multiple_of(5)),
+        60..3600 => format!("{}m", seconds.div_ceil(60)),
+        3600..172_800 => match (seconds / 3600, seconds % 3600 / 60) {
+            (hours, 0) => format!("{hours}h"),
+            (hours, minutes) => format!("{hours}h{minutes:02}m"),
+        },
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
 /// Whole seconds, rounded up, for a countdown: it must not say 0 while something is left.
 #[must_use]
 pub fn countdown(ms: u64) -> String {

@@ -18,6 +18,8 @@ pub enum Clock {
     NoProgress,
     Drain,
     Rollback,
+    /// A hook waited for somebody until the time was over.
+    Somebody,
 }
 
 /// What the rollout is doing, as far as time is concerned.

@@ -5,15 +5,17 @@
 //! where the service-deployments API has no answer. Tasks and targets are never counted to find out
 //! whether a rollout went well; they can only hold back a success until the last old one is gone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    budget::{Bake, Clock, Draining, Stretch, deadline, longest_ms},
+    budget::{Clock, Draining, Stretch, deadline, longest_ms},
     goal::{DoneWhen, Goal, OnFailure, Pace},
+    reason,
     schedule::{Ask, Part, Schedule, Want},
     services::{self, Services},
-    tasks::Tasks,
-    view::{BreakerView, DeploymentView, EventView, ServiceDeploymentView, View},
+    tasks::{Balancer, Tasks},
+    view::{BreakerView, DeploymentView, EventView, GroupView, ServiceDeploymentView, View},
+    wait::{self, Wait},
 };
 use crate::{
     event::{Board, Breaker, Live, Phase, Progress, Side, TaskState},
@@ -122,7 +124,10 @@ pub struct Machine {
     live_since_ms: Option<u64>,
     success_since_ms: Option<u64>,
     rollback_since_ms: Option<u64>,
-    bake: Bake,
+    wait: Wait,
+    denied: BTreeMap<Part, String>,
+    /// What an event of ECS says will never go well.
+    event_failure: Option<String>,
     verdict: Option<Verdict>,
     /// Whether it was said already that the rollout will fail.
     doomed: bool,
@@ -145,7 +150,8 @@ enum Doom {
 }
 
 /// What must change for the rollout to count as moving.
-type Fingerprint = (Vec<(String, TaskState, String)>, Vec<(u32, u32, u32)>, Option<String>, Option<String>);
+type Fingerprint =
+    (Vec<(String, TaskState, String)>, Vec<(u32, u32, u32, u32)>, Option<String>, Option<String>, wait::Fingerprint);
 
 /// The service deployment that is watched.
 #[derive(Debug, Clone, Default)]
@@ -186,12 +192,20 @@ impl Machine {
             live_since_ms: None,
             success_since_ms: None,
             rollback_since_ms: None,
-            bake: Bake::None,
+            wait: Wait::default(),
+            denied: BTreeMap::new(),
+            event_failure: None,
             verdict: None,
             doomed: false,
             taken_back_by: None,
             outside: None,
         }
+    }
+
+    /// The target groups of the service, once they are known.
+    #[must_use]
+    pub fn groups(&self) -> Option<&[GroupView]> {
+        self.services.any().map(|view| view.groups.as_slice())
     }
 
     /// The ARN to describe when [`Part::Deployment`] is asked for.
@@ -262,7 +276,8 @@ impl Machine {
     ///
     /// A rollout that is live is never called doomed: what dies after that is replaced by ECS.
     fn doom(&mut self, word: &Word) -> Option<Doom> {
-        if *word != Word::Going || self.doomed || self.live_since_ms.is_some() || !self.tasks.show_failure() {
+        let is_shown = self.tasks.show_failure() || self.event_failure.is_some();
+        if *word != Word::Going || self.doomed || self.live_since_ms.is_some() || !is_shown {
             return None;
         }
         let doom = match (self.goal.terms.on_failure, &self.goal.started.previous) {
@@ -338,7 +353,7 @@ impl Machine {
 
     fn absorb(&mut self, view: &View, progress: &mut Vec<Progress>) {
         let now_ms = self.now_ms;
-        let View { service, deployment, tasks, targets } = view;
+        let View { service, deployment, tasks, targets, denied: _ } = view;
         let answered = [
             service.as_ref().map(|_| Part::Service),
             deployment.as_ref().map(|_| Part::Deployment),
@@ -360,14 +375,18 @@ impl Machine {
                     id: event.id.clone(),
                     time_ms: event.time_ms,
                     text: event.text.clone(),
+                    meaning: reason::of_event(&event.text).map(|reason| reason.words),
                 });
+                if let Some(found) = reason::of_event(&event.text)
+                    && found.class == reason::Class::Deterministic
+                {
+                    self.event_failure.get_or_insert(found.words);
+                }
             }
         }
         if let Some(deployment) = deployment {
             self.deployment.hear(deployment, now_ms);
-            if deployment.stage.as_deref() == Some("BAKE_TIME") {
-                self.bake = Bake::Seen;
-            }
+            self.wait.hear(deployment, now_ms);
         }
         if let Some(tasks) = tasks {
             self.tasks.hear_tasks(tasks, &self.goal.started, now_ms);
@@ -375,7 +394,12 @@ impl Machine {
         if let Some(targets) = targets {
             self.tasks.hear_targets(targets, now_ms);
         }
-        self.tasks.settle(now_ms);
+        self.denied.extend(view.denied.clone());
+        for part in answered.into_iter().flatten() {
+            self.denied.remove(&part);
+        }
+        let has_groups = self.services.any().is_some_and(|view| !view.groups.is_empty());
+        self.tasks.settle(if has_groups { Balancer::Attached } else { Balancer::None }, now_ms);
         for task in self.tasks.newly_failed() {
             progress.push(Progress::TaskFailed { service: self.goal.service.clone(), task });
         }
@@ -390,7 +414,7 @@ impl Machine {
         let counts = self.services.view().map(|view| {
             view.deployments
                 .iter()
-                .map(|deployment| (deployment.desired, deployment.pending, deployment.running))
+                .map(|deployment| (deployment.desired, deployment.pending, deployment.running, deployment.failed))
                 .collect()
         });
         let seen = self.deployment.seen.as_ref().map(|(seen, _)| seen);
@@ -399,6 +423,7 @@ impl Machine {
             counts.unwrap_or_default(),
             seen.map(|seen| seen.status.clone()),
             seen.and_then(|seen| seen.stage.clone()),
+            self.wait.fingerprint(),
         )
     }
 
@@ -429,7 +454,15 @@ impl Machine {
     /// What `UpdateService` names as the current service deployment may be the one before ours, and its
     /// end is not ours. So an end counts where `DescribeServices` does not contradict it.
     fn word_of_deployment(&self, seen: &ServiceDeploymentView) -> Word {
-        let reason = || seen.rollback_reason.clone().or_else(|| seen.reason.clone());
+        let reason = || {
+            let said = seen.rollback_reason.clone().or_else(|| seen.reason.clone());
+            let tripped = seen.breaker.as_ref().is_some_and(|breaker| breaker.status == "TRIGGERED");
+            match seen.alarms.as_slice() {
+                [] if tripped => said.or_else(|| Some("its circuit breaker tripped".to_owned())),
+                [] => said,
+                alarms => Some(format!("the alarm {} fired", alarms.join(", "))),
+            }
+        };
         match seen.status.as_str() {
             "SUCCESSFUL" => match self.services.replaced() {
                 Some(_) => self.replaced(),
@@ -546,6 +579,7 @@ impl Machine {
         self.outside
             .clone()
             .or_else(|| self.tasks.why())
+            .or_else(|| self.event_failure.clone())
             .or(said)
             .or_else(|| self.services.reason().map(str::to_owned))
             .unwrap_or_else(|| "ECS gave no reason".to_owned())
@@ -596,19 +630,21 @@ impl Machine {
     fn time_out(&self, is_live: bool) -> Option<Verdict> {
         let stretch = match (self.rollback_since_ms, self.live_since_ms) {
             (Some(since_ms), _) => Stretch::RollingBack { since_ms },
-            (None, Some(since_ms)) => Stretch::Live { since_ms, bake: self.bake },
+            (None, Some(since_ms)) => Stretch::Live { since_ms, bake: self.wait.bake() },
             (None, None) => {
                 let leaving = |state| matches!(state, TaskState::Draining | TaskState::Stopping);
                 let draining = if self.tasks.count(Side::Old, leaving) > 0 { Draining::Some } else { Draining::None };
                 Stretch::Starting { moved_ms: self.moved_ms, draining }
             }
         };
-        let (clock, at_ms) = deadline(&self.goal.terms.budget, self.start_ms, stretch);
+        let budget = self.wait.stretched(self.goal.terms.budget);
+        let (clock, at_ms) = deadline(&budget, self.start_ms, stretch);
+        let clock = if clock == Clock::NoProgress || clock == Clock::Total { self.wait.clock(clock) } else { clock };
         // A success that was only just heard of gets the looks that prove it.
         let at_ms =
             self.success_since_ms.map_or(at_ms, |success_ms| at_ms.max(success_ms.saturating_add(TWO_TICKS_MS)));
         // Whatever the answers flip between, there is an end.
-        let last_ms = self.start_ms.saturating_add(longest_ms(&self.goal.terms.budget));
+        let last_ms = self.start_ms.saturating_add(longest_ms(&budget));
         if self.now_ms < at_ms.min(last_ms) {
             return None;
         }
@@ -623,6 +659,10 @@ impl Machine {
             return false;
         };
         if view.desired == 0 || own.running < view.desired || self.services.replaced().is_some() {
+            return false;
+        }
+        // A blue/green deployment runs all its new tasks before any traffic goes to them.
+        if *word != Word::Success && !self.wait.has_all_traffic() {
             return false;
         }
         if self.tasks.listed_ms().is_none() {
@@ -644,7 +684,7 @@ impl Machine {
     }
 
     fn is_unreadable(&self, part: Part) -> bool {
-        self.schedule.unanswered(part) >= UNREADABLE
+        self.denied.contains_key(&part) || self.schedule.unanswered(part) >= UNREADABLE
     }
 
     /// No old task is left and nothing drains, by answers that are not older than the success.
@@ -708,6 +748,10 @@ impl Machine {
                 |BreakerView { status: _, failures, threshold }| Breaker { failures: *failures, threshold: *threshold },
             ),
             failed: own_failed.max(u32::try_from(self.tasks.failures()).unwrap_or(u32::MAX)),
+            expected_ms: self.goal.terms.expected_ms,
+            shift: self.wait.shift(self.now_ms),
+            hook: self.wait.hook(),
+            denied: self.denied.iter().map(|(part, action)| format!("{}: {action}", part.words())).collect(),
         }
     }
 

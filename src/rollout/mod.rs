@@ -13,3 +13,4 @@ pub mod schedule;
 mod services;
 mod tasks;
 pub mod view;
+mod wait;

@@ -23,6 +23,9 @@ pub struct Reason {
     pub words: String,
 }
 
+/// How the words begin of a task that had too little of it.
+pub const OUT_OF_MEMORY: &str = "it ran out of memory";
+
 /// One row: if all fragments of any alternative are in the text, this is why.
 struct Row {
     any: &'static [&'static [&'static str]],
@@ -171,17 +174,52 @@ const ROWS: &[Row] = &[
     Row {
         any: &[
             &["capacity is unavailable"],
-            &["resource:"],
+            &["resource:cpu"],
+            &["resource:memory"],
+            &["resource:gpu"],
+            &["resource:ports"],
             &["rate exceeded"],
             &["being throttled"],
             &["limit on the number of tasks"],
             &["limit on the number of vcpus"],
+            &["reached the limit"],
+            &["was unable to place a task. reason: internal error"],
         ],
         class: Class::Noise,
         words: "AWS had no room for it or slowed the account down: ECS tries again",
     },
     Row {
-        any: &[&["failed elb health checks"]],
+        any: &[
+            &["no container instance met all of its requirements"],
+            &["no container instances were found"],
+            &["insufficient cpu units available"],
+            &["insufficient memory available"],
+        ],
+        class: Class::Noise,
+        words: "the cluster has no room for it: no container instance has the CPU, memory, ports or attributes it asks for",
+    },
+    Row {
+        any: &[&["unable to stop or start tasks during a deployment", "configuration"]],
+        class: Class::Deterministic,
+        words: "its percentages leave ECS no move: raise `maximum_percent` or lower `minimum_healthy_percent`",
+    },
+    Row {
+        any: &[&["tasks under protection"]],
+        class: Class::Noise,
+        words: "old tasks are protected from scale-in: they stay until their protection ends",
+    },
+    Row {
+        any: &[&["unable to consistently start tasks"]],
+        class: Class::Noise,
+        words: "tasks kept failing before they ran, so ECS tries less and less often, up to 27 minutes apart",
+    },
+    Row {
+        any: &[&["incompatible compute"], &["missing an attribute required"]],
+        class: Class::Noise,
+        words: "no instance of the cluster can run this task definition: compare its `requiresCompatibilities` and `runtimePlatform` with the instances",
+    },
+    Row {
+        any: &[&["failed elb health checks"], &["is unhealthy in (target-group"]],
         class: Class::NeedsTwo,
         words: "the load balancer found it unhealthy: check path, port, matcher and time-outs of the target group's health check, and `healthCheckGracePeriodSeconds`",
     },
@@ -219,11 +257,11 @@ const ROWS: &[Row] = &[
 /// What is known of why `task` ended.
 #[must_use]
 pub fn reason(task: &TaskView) -> Reason {
-    let mut text = task.stopped_reason.clone().unwrap_or_default().to_lowercase();
+    let mut text = task.stopped_reason.clone().unwrap_or_default();
     for container in &task.containers {
         if let Some(reason) = &container.reason {
             text.push('\n');
-            text.push_str(&reason.to_lowercase());
+            text.push_str(reason);
         }
     }
     if let Some(found) = of_text(&text) {
@@ -256,10 +294,57 @@ pub fn explain(task: &TaskView) -> String {
 /// What one line of text says: a service event, or the last line of a container's log.
 #[must_use]
 pub fn of_text(text: &str) -> Option<Reason> {
-    let text = text.to_lowercase();
-    ROWS.iter()
-        .find(|row| row.any.iter().any(|fragments| fragments.iter().all(|fragment| text.contains(fragment))))
-        .map(|row| Reason { class: row.class, words: row.words.to_owned() })
+    let lower = text.to_lowercase();
+    let row = ROWS
+        .iter()
+        .find(|row| row.any.iter().any(|fragments| fragments.iter().all(|fragment| lower.contains(fragment))));
+    match (row, missing(text)) {
+        (Some(row), None) => Some(Reason { class: row.class, words: row.words.to_owned() }),
+        (Some(row), Some(missing)) => Some(Reason { class: row.class, words: format!("{}; {missing}", row.words) }),
+        // An action of a service this table has no row for.
+        (None, Some(missing)) => Some(Reason { class: Class::Deterministic, words: missing }),
+        (None, None) => None,
+    }
+}
+
+/// What IAM itself names: `User: arn:aws:sts::1:assumed-role/NAME/x is not authorized to perform: ACTION on resource: y`.
+fn missing(text: &str) -> Option<String> {
+    let (before, after) = text.split_once("not authorized to perform: ")?;
+    let action = after.split_whitespace().next()?.trim_end_matches(['.', ',', ';']);
+    let role = before.rsplit_once(":assumed-role/").and_then(|(_, role)| role.split(['/', ' ']).next());
+    Some(match role {
+        Some(role) => format!("role {role} lacks {action}"),
+        None => format!("what it lacks is {action}"),
+    })
+}
+
+/// What a service event says of trouble. The everyday ones, one of an unhealthy task that was replaced
+/// among them, say nothing.
+#[must_use]
+pub fn of_event(text: &str) -> Option<Reason> {
+    let is_trouble = [
+        "failed to launch a task",
+        "was unable to",
+        "is unable to consistently",
+        "is unhealthy in",
+        "failed container health checks",
+        "are being throttled",
+        "failed ELB health checks",
+    ];
+    is_trouble.iter().any(|words| text.contains(words)).then(|| of_text(text)).flatten()
+}
+
+/// The limit that a task reached which ran out of memory, in MiB: that of its container, else that of the task.
+#[must_use]
+pub fn memory_limit(definition: &serde_json::Value, container: &str) -> Option<String> {
+    let text = |value: &serde_json::Value| match value {
+        serde_json::Value::Number(number) => Some(number.to_string()),
+        serde_json::Value::String(text) => Some(text.clone()),
+        _ => None,
+    };
+    let containers = definition["containerDefinitions"].as_array()?;
+    let own = containers.iter().find(|found| found["name"] == container).and_then(|found| text(&found["memory"]));
+    own.filter(|memory| memory != "0").or_else(|| text(&definition["memory"]))
 }
 
 fn noise(words: &str) -> Reason {
@@ -298,7 +383,7 @@ fn of_exit(task: &TaskView) -> Option<Reason> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Class, explain, of_text, reason};
+    use super::{Class, explain, memory_limit, of_event, of_text, reason};
     use crate::{
         id::TaskDefArn,
         rollout::view::{ContainerView, TaskView},
@@ -570,6 +655,38 @@ mod tests {
                 NeedsTwo,
                 "ECS says: A sentence nobody has seen yet",
             ),
+            (
+                "TaskFailedToStart",
+                "ResourceInitializationError: unable to pull secrets or registry auth: AccessDeniedException: User: arn:aws:sts::111111111111:assumed-role/ecsTaskExecutionRole/0123 is not authorized to perform: secretsmanager:GetSecretValue on resource: arn:x because no identity-based policy allows it",
+                None,
+                "",
+                Deterministic,
+                "role ecsTaskExecutionRole lacks secretsmanager:GetSecretValue",
+            ),
+            (
+                "TaskFailedToStart",
+                "ResourceInitializationError: AccessDeniedException: User: arn:aws:sts::1:assumed-role/r/x is not authorized to perform: kms:Decrypt on resource: y",
+                None,
+                "",
+                Deterministic,
+                "role r lacks kms:Decrypt",
+            ),
+            (
+                "TaskFailedToStart",
+                "something new: User: arn:aws:sts::1:assumed-role/r/x is not authorized to perform: newservice:Thing on resource: y",
+                None,
+                "",
+                Deterministic,
+                "role r lacks newservice:Thing",
+            ),
+            (
+                "EssentialContainerExited",
+                exited,
+                None,
+                "CannotStartContainerError: Error response from daemon: OCI runtime create failed: exec: \"app\": executable file not found in $PATH",
+                Deterministic,
+                "cannot be run",
+            ),
             ("NewCode", "", None, "", NeedsTwo, "ECS says: NewCode"),
             ("", "", None, "", NeedsTwo, "no reason"),
         ] {
@@ -594,11 +711,51 @@ mod tests {
             ),
             ("(service web) operations are being throttled. Will try again later.", Some(Class::Noise)),
             ("exec /app: exec format error", Some(Class::Deterministic)),
+            (
+                "(service web) was unable to place a task because no container instance met all of its requirements. The closest matching container-instance 0123 has insufficient CPU units available.",
+                Some(Class::Noise),
+            ),
+            (
+                "(service web) was unable to stop or start tasks during a deployment because of the service deployment configuration. Update the minimumHealthyPercent or maximumPercent value and try again.",
+                Some(Class::Deterministic),
+            ),
+            (
+                "(service web) was unable to reach steady state because (taskSet ecs-svc/1) was unable to scale in due to (reason 1 tasks under protection)",
+                Some(Class::Noise),
+            ),
+            ("(service web) is unable to consistently start tasks successfully.", Some(Class::Noise)),
+            (
+                "(service web) was unable to reach steady state. Reason: No Container Instances were found in your capacity provider.",
+                Some(Class::Noise),
+            ),
+            (
+                "(service web) (task 0123) (port 8080) is unhealthy in (target-group arn:x) due to (reason Health checks failed with these codes: [503]).",
+                Some(Class::NeedsTwo),
+            ),
+            ("(service web) (task 0123) failed container health checks.", Some(Class::NeedsTwo)),
+            (
+                "(service web) was unable to place a task. Reason: You've reached the limit on the number of vCPUs you can run concurrently.",
+                Some(Class::Noise),
+            ),
             ("(service web) has reached a steady state.", None),
             ("(service web) has started 1 tasks: (task 0123456789abcdef).", None),
             ("(service web) has begun draining connections on 1 tasks.", None),
         ] {
             assert_eq!(of_text(text).map(|reason| reason.class), class, "{text}");
+            if text.starts_with("(service") {
+                assert_eq!(of_event(text).map(|reason| reason.class), class, "{text}");
+            }
         }
+        // Everyday: 27 of 2,190 in a census of production events.
+        let routine =
+            "(service web) has started 1 tasks: (task 0123). Amazon ECS replaced 1 tasks due to an unhealthy status.";
+        assert_eq!(of_event(routine), None);
+    }
+
+    #[test]
+    fn a_limit_of_memory_is_that_of_the_container_else_of_the_task() {
+        let definition = |own: serde_json::Value| serde_json::json!({"memory": "512", "containerDefinitions": [{"name": "web", "memory": own}]});
+        assert_eq!(memory_limit(&definition(256.into()), "web").as_deref(), Some("256"));
+        assert_eq!(memory_limit(&definition(serde_json::Value::Null), "web").as_deref(), Some("512"));
     }
 }

@@ -16,6 +16,19 @@ pub enum Part {
     Targets,
 }
 
+impl Part {
+    /// What it is to a reader.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Service => "service",
+            Self::Deployment => "service deployment",
+            Self::Tasks => "tasks",
+            Self::Targets => "target health",
+        }
+    }
+}
+
 /// The parts to look at.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Ask {

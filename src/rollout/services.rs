@@ -20,6 +20,8 @@ pub(super) struct Services {
     /// The newest answer that knew our deployment.
     view: Option<ServiceView>,
     view_ms: u64,
+    /// The newest answer, whatever it knew.
+    any: Option<ServiceView>,
     replaced: Option<DeploymentView>,
     /// Ids that were PRIMARY before ours, or ACTIVE beside it.
     older: BTreeSet<String>,
@@ -43,6 +45,7 @@ pub(super) enum Heard {
 
 impl Services {
     pub(super) fn hear(&mut self, seen: &ServiceView, ours: &str, now_ms: u64) -> Heard {
+        self.any = Some(seen.clone());
         let primary = seen.deployments.iter().find(|deployment| deployment.status == "PRIMARY");
         let own = seen.deployments.iter().find(|deployment| deployment.id == ours);
         let standing = match (primary, own) {
@@ -100,6 +103,10 @@ impl Services {
 
     pub(super) const fn view(&self) -> Option<&ServiceView> {
         self.view.as_ref()
+    }
+
+    pub(super) const fn any(&self) -> Option<&ServiceView> {
+        self.any.as_ref()
     }
 
     /// When [`Services::view`] was answered.

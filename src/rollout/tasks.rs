@@ -10,7 +10,7 @@ use super::{
     reason,
     view::{ContainerView, TargetView, TaskView},
 };
-use crate::event::{BoardTask, FailedContainer, FailedTask, Side, TaskState};
+use crate::event::{BoardTask, FailedContainer, FailedKind, FailedTask, Side, TaskState};
 
 /// The lifecycle as AWS documents it. `None` for a word newer than this program.
 fn rank(last_status: &str) -> Option<u8> {
@@ -43,6 +43,13 @@ struct Known {
     /// Whether it was ever seen other than stopped: what ended before the rollout is not shown.
     took_part: bool,
     told: bool,
+}
+
+/// Whether the service has a target group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Balancer {
+    Attached,
+    None,
 }
 
 /// All tasks and targets seen so far.
@@ -95,10 +102,14 @@ impl Tasks {
     }
 
     /// Works out every task's state from what is known now.
-    pub(super) fn settle(&mut self, now_ms: u64) {
+    ///
+    /// Behind a load balancer a task is not healthy before its target is. A list without any target is what a service
+    /// has whose first tasks are not registered yet; one whose targets belong to no task that is known cannot be read
+    /// (targets that are registered under names nobody told us), and must hold nothing back.
+    pub(super) fn settle(&mut self, behind_balancer: Balancer, now_ms: u64) {
         let Self { known, targets, .. } = self;
         let joins = |task: &Known| targets.iter().any(|target| task.view.addresses.contains(&target.address));
-        let balanced = known.values().any(joins);
+        let balanced = known.values().any(joins) || (behind_balancer == Balancer::Attached && targets.is_empty());
         for task in known.values_mut() {
             let own: Vec<_> = targets.iter().filter(|target| task.view.addresses.contains(&target.address)).collect();
             let (state, detail) =
@@ -199,7 +210,7 @@ impl Tasks {
             .collect()
     }
 
-    /// Why new tasks have failed: the commonest reason first said, with how often.
+    /// Why new tasks have failed: the surest reason, and of those the commonest, with how often.
     pub(super) fn why(&self) -> Option<String> {
         let mut reasons: Vec<(reason::Reason, usize)> = Vec::new();
         for task in self.on(Side::New).filter(|task| has_failed(&task.view)) {
@@ -226,8 +237,10 @@ impl Tasks {
         of(reason::Class::Deterministic) >= 1 || of(reason::Class::NeedsTwo) >= 2
     }
 
+    /// New tasks that failed, but for those that were lost.
     pub(super) fn failures(&self) -> usize {
-        self.on(Side::New).filter(|task| has_failed(&task.view)).count()
+        let is_lost = |task: &&Known| reason::reason(&task.view).class == reason::Class::Noise;
+        self.on(Side::New).filter(|task| has_failed(&task.view)).filter(|task| !is_lost(task)).count()
     }
 
     /// The revisions of the old tasks that took part, for the board.
@@ -322,6 +335,7 @@ fn has_failed(task: &TaskView) -> bool {
 }
 
 fn failed(task: &TaskView) -> FailedTask {
+    let reason::Reason { class, words } = reason::reason(task);
     FailedTask {
         id: task.id.clone(),
         revision: task.task_definition.short().to_owned(),
@@ -337,6 +351,10 @@ fn failed(task: &TaskView) -> FailedTask {
                 log: Vec::new(),
             })
             .collect(),
-        explanation: reason::explain(task),
+        explanation: words,
+        kind: match class {
+            reason::Class::Noise => FailedKind::Lost,
+            reason::Class::NeedsTwo | reason::Class::Deterministic => FailedKind::Failed,
+        },
     }
 }

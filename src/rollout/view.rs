@@ -3,6 +3,10 @@
 
 use crate::id::TaskDefArn;
 
+use std::collections::BTreeMap;
+
+use super::schedule::Part;
+
 /// One look. `None` means "not asked or not answered", never "empty".
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct View {
@@ -11,6 +15,8 @@ pub struct View {
     /// Tasks of the service, running and recently stopped.
     pub tasks: Option<Vec<TaskView>>,
     pub targets: Option<Vec<TargetView>>,
+    /// What may not be read, with the IAM action that is missing: `ecs:ListTasks`.
+    pub denied: BTreeMap<Part, String>,
 }
 
 /// From `DescribeServices`.
@@ -25,6 +31,15 @@ pub struct ServiceView {
     pub events: Vec<EventView>,
     /// `currentServiceDeployment`.
     pub current_service_deployment: Option<String>,
+    /// From `loadBalancers[]`, with the alternate ones of a blue/green deployment.
+    pub groups: Vec<GroupView>,
+}
+
+/// A target group that a service registers its tasks in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupView {
+    pub arn: String,
+    pub container_port: u32,
 }
 
 /// One of `deployments[]`.
@@ -62,6 +77,41 @@ pub struct ServiceDeploymentView {
     pub stage: Option<String>,
     pub breaker: Option<BreakerView>,
     pub rollback_reason: Option<String>,
+    /// Alarms that have fired.
+    pub alarms: Vec<String>,
+    /// How traffic is shifted; `None` for a rolling update.
+    pub shift: Option<ShiftView>,
+    /// `lifecycleHookDetails`.
+    pub hooks: Vec<HookView>,
+    /// `bakeTimeInMinutes`, in milliseconds.
+    pub bake_ms: u64,
+}
+
+/// A deployment whose strategy is BLUE_GREEN, LINEAR or CANARY (or a word newer than this program).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShiftView {
+    pub strategy: String,
+    /// What of the production traffic goes to the new revision, in tenths of a percent.
+    pub production_permille: Option<u32>,
+    /// The same of the test traffic.
+    pub test_permille: Option<u32>,
+    /// The pause after each step.
+    pub step_bake_ms: u64,
+    /// In how many steps the traffic is shifted.
+    pub steps: u32,
+}
+
+/// One of `lifecycleHookDetails`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HookView {
+    pub id: String,
+    /// `PAUSE`, `AWS_LAMBDA`.
+    pub kind: String,
+    /// `AWAITING_ACTION`, `IN_PROGRESS`, `SUCCEEDED`, `FAILED`, `TIMED_OUT`.
+    pub status: String,
+    pub expires_ms: Option<u64>,
+    /// `ROLLBACK`, `CONTINUE`.
+    pub timeout_action: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -99,6 +99,7 @@ pub fn words(verdict: &Verdict) -> String {
         Verdict::TimedOut { clock } => match clock {
             Clock::Total => "it did not finish in the total time it may take".to_owned(),
             Clock::NoProgress => "nothing moved for longer than it may".to_owned(),
+            Clock::Somebody => "it waits for somebody to let it go on, and nobody did".to_owned(),
             Clock::Drain => "the old tasks were not gone in time".to_owned(),
             Clock::Rollback => "ECS began to roll it back, and that did not finish in time".to_owned(),
         },

@@ -15,16 +15,16 @@ use super::{
     release::{Member, Others, Together},
 };
 use crate::{
-    aws::{self, Aws, AwsError, logs},
+    aws::{self, Aws, AwsError, error::Kind, logs},
     docker::tell,
     event::{Board, FailedTask, Live, Progress, Side},
     exit::Exit,
     id::{Cluster, ServiceName},
-    plan::observed::{ServiceObserved, TargetGroupObserved},
     plan::step::Percentages,
     rollout::{
         goal::{Goal, OnFailure, OnInterrupt, Started, Terms},
         machine::{Asked, Machine, Next, Verdict},
+        reason,
         schedule::{Ask, Part},
         view::View,
     },
@@ -41,11 +41,10 @@ pub(crate) struct Watched<'a> {
 }
 
 /// Where the parts of a look are found.
+#[derive(Clone, Copy)]
 struct Place<'a> {
     cluster: &'a Cluster,
     name: &'a ServiceName,
-    /// Their health belongs to the picture; `None` until they could be read.
-    groups: Option<Vec<TargetGroupObserved>>,
 }
 
 /// A rollout that went well.
@@ -118,7 +117,7 @@ struct Looker<'a> {
 impl Looker<'_> {
     async fn watch(&self, together: &Together) -> Result<Finished, RunError> {
         let Self { aws, watched: Watched { cluster, name, goal }, progress, clock, cancel } = self;
-        let mut place = Place { cluster, name, groups: None };
+        let place = Place { cluster, name };
         let service = &goal.service;
         let mut logs = Logs::new(aws);
         let mut failed = Vec::new();
@@ -127,7 +126,7 @@ impl Looker<'_> {
         let mut board = None;
         loop {
             let view = tokio::select! {
-                view = look(aws, &mut place, &machine, &ask) => view,
+                view = look(aws, &place, &machine, &ask) => view,
                 () = cancel.once() => return Err(interrupted(aws, &place, &machine, cancel).await),
             };
             let heard = machine.see(&view, clock());
@@ -298,35 +297,76 @@ async fn take_back(aws: &Aws, place: &Place<'_>, machine: &Machine) -> Result<Op
 
 /// One look: the parts that were asked for, side by side. A part that AWS does not give (throttled, not
 /// allowed, a network that blinked) is `None`, and the machine looks again later.
-async fn look(aws: &Aws, place: &mut Place<'_>, machine: &Machine, ask: &Ask) -> View {
-    let Place { cluster, name, groups } = place;
-    if groups.is_none()
-        && let Ok(ServiceObserved::Active(active)) = aws::ecs::service(aws, cluster, name).await
-    {
-        *groups = Some(active.target_groups);
-    }
-    let (cluster, name, groups) = (*cluster, *name, groups.as_deref());
+async fn look(aws: &Aws, place: &Place<'_>, machine: &Machine, ask: &Ask) -> View {
+    let Place { cluster, name } = *place;
     let service = async {
-        if ask.wants(Part::Service) { aws::ecs::view_service(aws, cluster, name).await.ok().flatten() } else { None }
+        if !ask.wants(Part::Service) {
+            return (None, None);
+        }
+        match aws::ecs::view_service(aws, cluster, name).await {
+            Ok(view) => (view, None),
+            Err(error) => (None, denied(&error)),
+        }
+    };
+    // Tasks are known to their targets by the ports of the target groups, so at the first look those come first.
+    let (early, service) = match machine.groups() {
+        Some(_) => (None, Some(service)),
+        None => (Some(service.await), None),
+    };
+    let told = early.as_ref().and_then(|(view, _)| view.as_ref()).map(|view| view.groups.as_slice());
+    let groups = machine.groups().or(told);
+    let later = async {
+        match service {
+            Some(service) => service.await,
+            None => (None, None),
+        }
     };
     let deployment = async {
         match machine.service_deployment() {
-            Some(arn) if ask.wants(Part::Deployment) => aws::ecs::view_deployment(aws, arn).await.ok().flatten(),
-            Some(_) | None => None,
+            Some(arn) if ask.wants(Part::Deployment) => match aws::ecs::view_deployment(aws, arn).await {
+                Ok(view) => (view, None),
+                Err(error) => (None, denied(&error)),
+            },
+            Some(_) | None => (None, None),
         }
     };
     let tasks = async {
         let ports: Vec<_> = groups.unwrap_or_default().iter().map(|group| group.container_port).collect();
-        if ask.wants(Part::Tasks) { aws::ecs::view_tasks(aws, cluster, name, &ports).await.ok() } else { None }
+        if !ask.wants(Part::Tasks) {
+            return (None, None);
+        }
+        match aws::ecs::view_tasks(aws, cluster, name, &ports).await {
+            Ok(tasks) => (Some(tasks), None),
+            Err(error) => (None, denied(&error)),
+        }
     };
     let targets = async {
-        let groups = groups.filter(|_| ask.wants(Part::Targets))?;
+        let Some(groups) = groups.filter(|_| ask.wants(Part::Targets)) else { return (None, None) };
         let asked = groups.iter().map(|group| aws::elb::target_health(aws, &group.arn));
         let answered: Result<Vec<_>, _> = futures_util::future::join_all(asked).await.into_iter().collect();
-        answered.ok().map(|groups| groups.into_iter().flatten().collect())
+        match answered {
+            Ok(groups) => (Some(groups.into_iter().flatten().collect()), None),
+            Err(error) => (None, denied(&error)),
+        }
     };
-    let (service, deployment, tasks, targets) = tokio::join!(service, deployment, tasks, targets);
-    View { service, deployment, tasks, targets }
+    let (later, deployment, tasks, targets) = tokio::join!(later, deployment, tasks, targets);
+    let service = early.unwrap_or(later);
+    let denied = [
+        (Part::Service, service.1),
+        (Part::Deployment, deployment.1),
+        (Part::Tasks, tasks.1),
+        (Part::Targets, targets.1),
+    ];
+    let denied = denied.into_iter().filter_map(|(part, action)| Some((part, action?))).collect();
+    View { service: service.0, deployment: deployment.0, tasks: tasks.0, targets: targets.0, denied }
+}
+
+/// The IAM action that is missing, if that is why.
+fn denied(error: &AwsError) -> Option<String> {
+    match error.kind() {
+        Kind::AccessDenied { action, .. } => Some(action.clone()),
+        _ => None,
+    }
 }
 
 /// The last log lines of failed containers, read once per task while they are there.
@@ -351,13 +391,26 @@ impl<'a> Logs<'a> {
             asked
         };
         let Some(definition) = definition else { return };
+        if task.explanation.contains(reason::OUT_OF_MEMORY)
+            && let Some(limit) = task.containers.iter().find_map(|one| reason::memory_limit(&definition, &one.name))
+        {
+            task.explanation = format!("{} (its limit is {limit} MiB)", task.explanation);
+        }
         for container in &mut task.containers {
             let Some(source) = logs::log_source(&definition, &container.name, &task.id) else { continue };
             if !self.read.insert((source.group.clone(), source.stream.clone())) {
                 continue;
             }
             match logs::last_lines(self.aws, &source, LOG_LINES).await {
-                Ok(lines) => container.log = lines,
+                Ok(lines) => {
+                    // A binary for another processor ends with exit code 1 or 255; only its last words tell.
+                    if let Some(line) = lines.iter().find(|line| line.contains("exec format error"))
+                        && let Some(found) = reason::of_text(line)
+                    {
+                        task.explanation = found.words;
+                    }
+                    container.log = lines;
+                }
                 // What may not be read is said, not hidden.
                 Err(error) => container.log = vec![format!("(its log could not be read: {error})")],
             }

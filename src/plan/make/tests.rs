@@ -130,6 +130,7 @@ pub(in crate::plan) fn active(family: &str, containers: &[&str]) -> ServiceActiv
             container: family.to_owned(),
             container_port: 8080,
             deregistration_delay_s: 300,
+            health_check_interval_s: 30,
         }],
     }
 }

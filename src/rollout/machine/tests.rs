@@ -1,6 +1,8 @@
 //! The machine against a model of ECS: a rollout as a pure function of time, from which any look can be
 //! answered late, in part, or not at all.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use proptest::prelude::*;
 
 use super::{Heard, Machine, Next, Verdict};
@@ -13,11 +15,13 @@ use crate::{
         goal::{DoneWhen, Goal, OnFailure, Pace, Started, Terms, WatchBudget},
         schedule::{Ask, Part},
         view::{
-            BreakerView, ContainerView, DeploymentView, EventView, ServiceDeploymentView, ServiceView, TargetView,
-            TaskView, View,
+            BreakerView, ContainerView, DeploymentView, EventView, GroupView, HookView, ServiceDeploymentView,
+            ServiceView, ShiftView, TargetView, TaskView, View,
         },
     },
 };
+
+mod waiting;
 
 const START: u64 = 1_800_000_000_000;
 const OURS: &str = "ecs-svc/2";
@@ -215,6 +219,7 @@ impl Model {
             deployment: present.then(|| self.deployment_at(before, t)),
             tasks: Some(tasks),
             targets: Some(targets),
+            denied: BTreeMap::new(),
         }
     }
 
@@ -299,6 +304,10 @@ impl Model {
             events,
             current_service_deployment: (self.api == Api::Present)
                 .then(|| if before { "arn:before" } else { ARN }.to_owned()),
+            groups: match self.balancer {
+                Balancer::Attached => vec![GroupView { arn: "tg".to_owned(), container_port: 80 }],
+                Balancer::None => Vec::new(),
+            },
         }
     }
 
@@ -322,6 +331,10 @@ impl Model {
             stage: None,
             breaker: Some(BreakerView { status: "MONITORING".to_owned(), failures: 1, threshold: 3 }),
             rollback_reason: None,
+            alarms: Vec::new(),
+            shift: None,
+            hooks: Vec::new(),
+            bake_ms: 0,
         }
     }
 
@@ -357,6 +370,7 @@ impl Model {
             deployment: truth.deployment.filter(|_| ask.wants(Part::Deployment)),
             tasks: truth.tasks.filter(|_| ask.wants(Part::Tasks)),
             targets: truth.targets.filter(|_| ask.wants(Part::Targets)),
+            denied: BTreeMap::new(),
         }
     }
 }
@@ -915,6 +929,7 @@ fn disturbed<'a>(model: &'a Model, fates: &'a [[Fate; 4]]) -> impl FnMut(&Ask, u
             deployment: at(deployment).filter(|_| ask.wants(Part::Deployment)).and_then(|view| view.deployment),
             tasks: at(tasks).filter(|_| ask.wants(Part::Tasks)).and_then(|view| view.tasks),
             targets: at(targets).filter(|_| ask.wants(Part::Targets)).and_then(|view| view.targets),
+            denied: BTreeMap::new(),
         }
     }
 }
@@ -1016,6 +1031,21 @@ proptest! {
             }
             if let Some(deployment) = &mut view.deployment {
                 deployment.status = word();
+                deployment.stage = Some(word());
+                deployment.shift = Some(ShiftView {
+                    strategy: word(),
+                    production_permille: Some(500),
+                    test_permille: None,
+                    step_bake_ms: 60_000,
+                    steps: 2,
+                });
+                deployment.hooks = vec![HookView {
+                    id: word(),
+                    kind: word(),
+                    status: word(),
+                    expires_ms: None,
+                    timeout_action: Some(word()),
+                }];
             }
             for task in view.tasks.iter_mut().flatten() {
                 task.last_status = word();
