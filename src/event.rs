@@ -299,10 +299,10 @@ pub struct Board {
     pub expected_ms: Option<u64>,
     /// Where a blue/green, linear or canary deployment stands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub shift: Option<Shift>,
+    pub shift: Option<Box<Shift>>,
     /// A hook that waits for somebody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hook: Option<Hook>,
+    pub hook: Option<Box<Hook>>,
     /// What may not be read, with the IAM action that is missing: `tasks: ecs:ListTasks`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub denied: Vec<String>,

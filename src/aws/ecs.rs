@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use aws_sdk_ecs as sdk;
 use aws_sdk_ecs::types::{
-    Deployment, DeploymentCircuitBreaker, DeploymentConfiguration, DesiredStatus, LoadBalancer,
+    Deployment, DeploymentCircuitBreaker, DeploymentConfiguration, DesiredStatus, LoadBalancer, ServiceRevisionSummary,
     StopServiceDeploymentStopType, Task, TaskDefinitionField,
 };
 use futures_util::future::{join_all, try_join_all};
@@ -383,17 +383,15 @@ fn deployment_view(found: &sdk::types::ServiceDeployment, asked: &str) -> Servic
     }
 }
 
-fn shift_view(
-    configuration: &DeploymentConfiguration,
-    target: Option<&sdk::types::ServiceRevisionSummary>,
-) -> Option<ShiftView> {
-    let strategy = configuration.strategy().map(|strategy| strategy.as_str()).filter(|word| *word != "ROLLING")?;
+fn shift_view(configuration: &DeploymentConfiguration, target: Option<&ServiceRevisionSummary>) -> Option<ShiftView> {
+    let strategy =
+        configuration.strategy().map(sdk::types::DeploymentStrategy::as_str).filter(|word| *word != "ROLLING")?;
     let linear = configuration.linear_configuration();
     let canary = configuration.canary_configuration();
     let step_bake = linear
-        .and_then(|linear| linear.step_bake_time_in_minutes())
-        .or_else(|| canary.and_then(|canary| canary.canary_bake_time_in_minutes()));
-    let steps = match (linear.and_then(|linear| linear.step_percent()), canary) {
+        .and_then(sdk::types::LinearConfiguration::step_bake_time_in_minutes)
+        .or_else(|| canary.and_then(sdk::types::CanaryConfiguration::canary_bake_time_in_minutes));
+    let steps = match (linear.and_then(sdk::types::LinearConfiguration::step_percent), canary) {
         // "stepPercent … 3.0 to 100.0", so that there are at most 34.
         (Some(percent), _) => permille(100.0 / percent.clamp(3.0, 100.0)).div_ceil(10),
         (None, Some(_)) => 2,
@@ -401,8 +399,8 @@ fn shift_view(
     };
     Some(ShiftView {
         strategy: strategy.to_owned(),
-        production_permille: target.and_then(|target| target.requested_production_traffic_weight()).map(permille),
-        test_permille: target.and_then(|target| target.requested_test_traffic_weight()).map(permille),
+        production_permille: target.and_then(ServiceRevisionSummary::requested_production_traffic_weight).map(permille),
+        test_permille: target.and_then(ServiceRevisionSummary::requested_test_traffic_weight).map(permille),
         step_bake_ms: minutes(step_bake),
         steps,
     })

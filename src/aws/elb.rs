@@ -58,7 +58,7 @@ pub async fn deregistration_delay(aws: &Aws, target_group: &str) -> Result<u64, 
 pub async fn health_check_interval(aws: &Aws, target_group: &str) -> Result<u64, AwsError> {
     let request = aws.elb.describe_target_groups().target_group_arns(target_group);
     let groups = send!(aws, "DescribeTargetGroups", request)?.target_groups.unwrap_or_default();
-    let interval = groups.first().and_then(|group| group.health_check_interval_seconds());
+    let interval = groups.first().and_then(sdk::types::TargetGroup::health_check_interval_seconds);
     Ok(interval.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(DEFAULT_HEALTH_CHECK_INTERVAL_S))
 }
 

@@ -409,7 +409,7 @@ pub fn board_line(board: &Board) -> String {
     }
     // Without the bake time, which ticks by itself.
     if let Some(shift) = &board.shift {
-        line = format!("{line}; {}", shift_line(&Shift { bake_left_ms: None, ..shift.clone() }, 0, 0));
+        line = format!("{line}; {}", shift_line(&Shift { bake_left_ms: None, ..(**shift).clone() }, 0, 0));
     }
     line
 }

@@ -749,8 +749,8 @@ impl Machine {
             ),
             failed: own_failed.max(u32::try_from(self.tasks.failures()).unwrap_or(u32::MAX)),
             expected_ms: self.goal.terms.expected_ms,
-            shift: self.wait.shift(self.now_ms),
-            hook: self.wait.hook(),
+            shift: self.wait.shift(self.now_ms).map(Box::new),
+            hook: self.wait.hook().map(Box::new),
             denied: self.denied.iter().map(|(part, action)| format!("{}: {action}", part.words())).collect(),
         }
     }

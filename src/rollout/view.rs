@@ -87,7 +87,7 @@ pub struct ServiceDeploymentView {
     pub bake_ms: u64,
 }
 
-/// A deployment whose strategy is BLUE_GREEN, LINEAR or CANARY (or a word newer than this program).
+/// A deployment whose strategy is `BLUE_GREEN`, `LINEAR` or `CANARY` (or a word newer than this program).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShiftView {
     pub strategy: String,

@@ -59,10 +59,10 @@ impl Wait {
     /// as far as progress goes; the total counts it.
     pub(super) fn stretched(&self, budget: WatchBudget) -> WatchBudget {
         let (step_ms, steps) = self.shift.as_ref().map_or((0, 0), |shift| (shift.step_bake_ms, u64::from(shift.steps)));
-        let pauses_ms = step_ms.saturating_mul(steps).saturating_add(self.bake_ms).min(LONGEST_SHIFT_MS);
-        let pause_ms = step_ms.max(self.bake_ms).min(LONGEST_SHIFT_MS);
-        let patience_ms = budget.no_progress_ms.saturating_add(pause_ms);
-        let total_ms = budget.total_ms.saturating_add(pauses_ms);
+        let all_steps_ms = step_ms.saturating_mul(steps).saturating_add(self.bake_ms).min(LONGEST_SHIFT_MS);
+        let one_step_ms = step_ms.max(self.bake_ms).min(LONGEST_SHIFT_MS);
+        let patience_ms = budget.no_progress_ms.saturating_add(one_step_ms);
+        let total_ms = budget.total_ms.saturating_add(all_steps_ms);
         WatchBudget {
             no_progress_ms: if self.hook.is_some() { total_ms } else { patience_ms },
             total_ms,

@@ -52,7 +52,7 @@ struct Place<'a> {
 pub(crate) struct Finished {
     pub(crate) verdict: Verdict,
     /// The last picture of it.
-    pub(crate) board: Option<Board>,
+    pub(crate) board: Option<Box<Board>>,
 }
 
 impl Finished {
@@ -136,7 +136,7 @@ impl Looker<'_> {
                     failed.push(task.clone());
                 }
                 if let Progress::Board(picture) = &message {
-                    board = Some(picture.clone());
+                    board = Some(Box::new(picture.clone()));
                 }
                 tell(progress, message).await;
             }
