@@ -13,14 +13,15 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
+use http::{HeaderValue, StatusCode, header};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::super::clock;
-use super::super::world::elb::{DataPlane, HealthCheck, Probing, Routes, Target};
+use super::super::world::elb::{DataPlane, HealthCheck, ListenerRoute, Probing, Routes, Target};
 use super::super::world::{Pace, World};
 use link::Link;
 use table::Table;
@@ -318,11 +319,20 @@ async fn attend(
     _alive: watch::Receiver<()>,
 ) {
     let _ = stream.set_nodelay(true);
-    let idle = plane.table().listener(port).map_or(60, |listener| listener.idle_timeout_seconds);
+    let begun = Instant::now();
+    let seconds = |listener: &ListenerRoute| (listener.idle_timeout_seconds, listener.client_keep_alive_seconds);
+    let (idle, keep_alive) = plane.table().listener(port).map_or((60, 3600), seconds);
     let until = closing.clone();
     let service = hyper::service::service_fn(move |request| {
         let (plane, until) = (Arc::clone(&plane), until.clone());
-        async move { relay::serve(&plane, port, client, until, request).await }
+        async move {
+            let mut answer = relay::serve(&plane, port, client, until, request).await?;
+            if begun.elapsed() >= Duration::from_secs(keep_alive) && answer.status() != StatusCode::SWITCHING_PROTOCOLS
+            {
+                answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, relay::ListenerGone>(answer)
+        }
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(hyper_util::rt::TokioTimer::new())

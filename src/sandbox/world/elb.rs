@@ -23,11 +23,13 @@ mod tests;
 
 pub use call::call;
 pub use group::{
-    Failing, HealthCheck, HealthPort, Matcher, ProbeOutcome, Process, REGISTRATION_SECONDS, Registration, Standing,
-    Target, TargetGroup, TargetHealth, TargetState, TargetType,
+    Algorithm, Failing, HealthCheck, HealthPort, Matcher, ProbeOutcome, Process, REGISTRATION_SECONDS, Registration,
+    Standing, Target, TargetGroup, TargetHealth, TargetState, TargetType, Warming,
 };
-pub use listener::{Action, Condition, Listener, LoadBalancer, Redirect, Rule, Scheme, Weighted, without_port};
-pub use routes::{DataPlane, Duty, GroupRoute, ListenerRoute, Probing, Routes, TargetRoute};
+pub use listener::{
+    Action, Asked, Condition, Forward, Listener, LoadBalancer, Redirect, Rule, Scheme, Weighted, without_port,
+};
+pub use routes::{DataPlane, Duty, ForwardedFor, GroupRoute, ListenerRoute, Probing, Routes, TargetRoute};
 
 use group::Change;
 
@@ -223,6 +225,7 @@ impl Elb {
         let check = &group.health_check;
         let found = group.registrations.iter_mut().find(|registration| registration.target == *target);
         if found.is_some_and(|registration| registration.probed(check, outcome) == Change::Visible) {
+            group.warm_up(target, pace, now);
             self.changed(pace, now);
         }
     }

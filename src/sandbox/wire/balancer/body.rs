@@ -1,4 +1,4 @@
-//! Bodies that are passed on as they come.
+//! Bodies that are passed on as they come, and tunnels.
 
 use std::io;
 use std::pin::Pin;
@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1::SendRequest;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::link::Flight;
@@ -158,5 +159,35 @@ impl Body for Download {
             Self::Page(full) => full.size_hint(),
             Self::Streamed(streamed) => streamed.incoming.size_hint(),
         }
+    }
+}
+
+/// One end of a tunnel that counts what comes in, so that it can be seen whether anything moves.
+pub(super) struct Counted<Stream> {
+    pub(super) stream: Stream,
+    pub(super) read: Arc<AtomicU64>,
+}
+
+impl<Stream: AsyncRead + Unpin> AsyncRead for Counted<Stream> {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let Self { stream, read } = self.get_mut();
+        let before = buffer.filled().len();
+        let polled = Pin::new(stream).poll_read(context, buffer);
+        read.fetch_add((buffer.filled().len() - before) as u64, Ordering::Relaxed);
+        polled
+    }
+}
+
+impl<Stream: AsyncWrite + Unpin> AsyncWrite for Counted<Stream> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
     }
 }

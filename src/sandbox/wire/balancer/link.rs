@@ -100,6 +100,10 @@ impl Link {
         }
     }
 
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::SeqCst)
+    }
+
     pub(super) fn is_open(&self) -> bool {
         self.open.load(Ordering::SeqCst)
     }

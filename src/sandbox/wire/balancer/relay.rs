@@ -11,14 +11,15 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::super::super::clock;
-use super::super::super::world::elb::{Action, Redirect, Weighted};
-use super::body::{Download, Upload};
+use super::super::super::world::elb::{Action, Asked, Forward, ForwardedFor, ListenerRoute, Redirect, Weighted};
+use super::body::{Counted, Download, Upload};
 use super::link::{Fit, Flight, Link, Unreachable};
-use super::table::Table;
+use super::table::{Group, Table};
 use super::{Plane, page};
 
 /// A reused connection that ends without an answer this soon had been closed before the request came, so the request is
@@ -47,9 +48,8 @@ pub(super) async fn serve(
     }
     let host = host(&request);
     let host = host.as_ref().and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let action = listener.action(host, request.uri().path()).ok_or(ListenerGone)?;
-    let groups = match action {
-        Action::Forward(groups) => groups.clone(),
+    let forward = match route(listener, &request, host, client).ok_or(ListenerGone)? {
+        Action::Forward(forward) => forward,
         Action::Fixed { status, content_type, body } => {
             return Ok(page::fixed(*status, content_type.as_deref(), body));
         }
@@ -59,18 +59,58 @@ pub(super) async fn serve(
             return Ok(page::redirect(*status, &redirect.location(host, port, request.uri().path(), query)));
         }
     };
-    let Some(group) = weigh(&groups, plane.trace.number()) else { return Ok(page::unavailable()) };
+    let group = remembered(forward, &table, request.headers())
+        .or_else(|| weigh(&forward.groups, plane.trace.number()))
+        .map(ToOwned::to_owned);
+    let Some(group) = group else { return Ok(page::unavailable()) };
+    let group_cookie = forward.sticky_seconds.map(|seconds| (group_cookie(&group), seconds));
     let upgrade = is_upgrade(request.headers()).then(|| hyper::upgrade::on(&mut request));
     let passage = Passage {
         plane,
-        group: group.to_owned(),
-        cookie: cookie(request.headers()).map(ToOwned::to_owned),
+        group,
+        group_cookie,
+        cookie: cookie(request.headers(), TARGET_COOKIE).map(ToOwned::to_owned),
         idle,
         again: again(&request, upgrade.is_some()),
         naming: Naming::of(request.headers()),
     };
-    let request = outgoing(request, port, client, &plane.trace);
-    Ok(passage.pass(table, request, upgrade, closing).await)
+    let request = outgoing(request, listener, client, &plane.trace);
+    Ok(passage.pass(Arc::clone(&table), request, upgrade, closing).await)
+}
+
+/// The action of the first rule that the request meets.
+fn route<'a>(
+    listener: &'a ListenerRoute,
+    request: &Request<Incoming>,
+    host: &str,
+    client: SocketAddr,
+) -> Option<&'a Action> {
+    let header = |name: &str| {
+        let values = request.headers().get_all(name).into_iter();
+        values.filter_map(|value| value.to_str().ok().map(ToOwned::to_owned)).collect()
+    };
+    listener.action(&Asked {
+        method: request.method().as_str(),
+        host,
+        path: request.uri().path(),
+        query: request.uri().query().unwrap_or_default(),
+        client: client.ip(),
+        header: &header,
+    })
+}
+
+/// The group that the client was sent to before, where groups are sticky. "If a target group has no healthy targets" or is no
+/// longer among those of the rule, the weights decide again.
+fn remembered<'a>(forward: &'a Forward, table: &Table, headers: &HeaderMap) -> Option<&'a str> {
+    forward.sticky_seconds?;
+    let cookie = cookie(headers, GROUP_COOKIE)?;
+    let mut arns = forward.groups.iter().map(|group| group.arn.as_str());
+    arns.find(|arn| group_cookie(arn) == cookie).filter(|arn| table.group(arn).is_some_and(Group::serves))
+}
+
+/// The value of the cookie that leads to a group.
+fn group_cookie(arn: &str) -> String {
+    hex::encode(Sha256::digest(arn))
 }
 
 /// A request that carries the first is told in the second which target it went to, as the access log of the real one
@@ -135,6 +175,8 @@ fn again(request: &Request<Incoming>, upgrade: bool) -> Again {
 struct Passage<'a> {
     plane: &'a Plane,
     group: String,
+    /// The value and the seconds of the cookie that leads to the group again.
+    group_cookie: Option<(String, u64)>,
     cookie: Option<String>,
     idle: Duration,
     again: Again,
@@ -200,7 +242,9 @@ impl Passage<'_> {
     fn choose(&self, table: &Table) -> Option<Arc<Link>> {
         let group = table.group(&self.group)?;
         let sticky = self.cookie.as_ref().filter(|_| group.stickiness_seconds.is_some());
-        sticky.and_then(|cookie| group.by_cookie(cookie)).or_else(|| group.next())
+        sticky
+            .and_then(|cookie| group.by_cookie(cookie))
+            .or_else(|| group.next(self.plane.trace.number(), clock::now()))
     }
 
     /// Sends, and waits for the answer's head: for as long as something moves, and then the idle timeout.
@@ -233,7 +277,10 @@ impl Passage<'_> {
         let protocol = response.headers().get(header::UPGRADE).cloned();
         strip(response.headers_mut());
         if let Some(seconds) = self.plane.table().group(&self.group).and_then(|group| group.stickiness_seconds) {
-            stick(response.headers_mut(), flight.link().cookie(), seconds);
+            stick(response.headers_mut(), TARGET_COOKIE, flight.link().cookie(), seconds);
+        }
+        if let Some((cookie, seconds)) = &self.group_cookie {
+            stick(response.headers_mut(), GROUP_COOKIE, cookie, *seconds);
         }
         if !switching {
             let (head, incoming) = response.into_parts();
@@ -243,7 +290,7 @@ impl Passage<'_> {
         switch(response.headers_mut(), protocol);
         let target = hyper::upgrade::on(&mut response);
         let alive = self.plane.connections.subscribe();
-        tokio::spawn(tunnel(client, target, flight, closing, alive));
+        tokio::spawn(tunnel(client, target, self.idle, flight, closing, alive));
         let (head, _) = response.into_parts();
         Response::from_parts(head, Download::Page(http_body_util::Full::default()))
     }
@@ -258,22 +305,38 @@ enum Exchange {
     TimedOut,
 }
 
-/// Bytes both ways until one side ends, the target is gone, or the listener closes.
+/// Bytes both ways until one side ends, nothing has moved for the idle timeout, the target is gone, or the listener closes.
 async fn tunnel(
     client: OnUpgrade,
     target: OnUpgrade,
+    idle: Duration,
     flight: Flight,
     mut closing: watch::Receiver<()>,
     _alive: watch::Receiver<()>,
 ) {
     let link = Arc::clone(flight.link());
+    let moved = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&moved);
     let through = async {
         let (client, target) = tokio::try_join!(client, target).ok()?;
-        let (mut client, mut target) = (TokioIo::new(client), TokioIo::new(target));
+        let mut client = Counted { stream: TokioIo::new(client), read: Arc::clone(&count) };
+        let mut target = Counted { stream: TokioIo::new(target), read: count };
         tokio::io::copy_bidirectional(&mut client, &mut target).await.ok()
+    };
+    let idled = async {
+        let mut before = 0;
+        loop {
+            sleep(idle).await;
+            let now = moved.load(Ordering::Relaxed);
+            if now == before {
+                return;
+            }
+            before = now;
+        }
     };
     tokio::select! {
         _ = through => {}
+        () = idled => {}
         () = link.gone() => {}
         _ = closing.changed() => {}
     }
@@ -332,7 +395,12 @@ fn switch(headers: &mut HeaderMap, protocol: HeaderValue) {
 }
 
 /// The request as the target gets it.
-fn outgoing(request: Request<Incoming>, port: u16, client: SocketAddr, trace: &Trace) -> Request<Upload> {
+fn outgoing(
+    request: Request<Incoming>,
+    listener: &ListenerRoute,
+    client: SocketAddr,
+    trace: &Trace,
+) -> Request<Upload> {
     let host = host(&request);
     let upgrade = is_upgrade(request.headers()).then(|| request.headers().get(header::UPGRADE).cloned()).flatten();
     let (mut head, incoming) = request.into_parts();
@@ -351,33 +419,56 @@ fn outgoing(request: Request<Incoming>, port: u16, client: SocketAddr, trace: &T
     if let Some(protocol) = upgrade {
         switch(headers, protocol);
     }
-    let mut hops: Vec<_> =
-        tokens(headers, &FORWARDED_FOR).filter(|hop| !hop.is_empty()).map(ToOwned::to_owned).collect();
-    hops.push(client.ip().to_string());
-    if let Ok(hops) = HeaderValue::from_str(&hops.join(", ")) {
-        headers.insert(FORWARDED_FOR, hops);
+    if listener.drops_invalid_headers {
+        let valid = |name: &HeaderName| name.as_str().bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        let invalid: Vec<HeaderName> = headers.keys().filter(|name| !valid(name)).cloned().collect();
+        for name in invalid {
+            headers.remove(name);
+        }
     }
+    forwarded_for(headers, listener, client);
     headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
-    headers.insert(FORWARDED_PORT, HeaderValue::from(port));
+    headers.insert(FORWARDED_PORT, HeaderValue::from(listener.port));
     if let Ok(id) = HeaderValue::from_str(&trace.id(headers.get(TRACE_ID))) {
         headers.insert(TRACE_ID, id);
     }
     Request::from_parts(head, Upload::new(incoming))
 }
 
-fn cookie(headers: &HeaderMap) -> Option<&str> {
-    let pairs = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = pairs.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(name, _)| *name == "AWSALB").map(|(_, value)| value)
+fn forwarded_for(headers: &mut HeaderMap, listener: &ListenerRoute, client: SocketAddr) {
+    match listener.forwarded_for {
+        ForwardedFor::Preserve => {}
+        ForwardedFor::Remove => {
+            headers.remove(FORWARDED_FOR);
+        }
+        ForwardedFor::Append => {
+            let mut hops: Vec<_> =
+                tokens(headers, &FORWARDED_FOR).filter(|hop| !hop.is_empty()).map(ToOwned::to_owned).collect();
+            hops.push(if listener.with_client_port { client.to_string() } else { client.ip().to_string() });
+            if let Ok(hops) = HeaderValue::from_str(&hops.join(", ")) {
+                headers.insert(FORWARDED_FOR, hops);
+            }
+        }
+    }
 }
 
-/// `AWSALB`, and `AWSALBCORS` for requests from other origins.
-fn stick(headers: &mut HeaderMap, cookie: &str, seconds: u64) {
+/// The cookie that leads to a target, and the one that leads to a group. Each has a twin with `CORS` at its end.
+const TARGET_COOKIE: &str = "AWSALB";
+const GROUP_COOKIE: &str = "AWSALBTG";
+
+fn cookie<'a>(headers: &'a HeaderMap, wanted: &str) -> Option<&'a str> {
+    let pairs = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = pairs.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(name, _)| *name == wanted).map(|(_, value)| value)
+}
+
+/// The cookie, and its twin for requests from other origins.
+fn stick(headers: &mut HeaderMap, name: &str, cookie: &str, seconds: u64) {
     let until = i64::try_from(clock::now() / 1000 + seconds).ok().and_then(|at| jiff::Timestamp::from_second(at).ok());
     let until = until.map(|at| at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()).unwrap_or_default();
     for value in [
-        format!("AWSALB={cookie}; Expires={until}; Path=/"),
-        format!("AWSALBCORS={cookie}; Expires={until}; Path=/; SameSite=None"),
+        format!("{name}={cookie}; Expires={until}; Path=/"),
+        format!("{name}CORS={cookie}; Expires={until}; Path=/; SameSite=None"),
     ] {
         if let Ok(value) = HeaderValue::from_str(&value) {
             headers.append(header::SET_COOKIE, value);

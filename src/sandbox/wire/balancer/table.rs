@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::super::super::world::elb::{Duty, GroupRoute, ListenerRoute, Routes, Target};
+use super::super::super::world::Millis;
+use super::super::super::world::elb::{Algorithm, Duty, GroupRoute, ListenerRoute, Routes, Target, Warming};
 use super::Link;
 
 #[derive(Default)]
@@ -16,7 +17,9 @@ pub(super) struct Table {
 pub(super) struct Group {
     pub(super) stickiness_seconds: Option<u64>,
     links: HashMap<Target, (Duty, Arc<Link>)>,
-    serving: Vec<Arc<Link>>,
+    algorithm: Algorithm,
+    /// With the slow start of those that are in it.
+    serving: Vec<(Arc<Link>, Option<Warming>)>,
     /// Whose turn it is; shared by all tables of the group, so that a change does not send everyone to the first.
     turn: Arc<AtomicUsize>,
 }
@@ -35,12 +38,13 @@ impl Table {
             let serving = route.targets.iter().filter(|one| one.duty == Duty::Serving);
             let group = Group {
                 stickiness_seconds: route.stickiness_seconds,
-                serving: serving.map(|one| Arc::clone(&links[&one.target].1)).collect(),
+                algorithm: route.algorithm,
+                serving: serving.map(|one| (Arc::clone(&links[&one.target].1), one.warming)).collect(),
                 links,
                 turn: before.map_or_else(Arc::default, |group| Arc::clone(&group.turn)),
             };
             // Before anybody can find it in the table: a target that drained and came back takes requests again.
-            group.serving.iter().for_each(|link| link.open());
+            group.serving.iter().for_each(|(link, _)| link.open());
             (route.arn.clone(), group)
         };
         Self {
@@ -80,14 +84,32 @@ impl Table {
 }
 
 impl Group {
-    /// The target the cookie names, if it still serves.
-    pub(super) fn by_cookie(&self, cookie: &str) -> Option<Arc<Link>> {
-        self.serving.iter().find(|link| link.cookie() == cookie).cloned()
+    /// Whether anybody takes requests.
+    pub(super) fn serves(&self) -> bool {
+        !self.serving.is_empty()
     }
 
-    /// The next in turn.
-    pub(super) fn next(&self) -> Option<Arc<Link>> {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        self.serving.get(turn.checked_rem(self.serving.len())?).cloned()
+    /// The target the cookie names, if it still serves.
+    pub(super) fn by_cookie(&self, cookie: &str) -> Option<Arc<Link>> {
+        self.serving.iter().map(|(link, _)| link).find(|link| link.cookie() == cookie).cloned()
+    }
+
+    /// The next one, by the group's algorithm; `number` is any, and looks random.
+    pub(super) fn next(&self, number: u64, now: Millis) -> Option<Arc<Link>> {
+        let count = self.serving.len();
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed).checked_rem(count)?;
+        let in_turn = || (turn..count).chain(0..turn).filter_map(|at| self.serving.get(at));
+        let chosen = match self.algorithm {
+            // Among equals the one whose turn it is.
+            Algorithm::LeastOutstandingRequests => in_turn().min_by_key(|(link, _)| link.in_flight()),
+            Algorithm::WeightedRandom => {
+                usize::try_from(number % count as u64).ok().and_then(|at| self.serving.get(at))
+            }
+            // One in slow start leaves part of its turns to the others.
+            Algorithm::RoundRobin => in_turn()
+                .find(|(_, warming)| warming.is_none_or(|warming| number % 1000 < warming.share(now)))
+                .or_else(|| self.serving.get(turn)),
+        };
+        chosen.map(|(link, _)| Arc::clone(link))
     }
 }

@@ -12,6 +12,15 @@ pub(super) enum Kind {
         from: u32,
         to: u32,
     },
+    /// 0, which is never, or within a range.
+    SecondsOrNever {
+        from: u32,
+        to: u32,
+    },
+    /// 1 or more.
+    Count,
+    /// `off`, or from 1 to 100.
+    Percentage,
     Switch,
     OneOf(&'static [&'static str]),
     /// Kept and told back; the sandbox does nothing with it.
@@ -41,17 +50,21 @@ pub(super) const GROUP: &[Attribute] = &[
     attribute("stickiness.lb_cookie.duration_seconds", "86400", seconds(1, 604_800)),
     attribute("stickiness.app_cookie.cookie_name", "", Kind::Text),
     attribute("stickiness.app_cookie.duration_seconds", "86400", seconds(1, 604_800)),
-    attribute("slow_start.duration_seconds", "0", Kind::OneOf(&["0"])),
-    attribute("load_balancing.algorithm.type", "round_robin", Kind::OneOf(&["round_robin"])),
+    attribute("slow_start.duration_seconds", "0", Kind::SecondsOrNever { from: 30, to: 900 }),
+    attribute(
+        "load_balancing.algorithm.type",
+        "round_robin",
+        Kind::OneOf(&["round_robin", "least_outstanding_requests", "weighted_random"]),
+    ),
     attribute("load_balancing.algorithm.anomaly_mitigation", "off", Kind::OneOf(&["off"])),
     attribute("load_balancing.cross_zone.enabled", "use_load_balancer_configuration", Kind::Text),
     attribute("target_group_health.dns_failover.minimum_healthy_targets.count", "1", Kind::Text),
     attribute("target_group_health.dns_failover.minimum_healthy_targets.percentage", "off", Kind::Text),
-    attribute("target_group_health.unhealthy_state_routing.minimum_healthy_targets.count", "1", Kind::OneOf(&["1"])),
+    attribute("target_group_health.unhealthy_state_routing.minimum_healthy_targets.count", "1", Kind::Count),
     attribute(
         "target_group_health.unhealthy_state_routing.minimum_healthy_targets.percentage",
         "off",
-        Kind::OneOf(&["off"]),
+        Kind::Percentage,
     ),
 ];
 
@@ -101,6 +114,19 @@ pub(super) fn check(known: &[Attribute], owner: &str, key: &str, value: &str) ->
         return Err(fault::validation(format!("{owner} attribute key '{key}' is not recognized")));
     };
     match attribute.kind {
+        Kind::SecondsOrNever { from, to }
+            if !value.parse().is_ok_and(|value| value == 0 || (from..=to).contains(&value)) =>
+        {
+            Err(fault::validation(format!(
+                "{owner} attribute '{key}' must be 0 or between {from} and {to}; '{value}' is not"
+            )))
+        }
+        Kind::Count if !value.parse::<u32>().is_ok_and(|value| value > 0) => {
+            Err(fault::validation(format!("{owner} attribute '{key}' must be a number from 1 on; '{value}' is not")))
+        }
+        Kind::Percentage if value != "off" && !value.parse().is_ok_and(|value| (1..=100).contains(&value)) => Err(
+            fault::validation(format!("{owner} attribute '{key}' must be 'off' or from 1 to 100; '{value}' is not")),
+        ),
         Kind::Seconds { from, to } if !value.parse().is_ok_and(|value| (from..=to).contains(&value)) => Err(
             fault::validation(format!("{owner} attribute '{key}' must be between {from} and {to}; '{value}' is not")),
         ),
@@ -110,6 +136,12 @@ pub(super) fn check(known: &[Attribute], owner: &str, key: &str, value: &str) ->
         Kind::OneOf(allowed) if !allowed.contains(&value) => {
             Err(fault::not_emulated(format_args!("'{value}' for attribute '{key}', only {}", allowed.join(", "))))
         }
-        Kind::Seconds { .. } | Kind::Switch | Kind::OneOf(_) | Kind::Text => Ok(()),
+        Kind::Seconds { .. }
+        | Kind::SecondsOrNever { .. }
+        | Kind::Count
+        | Kind::Percentage
+        | Kind::Switch
+        | Kind::OneOf(_)
+        | Kind::Text => Ok(()),
     }
 }

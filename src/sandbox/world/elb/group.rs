@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::{Fault, Millis};
+use super::super::{Fault, Millis, Pace};
 use super::attributes::{self, GROUP};
 use super::fault;
 
@@ -252,6 +252,33 @@ pub struct Registration {
     /// Failed probes in a row.
     #[serde(skip)]
     failures: u32,
+    /// Of a target in slow start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warming: Option<Warming>,
+}
+
+/// The time in which a target's share of the requests grows from nothing to that of the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warming {
+    pub from: Millis,
+    pub until: Millis,
+}
+
+impl Warming {
+    /// A target's share in thousandths.
+    #[must_use]
+    pub fn share(self, now: Millis) -> u64 {
+        let Self { from, until } = self;
+        if now >= until { 1000 } else { now.saturating_sub(from) * 1000 / (until - from).max(1) }
+    }
+}
+
+/// How the next target is chosen: `load_balancing.algorithm.type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Algorithm {
+    RoundRobin,
+    LeastOutstandingRequests,
+    WeightedRandom,
 }
 
 /// Whether something that may be seen from outside is different now.
@@ -267,7 +294,7 @@ pub const REGISTRATION_SECONDS: u64 = 1;
 
 impl Registration {
     pub(super) fn new(target: Target, process: Process, until: Millis) -> Self {
-        Self { target, process, standing: Standing::Registering { until }, passes: 0, failures: 0 }
+        Self { target, process, standing: Standing::Registering { until }, passes: 0, failures: 0, warming: None }
     }
 
     #[must_use]
@@ -278,6 +305,7 @@ impl Registration {
     /// Back to the beginning: registered again while draining, or the group has just been given traffic.
     pub(super) fn restart(&mut self, until: Millis) {
         (self.standing, self.passes, self.failures) = (Standing::Registering { until }, 0, 0);
+        self.warming = None;
     }
 
     /// Counts one probe.
@@ -438,6 +466,40 @@ impl TargetGroup {
     pub fn stickiness_seconds(&self) -> Option<u64> {
         let enabled = self.attribute("stickiness.enabled") == "true";
         enabled.then(|| self.attribute("stickiness.lb_cookie.duration_seconds").parse().unwrap_or(86_400))
+    }
+
+    /// Whether so many healthy targets of all are too few, so that the unhealthy ones get requests too:
+    /// `target_group_health.unhealthy_state_routing.minimum_healthy_targets`, as a count or a percentage, whichever is more.
+    #[must_use]
+    pub fn fails_open(&self, healthy: usize, all: usize) -> bool {
+        let minimum = |kind: &str| {
+            let key = format!("target_group_health.unhealthy_state_routing.minimum_healthy_targets.{kind}");
+            self.attribute(&key).parse::<usize>().ok()
+        };
+        let percentage = minimum("percentage").map_or(0, |percentage| (all * percentage).div_ceil(100));
+        healthy < minimum("count").unwrap_or(1).max(percentage)
+    }
+
+    #[must_use]
+    pub fn algorithm(&self) -> Algorithm {
+        match self.attribute("load_balancing.algorithm.type") {
+            "least_outstanding_requests" => Algorithm::LeastOutstandingRequests,
+            "weighted_random" => Algorithm::WeightedRandom,
+            _ => Algorithm::RoundRobin,
+        }
+    }
+
+    /// Begins the slow start of a target that has just become healthy. "Newly registered targets enter slow start mode only
+    /// when there is at least one healthy target that isn't in slow start mode."
+    pub(super) fn warm_up(&mut self, target: &Target, pace: Pace, now: Millis) {
+        let seconds: u64 = self.attribute("slow_start.duration_seconds").parse().unwrap_or(0);
+        let is_warm = |one: &Registration| {
+            one.standing == Standing::Healthy && one.warming.is_none_or(|warming| warming.until <= now)
+        };
+        let others = self.registrations.iter().any(|one| one.target != *target && is_warm(one));
+        let Some(registration) = self.registrations.iter_mut().find(|one| one.target == *target) else { return };
+        let begins = seconds > 0 && others && registration.standing == Standing::Healthy;
+        registration.warming = begins.then(|| Warming { from: now, until: now.saturating_add(pace.millis(seconds)) });
     }
 
     #[must_use]

@@ -1,5 +1,7 @@
 //! Listeners, their rules, and which rule a request meets.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 /// A load balancer: a name, and a place for listeners.
@@ -66,11 +68,39 @@ pub struct Rule {
     pub action: Action,
 }
 
+/// What a request says of itself, as far as a condition can ask.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    pub method: &'a str,
+    pub host: &'a str,
+    pub path: &'a str,
+    /// Without the question mark.
+    pub query: &'a str,
+    pub client: IpAddr,
+    /// The values of a header, by its name in small letters.
+    pub header: &'a dyn Fn(&str) -> Vec<String>,
+}
+
 /// One condition; any of its values will do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Condition {
     Host(Vec<String>),
     Path(Vec<String>),
+    Header {
+        name: String,
+        values: Vec<String>,
+    },
+    Method(Vec<String>),
+    Query(Vec<Parameter>),
+    /// CIDR blocks, as written.
+    Source(Vec<String>),
+}
+
+/// A parameter of a query: one without a key may have any.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parameter {
+    pub key: Option<String>,
+    pub value: String,
 }
 
 impl Condition {
@@ -79,26 +109,59 @@ impl Condition {
         match self {
             Self::Host(_) => "host-header",
             Self::Path(_) => "path-pattern",
+            Self::Header { .. } => "http-header",
+            Self::Method(_) => "http-request-method",
+            Self::Query(_) => "query-string",
+            Self::Source(_) => "source-ip",
         }
     }
 
+    /// "Host names are case-insensitive", and so are headers and queries; paths are not. A port in the Host header takes no
+    /// part, and methods are compared letter by letter: "Wildcards are not supported".
     #[must_use]
-    pub fn values(&self) -> &[String] {
-        match self {
-            Self::Host(values) | Self::Path(values) => values,
-        }
-    }
-
-    /// "Host names are case-insensitive", paths are not. A port in the Host header takes no part.
-    #[must_use]
-    pub fn meets(&self, host: &str, path: &str) -> bool {
+    pub fn meets(&self, asked: &Asked<'_>) -> bool {
         match self {
             Self::Host(patterns) => {
-                let host = without_port(host).to_ascii_lowercase();
-                patterns.iter().any(|pattern| wild(pattern.to_ascii_lowercase().as_bytes(), host.as_bytes()))
+                let host = without_port(asked.host);
+                patterns.iter().any(|pattern| wild_in_any_case(pattern, host))
             }
-            Self::Path(patterns) => patterns.iter().any(|pattern| wild(pattern.as_bytes(), path.as_bytes())),
+            Self::Path(patterns) => patterns.iter().any(|pattern| wild(pattern.as_bytes(), asked.path.as_bytes())),
+            Self::Header { name, values } => (asked.header)(&name.to_ascii_lowercase())
+                .iter()
+                .any(|value| values.iter().any(|pattern| wild_in_any_case(pattern, value))),
+            Self::Method(methods) => methods.iter().any(|method| method == asked.method),
+            Self::Query(parameters) => url::form_urlencoded::parse(asked.query.as_bytes()).any(|(key, value)| {
+                parameters.iter().any(|wanted| {
+                    wanted.key.as_deref().is_none_or(|pattern| wild_in_any_case(pattern, &key))
+                        && wild_in_any_case(&wanted.value, &value)
+                })
+            }),
+            Self::Source(blocks) => blocks.iter().any(|block| within(block, asked.client)),
         }
+    }
+}
+
+fn wild_in_any_case(pattern: &str, text: &str) -> bool {
+    wild(pattern.to_ascii_lowercase().as_bytes(), text.to_ascii_lowercase().as_bytes())
+}
+
+/// `10.0.0.0/8`, taken apart: the address, and how many of its bits count.
+pub(super) fn block(text: &str) -> Option<(IpAddr, u32)> {
+    let (address, bits) = text.split_once('/')?;
+    let address: IpAddr = address.parse().ok()?;
+    let most = if address.is_ipv4() { 32 } else { 128 };
+    bits.parse().ok().filter(|bits| *bits <= most).map(|bits| (address, bits))
+}
+
+fn within(text: &str, client: IpAddr) -> bool {
+    match (block(text), client) {
+        (Some((IpAddr::V4(base), bits)), IpAddr::V4(client)) => {
+            (u32::from(base) ^ u32::from(client)).checked_shr(32 - bits).unwrap_or(0) == 0
+        }
+        (Some((IpAddr::V6(base), bits)), IpAddr::V6(client)) => {
+            (u128::from(base) ^ u128::from(client)).checked_shr(128 - bits).unwrap_or(0) == 0
+        }
+        _ => false,
     }
 }
 
@@ -142,7 +205,7 @@ fn wild(pattern: &[u8], text: &[u8]) -> bool {
 /// What happens to a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Action {
-    Forward(Vec<Weighted>),
+    Forward(Forward),
     Fixed { status: u16, content_type: Option<String>, body: String },
     Redirect(Redirect),
 }
@@ -152,10 +215,18 @@ impl Action {
     #[must_use]
     pub fn target_groups(&self) -> &[Weighted] {
         match self {
-            Self::Forward(groups) => groups,
+            Self::Forward(Forward { groups, sticky_seconds: _ }) => groups,
             Self::Fixed { .. } | Self::Redirect(_) => &[],
         }
     }
+}
+
+/// Where requests are sent on to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forward {
+    pub groups: Vec<Weighted>,
+    /// For how long a client stays with the group it was first sent to, if it does.
+    pub sticky_seconds: Option<u64>,
 }
 
 /// A target group and its share of the requests.
@@ -222,14 +293,50 @@ mod tests {
 
     #[test]
     fn hosts_ignore_case_and_port_and_paths_do_not() {
+        let asked = |host, path| Asked { host, path, ..GET };
         let host = Condition::Host(vec!["*.Example.com".into(), "other".into()]);
-        assert!(host.meets("api.EXAMPLE.com:8080", "/"));
-        assert!(host.meets("OTHER", "/"));
-        assert!(!host.meets("example.com", "/"));
+        assert!(host.meets(&asked("api.EXAMPLE.com:8080", "/")));
+        assert!(host.meets(&asked("OTHER", "/")));
+        assert!(!host.meets(&asked("example.com", "/")));
         let path = Condition::Path(vec!["/Api/*".into()]);
-        assert!(path.meets("x", "/Api/1") && !path.meets("x", "/api/1"));
+        assert!(path.meets(&asked("x", "/Api/1")) && !path.meets(&asked("x", "/api/1")));
         assert_eq!(without_port("[::1]:80"), "[::1]");
         assert_eq!(without_port("[::1]"), "[::1]");
+    }
+
+    const GET: Asked<'_> = Asked {
+        method: "GET",
+        host: "x",
+        path: "/",
+        query: "",
+        client: IpAddr::V4(std::net::Ipv4Addr::new(10, 1, 2, 3)),
+        header: &|_| Vec::new(),
+    };
+
+    #[test]
+    fn methods_headers_queries_and_sources() {
+        let header = |name: &str| if name == "x-stage" { vec!["Blue-1".to_owned()] } else { Vec::new() };
+        let asked = Asked { query: "a=1&Kind=Small%20one", header: &header, ..GET };
+        let method = |text: &str| Condition::Method(vec![text.into()]);
+        assert!(method("GET").meets(&asked) && !method("get").meets(&asked));
+        let of = |name: &str, value: &str| Condition::Header { name: name.into(), values: vec![value.into()] };
+        assert!(of("X-Stage", "blue-*").meets(&asked) && !of("X-Stage", "green").meets(&asked));
+        assert!(!of("X-Other", "*").meets(&asked));
+        let query = |key: Option<&str>, value: &str| {
+            Condition::Query(vec![Parameter { key: key.map(str::to_owned), value: value.into() }])
+        };
+        assert!(query(Some("kind"), "small*").meets(&asked) && query(None, "1").meets(&asked));
+        assert!(!query(Some("b"), "*").meets(&asked));
+        for (block, inside) in [
+            ("10.0.0.0/8", true),
+            ("10.1.2.3/32", true),
+            ("10.1.2.4/32", false),
+            ("0.0.0.0/0", true),
+            ("11.0.0.0/8", false),
+            ("::/0", false),
+        ] {
+            assert_eq!(Condition::Source(vec![block.into()]).meets(&asked), inside, "{block}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What the data plane needs to know, as a copy that needs no lock on the world.
 
-use super::group::{HealthCheck, Process, Registration, Standing, Target};
-use super::listener::{Action, Condition, Listener, Rule};
+use super::group::{Algorithm, HealthCheck, Process, Registration, Standing, Target, Warming};
+use super::listener::{Action, Asked, Condition, Listener, Rule};
 use super::{Elb, TargetGroup};
 
 /// Whatever really listens, forwards and probes. The world tells it every change *before* the call that made the
@@ -25,27 +25,49 @@ pub struct Routes {
 pub struct ListenerRoute {
     pub port: u16,
     pub idle_timeout_seconds: u64,
+    pub client_keep_alive_seconds: u64,
+    pub forwarded_for: ForwardedFor,
+    /// Whether the client's port is added to its address in `X-Forwarded-For`.
+    pub with_client_port: bool,
+    /// Whether headers whose names are not letters, digits and hyphens only are taken away.
+    pub drops_invalid_headers: bool,
     /// Conditions and action, in the order to try them; the default comes last and has no conditions.
     pub rules: Vec<(Vec<Condition>, Action)>,
+}
+
+/// What becomes of a request's `X-Forwarded-For`: `routing.http.xff_header_processing.mode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ForwardedFor {
+    Append,
+    Preserve,
+    Remove,
 }
 
 impl ListenerRoute {
     fn of(elb: &Elb, listener: &Listener) -> Self {
         let Listener { arn: _, load_balancer, port, default_rule: _, default_action, rules } = listener;
-        let idle =
-            elb.load_balancer(load_balancer).map(|found| found.attribute("idle_timeout.timeout_seconds").parse());
+        let balancer = elb.load_balancer(load_balancer);
+        let attribute = |key: &str| balancer.map(|found| found.attribute(key)).unwrap_or_default();
         let rules = rules.iter().map(|Rule { conditions, action, .. }| (conditions.clone(), action.clone()));
         Self {
             port: *port,
-            idle_timeout_seconds: idle.and_then(Result::ok).unwrap_or(60),
+            idle_timeout_seconds: attribute("idle_timeout.timeout_seconds").parse().unwrap_or(60),
+            client_keep_alive_seconds: attribute("client_keep_alive.seconds").parse().unwrap_or(3600),
+            forwarded_for: match attribute("routing.http.xff_header_processing.mode") {
+                "preserve" => ForwardedFor::Preserve,
+                "remove" => ForwardedFor::Remove,
+                _ => ForwardedFor::Append,
+            },
+            with_client_port: attribute("routing.http.xff_client_port.enabled") == "true",
+            drops_invalid_headers: attribute("routing.http.drop_invalid_header_fields.enabled") == "true",
             rules: rules.chain([(Vec::new(), default_action.clone())]).collect(),
         }
     }
 
     /// The action of the first rule that the request meets.
     #[must_use]
-    pub fn action(&self, host: &str, path: &str) -> Option<&Action> {
-        let meets = |conditions: &[Condition]| conditions.iter().all(|condition| condition.meets(host, path));
+    pub fn action(&self, asked: &Asked<'_>) -> Option<&Action> {
+        let meets = |conditions: &[Condition]| conditions.iter().all(|condition| condition.meets(asked));
         self.rules.iter().find(|(conditions, _)| meets(conditions)).map(|(_, action)| action)
     }
 }
@@ -55,6 +77,7 @@ pub struct GroupRoute {
     pub arn: String,
     pub check: HealthCheck,
     pub stickiness_seconds: Option<u64>,
+    pub algorithm: Algorithm,
     pub targets: Vec<TargetRoute>,
 }
 
@@ -63,6 +86,7 @@ pub struct TargetRoute {
     pub target: Target,
     pub duty: Duty,
     pub probing: Probing,
+    pub warming: Option<Warming>,
 }
 
 /// What a target gets of the traffic.
@@ -86,19 +110,20 @@ pub enum Probing {
 impl GroupRoute {
     /// Who takes requests:
     ///
-    /// | the group has             | requests go to                                                        |
-    /// |---------------------------|------------------------------------------------------------------------|
-    /// | a healthy target          | the healthy ones                                                       |
-    /// | none, but an unhealthy one | all unhealthy ones: the balancer "fails open"                           |
-    /// | only initial or draining  | none, 503                                                              |
-    ///
-    /// `target_group_health.unhealthy_state_routing.minimum_healthy_targets.count` is 1, the default.
+    /// | healthy targets                                 | requests go to                                             |
+    /// |-------------------------------------------------|------------------------------------------------------------|
+    /// | as many as the group wants, by default one      | the healthy ones                                           |
+    /// | fewer, and there are unhealthy ones             | healthy and unhealthy ones: the balancer "fails open"      |
+    /// | none, and the others are initial or draining    | none, 503                                                  |
     fn of(group: &TargetGroup) -> Self {
-        let any = |wanted: fn(&Standing) -> bool| group.registrations.iter().any(|one| wanted(&one.standing));
-        let healthy = any(|standing| matches!(standing, Standing::Healthy));
+        let count =
+            |wanted: fn(&Standing) -> bool| group.registrations.iter().filter(|one| wanted(&one.standing)).count();
+        let healthy = count(|standing| matches!(standing, Standing::Healthy));
+        let all = count(|standing| !matches!(standing, Standing::Draining { .. }));
+        let open = group.fails_open(healthy, all);
         let duty = |standing| match standing {
             Standing::Healthy => Duty::Serving,
-            Standing::Unhealthy(_) if !healthy => Duty::Serving,
+            Standing::Unhealthy(_) if open => Duty::Serving,
             Standing::Unhealthy(_) | Standing::Registering { .. } | Standing::Checking => Duty::Waiting,
             Standing::Draining { .. } => Duty::Draining,
         };
@@ -107,12 +132,18 @@ impl GroupRoute {
                 Process::Real if group.is_attached() && !registration.is_draining() => Probing::On,
                 Process::Real | Process::Paper => Probing::Off,
             };
-            TargetRoute { target: registration.target.clone(), duty: duty(registration.standing), probing }
+            TargetRoute {
+                target: registration.target.clone(),
+                duty: duty(registration.standing),
+                probing,
+                warming: registration.warming,
+            }
         };
         Self {
             arn: group.arn.clone(),
             check: group.health_check.clone(),
             stickiness_seconds: group.stickiness_seconds(),
+            algorithm: group.algorithm(),
             targets: group.registrations.iter().map(route).collect(),
         }
     }

@@ -241,6 +241,82 @@ fn requests_go_to_the_healthy_else_to_the_unhealthy_and_never_to_new_or_draining
 }
 
 #[test]
+fn a_group_may_fail_open_before_its_last_target_is_unhealthy() {
+    let mut bench = Bench::new();
+    let group = bench.attached();
+    for port in 1..=4 {
+        bench.register(&group, port);
+        bench.probe(&group, port, PASSED);
+    }
+    let fall = |bench: &mut Bench, port: u16| (0..2).for_each(|_| bench.probe(&group, port, TIMED_OUT));
+    let serving = |bench: &Bench| bench.duties().iter().filter(|(_, duty)| *duty == Duty::Serving).count();
+    let set = |bench: &mut Bench, kind: &str, value: &str| {
+        let key = format!("target_group_health.unhealthy_state_routing.minimum_healthy_targets.{kind}");
+        let members = [
+            ("TargetGroupArn", group.as_str()),
+            ("Attributes.member.1.Key", key.as_str()),
+            ("Attributes.member.1.Value", value),
+        ];
+        bench.call("ModifyTargetGroupAttributes", &members).map(|_| ())
+    };
+    fall(&mut bench, 1);
+    fall(&mut bench, 2);
+    assert_eq!(serving(&bench), 2);
+    set(&mut bench, "count", "3").unwrap();
+    assert_eq!(serving(&bench), 4);
+    set(&mut bench, "count", "1").unwrap();
+    set(&mut bench, "percentage", "50").unwrap();
+    assert_eq!(serving(&bench), 2);
+    set(&mut bench, "percentage", "51").unwrap();
+    assert_eq!(serving(&bench), 4);
+    for (kind, value) in [("count", "0"), ("percentage", "101"), ("percentage", "half")] {
+        assert_eq!(set(&mut bench, kind, value).unwrap_err().code, "ValidationError", "{kind} {value}");
+    }
+}
+
+#[test]
+fn a_new_target_starts_slowly_beside_one_that_is_warm() {
+    let mut bench = Bench::new();
+    let group = bench.attached();
+    let set = |bench: &mut Bench, key: &str, value: &str| {
+        let members = [
+            ("TargetGroupArn", group.as_str()),
+            ("Attributes.member.1.Key", key),
+            ("Attributes.member.1.Value", value),
+        ];
+        bench.call("ModifyTargetGroupAttributes", &members).map(|_| ())
+    };
+    let share = |bench: &Bench, port: u16| {
+        let warming = bench.world.elb.target_group(&group).unwrap().registration(&target(port)).unwrap().warming;
+        warming.map_or(1000, |warming| warming.share(bench.now))
+    };
+    assert_eq!(set(&mut bench, "slow_start.duration_seconds", "29").unwrap_err().code, "ValidationError");
+    set(&mut bench, "slow_start.duration_seconds", "30").unwrap();
+    for port in 1..=2 {
+        bench.register(&group, port);
+    }
+    bench.probe(&group, 1, PASSED);
+    assert_eq!(share(&bench, 1), 1000, "there is no other yet");
+    bench.probe(&group, 2, PASSED);
+    assert_eq!(share(&bench, 2), 0);
+    bench.later(15_000);
+    assert_eq!(share(&bench, 2), 500);
+    bench.later(15_000);
+    assert_eq!(share(&bench, 2), 1000);
+    for outcome in [TIMED_OUT, TIMED_OUT] {
+        bench.probe(&group, 2, outcome);
+    }
+    for _ in 0..5 {
+        bench.probe(&group, 2, PASSED);
+    }
+    assert_eq!(share(&bench, 2), 0, "healthy again, it starts again");
+    let other = set(&mut bench, "load_balancing.algorithm.type", "least_outstanding_requests").unwrap_err();
+    assert_eq!(other.code, "InvalidConfigurationRequest");
+    set(&mut bench, "slow_start.duration_seconds", "0").unwrap();
+    set(&mut bench, "load_balancing.algorithm.type", "least_outstanding_requests").unwrap();
+}
+
+#[test]
 fn a_world_survives_being_written_and_read() {
     let mut bench = Bench::new();
     let group = bench.attached();
@@ -383,7 +459,15 @@ fn rules_are_tried_by_priority_and_priorities_can_be_swapped() {
     assert_eq!(rule("10", "/x", "404").unwrap_err().message, "Priority '10' is currently in use");
     let status = |bench: &Bench, path: &str| {
         let routes = Routes::of(&bench.world.elb);
-        match routes.listeners[0].action("any", path).unwrap() {
+        let asked = Asked {
+            method: "GET",
+            host: "any",
+            path,
+            query: "",
+            client: std::net::Ipv4Addr::LOCALHOST.into(),
+            header: &|_| Vec::new(),
+        };
+        match routes.listeners[0].action(&asked).unwrap() {
             Action::Fixed { status, .. } => Some(*status),
             Action::Forward(_) | Action::Redirect(_) => None,
         }

@@ -154,7 +154,7 @@ async fn the_end_of_a_drain_cuts_what_is_left() {
 }
 
 /// A tunnel through the balancer.
-async fn socket(field: &Field) -> TokioIo<hyper::upgrade::Upgraded> {
+pub(super) async fn socket(field: &Field) -> TokioIo<hyper::upgrade::Upgraded> {
     let mut client = field.client().await;
     let mut request = client.request("GET", "/socket", empty());
     request.headers_mut().insert(header::CONNECTION, "Upgrade".parse().unwrap());
@@ -165,7 +165,7 @@ async fn socket(field: &Field) -> TokioIo<hyper::upgrade::Upgraded> {
     TokioIo::new(soon("the tunnel", hyper::upgrade::on(response)).await.unwrap())
 }
 
-async fn shout(tunnel: &mut TokioIo<hyper::upgrade::Upgraded>, words: &str) -> String {
+pub(super) async fn shout(tunnel: &mut TokioIo<hyper::upgrade::Upgraded>, words: &str) -> String {
     tunnel.write_all(words.as_bytes()).await.unwrap();
     let mut heard = vec![0; words.len()];
     soon("an echo", tunnel.read_exact(&mut heard)).await.unwrap();

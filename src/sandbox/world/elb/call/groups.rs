@@ -169,7 +169,16 @@ pub(super) fn modify_attributes(
     for (key, value) in &changes {
         attributes::check(GROUP, "Target group", key, value)?;
     }
-    elb.group_mut(target_group_arn(form)?)?.attributes.extend(changes);
+    let group = elb.group_mut(target_group_arn(form)?)?;
+    let mut attributes = group.attributes.clone();
+    attributes.extend(changes);
+    let value = |key: &str| attributes::value(GROUP, &attributes, key);
+    if value("slow_start.duration_seconds") != "0" && value("load_balancing.algorithm.type") != "round_robin" {
+        return Err(fault::invalid_configuration(
+            "Slow start mode can only be used with the round robin load balancing algorithm",
+        ));
+    }
+    group.attributes = attributes;
     elb.changed(pace, now);
     describe_attributes(elb, form, xml)
 }

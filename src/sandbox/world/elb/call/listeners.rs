@@ -1,6 +1,6 @@
 //! Listeners and their rules.
 
-use super::super::listener::{Action, Condition, Listener, Redirect, Rule, Weighted};
+use super::super::listener::{Action, Condition, Forward, Listener, Parameter, Redirect, Rule, Weighted, block};
 use super::super::resource_id;
 use super::{Elb, Fault, Form, Millis, Xml, arn, fault, number, page, required, tags};
 use crate::sandbox::world::{Pace, Place};
@@ -43,9 +43,14 @@ fn action(elb: &Elb, form: &Form, member: &str, balancer: &str) -> Result<Action
 
 fn forward(elb: &Elb, action: &Form, balancer: &str) -> Result<Action, Fault> {
     let config = action.group("ForwardConfig");
-    if config.get("TargetGroupStickinessConfig.Enabled") == Some("true") {
-        return Err(fault::not_emulated("stickiness between target groups"));
-    }
+    let sticky = config.group("TargetGroupStickinessConfig");
+    let sticky_seconds = match (sticky.get("Enabled"), number(&sticky, "DurationSeconds")?) {
+        (Some("true"), Some(seconds @ 1..=604_800)) => Some(seconds),
+        (Some("true"), _) => {
+            return Err(fault::validation("Target group stickiness duration must be between 1 and 604800 seconds"));
+        }
+        _ => None,
+    };
     let mut groups = Vec::new();
     for group in config.members("TargetGroups") {
         let weight = number(&group, "Weight")?.unwrap_or(1);
@@ -75,7 +80,7 @@ fn forward(elb: &Elb, action: &Form, balancer: &str) -> Result<Action, Fault> {
             return Err(fault::target_group_association_limit(&group.arn));
         }
     }
-    Ok(Action::Forward(groups))
+    Ok(Action::Forward(Forward { groups, sticky_seconds }))
 }
 
 fn fixed(config: &Form) -> Result<Action, Fault> {
@@ -142,14 +147,44 @@ fn conditions(form: &Form) -> Result<Vec<Condition>, Fault> {
         let condition = match field {
             "host-header" => Condition::Host(values("HostHeaderConfig")?),
             "path-pattern" => Condition::Path(values("PathPatternConfig")?),
+            "http-header" => Condition::Header {
+                name: required(&one.group("HttpHeaderConfig"), "HttpHeaderName")?.to_owned(),
+                values: values("HttpHeaderConfig")?,
+            },
+            "http-request-method" => Condition::Method(values("HttpRequestMethodConfig")?),
+            "query-string" => Condition::Query(parameters(&one.group("QueryStringConfig"))?),
+            "source-ip" => {
+                let blocks = values("SourceIpConfig")?;
+                if let Some(wrong) = blocks.iter().find(|text| block(text).is_none()) {
+                    return Err(fault::validation(format!("'{wrong}' is not a valid CIDR block")));
+                }
+                Condition::Source(blocks)
+            }
             other => return Err(fault::not_emulated(format_args!("conditions on '{other}'"))),
         };
-        if conditions.iter().any(|other| other.field() == field) {
+        // "Each rule can include up to one of each of host-header, http-request-method, path-pattern, and source-ip.
+        // Each rule can also optionally include one or more of http-header and query-string."
+        let several = matches!(field, "http-header" | "query-string");
+        if !several && conditions.iter().any(|other: &Condition| other.field() == field) {
             return Err(fault::invalid_configuration(format!("A rule can only have one '{field}' condition")));
         }
         conditions.push(condition);
     }
     Ok(conditions)
+}
+
+fn parameters(config: &Form) -> Result<Vec<Parameter>, Fault> {
+    let pairs = config.members("Values");
+    if pairs.is_empty() {
+        return Err(fault::validation("A condition value must be specified"));
+    }
+    let read = |pair: &Form| {
+        Ok(Parameter {
+            key: pair.get("Key").filter(|key| !key.is_empty()).map(ToOwned::to_owned),
+            value: required(pair, "Value")?.to_owned(),
+        })
+    };
+    pairs.iter().map(read).collect()
 }
 
 /// Asks the data plane to listen, before anything is recorded. Without one, a port must be given and is believed.
@@ -428,27 +463,53 @@ fn write_rule(rule: &Rule, xml: &mut Xml) {
     let Rule { arn, priority, conditions, action } = rule;
     xml.text("RuleArn", arn)
         .text("Priority", priority)
-        .list("Conditions", conditions, |xml, condition| {
-            let config = match condition {
-                Condition::Host(_) => "HostHeaderConfig",
-                Condition::Path(_) => "PathPatternConfig",
-            };
-            let values = |xml: &mut Xml| {
-                xml.list("Values", condition.values(), |xml, value| {
-                    xml.bare(value);
-                });
-            };
-            xml.text("Field", condition.field());
-            values(xml);
-            xml.nest(config, values);
-        })
+        .list("Conditions", conditions, |xml, condition| write_condition(condition, xml))
         .list("Actions", [action], |xml, one| write_action(one, xml))
         .text("IsDefault", false);
 }
 
+fn write_condition(condition: &Condition, xml: &mut Xml) {
+    let list = |xml: &mut Xml, values: &[String]| {
+        xml.list("Values", values, |xml, value| {
+            xml.bare(value);
+        });
+    };
+    xml.text("Field", condition.field());
+    match condition {
+        // These two have had their values beside the field before there were others.
+        Condition::Host(values) => {
+            list(xml, values);
+            xml.nest("HostHeaderConfig", |xml| list(xml, values));
+        }
+        Condition::Path(values) => {
+            list(xml, values);
+            xml.nest("PathPatternConfig", |xml| list(xml, values));
+        }
+        Condition::Header { name, values } => {
+            xml.nest("HttpHeaderConfig", |xml| {
+                xml.text("HttpHeaderName", name);
+                list(xml, values);
+            });
+        }
+        Condition::Method(values) => {
+            xml.nest("HttpRequestMethodConfig", |xml| list(xml, values));
+        }
+        Condition::Query(parameters) => {
+            xml.nest("QueryStringConfig", |xml| {
+                xml.list("Values", parameters, |xml, Parameter { key, value }| {
+                    xml.optional("Key", key.as_ref()).text("Value", value);
+                });
+            });
+        }
+        Condition::Source(values) => {
+            xml.nest("SourceIpConfig", |xml| list(xml, values));
+        }
+    }
+}
+
 fn write_action(action: &Action, xml: &mut Xml) {
     match action {
-        Action::Forward(groups) => {
+        Action::Forward(Forward { groups, sticky_seconds }) => {
             // The plain member is only there when it says everything.
             let only = if let [only] = groups.as_slice() { Some(&only.arn) } else { None };
             xml.text("Type", "forward").optional("TargetGroupArn", only).text("Order", 1).nest(
@@ -458,7 +519,7 @@ fn write_action(action: &Action, xml: &mut Xml) {
                         xml.text("TargetGroupArn", arn).text("Weight", weight);
                     })
                     .nest("TargetGroupStickinessConfig", |xml| {
-                        xml.text("Enabled", false);
+                        xml.text("Enabled", sticky_seconds.is_some()).optional("DurationSeconds", *sticky_seconds);
                     });
                 },
             );
