@@ -1,7 +1,11 @@
 //! What can be typed. The doc comments are the manual: the help and the reference page are made of
 //! them, in Docker's style by [`super::help`].
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{
+    ffi::OsString,
+    net::{IpAddr, Ipv4Addr},
+    path::PathBuf,
+};
 
 use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum, ValueHint};
 
@@ -224,6 +228,9 @@ pub struct SandboxStatus {
     /// Format of the output
     #[arg(long, value_enum, value_name = "string", default_value = "table")]
     pub format: TableFormat,
+    /// Show what differs from AWS on purpose, whether one runs or not
+    #[arg(long)]
+    pub differences: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -275,6 +282,9 @@ pub struct SandboxUp {
     /// Port on 127.0.0.1 to listen on (default: 4517)
     #[arg(long, value_name = "int")]
     pub port: Option<u16>,
+    /// Listen on this address of the machine too, not only on 127.0.0.1
+    #[arg(long, value_name = "ip", default_value = "127.0.0.1")]
+    pub bind: IpAddr,
     /// Run no containers: tasks exist on paper only
     #[arg(long)]
     pub paper: bool,
@@ -288,7 +298,15 @@ pub struct SandboxUp {
 
 impl Default for SandboxUp {
     fn default() -> Self {
-        Self { foreground: false, speed: 1.0, port: None, paper: false, any_signature: false, detached: false }
+        Self {
+            foreground: false,
+            speed: 1.0,
+            port: None,
+            bind: Ipv4Addr::LOCALHOST.into(),
+            paper: false,
+            any_signature: false,
+            detached: false,
+        }
     }
 }
 

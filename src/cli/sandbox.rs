@@ -1,6 +1,7 @@
 //! `sandbox up|down|status|load`: the stand-in for AWS on this machine.
 
 use std::{
+    net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -12,10 +13,12 @@ use super::{Door, args, prepare};
 use crate::{
     exit::Exit,
     failure::Failure,
+    report::words,
     run::cancel,
     sandbox::{
         PORT, Port, Settings, Signatures, Tasks,
         daemon::{self, Running, Session, Spawned},
+        differences::{self, Difference},
         load::{self, Load, Lost},
     },
 };
@@ -44,6 +47,9 @@ async fn spawn(up: &args::SandboxUp, door: &Door) -> Result<Spawned, Failure> {
     if let Some(port) = up.port {
         words.extend(["--port".to_owned(), port.to_string()]);
     }
+    if up.bind != IpAddr::from(Ipv4Addr::LOCALHOST) {
+        words.extend(["--bind".to_owned(), up.bind.to_string()]);
+    }
     if up.paper {
         words.push("--paper".to_owned());
     }
@@ -68,7 +74,16 @@ pub async fn up(args: &args::SandboxUp, door: &Door) -> Result<Exit, Failure> {
         }
     };
     door.tell(&how_to_use(&running))?;
+    door.tell(&exposed(args.bind))?;
     Ok(Exit::Done)
+}
+
+/// Who has let others in must know what they can do: the access key is in the manual.
+fn exposed(bind: IpAddr) -> String {
+    if bind.is_loopback() {
+        return String::new();
+    }
+    format!("\nwarning: it listens on {bind}: whoever can reach this machine there can run containers on your engine\n")
 }
 
 async fn serve(args: &args::SandboxUp, door: &Door) -> Result<Exit, Failure> {
@@ -82,6 +97,7 @@ async fn serve(args: &args::SandboxUp, door: &Door) -> Result<Exit, Failure> {
         },
         speed: args.speed,
         tasks,
+        bind: args.bind,
         signatures: if args.any_signature { Signatures::Any } else { Signatures::Verified },
         ..Settings::new(state_folder(door)?)
     };
@@ -89,7 +105,8 @@ async fn serve(args: &args::SandboxUp, door: &Door) -> Result<Exit, Failure> {
     let mut told = Ok(());
     daemon::serve(settings, session, |handle| {
         if args.foreground {
-            told = door.tell(&format!("the sandbox is up at {}; Ctrl-C ends it\n", handle.endpoint()));
+            let up = format!("the sandbox is up at {}; Ctrl-C ends it\n", handle.endpoint());
+            told = door.tell(&(up + &exposed(args.bind)));
         }
     })
     .await?;
@@ -118,6 +135,9 @@ async fn orphans(folder: &Path, door: &Door) -> Result<usize, Failure> {
 }
 
 pub async fn status(args: &args::SandboxStatus, door: &Door) -> Result<Exit, Failure> {
+    if args.differences {
+        return tell_differences(args.format, door);
+    }
     let running = daemon::running(&state_folder(door)?).await;
     match (&args.format, &running) {
         (args::TableFormat::Json, Some(running)) => {
@@ -135,6 +155,32 @@ pub async fn status(args: &args::SandboxStatus, door: &Door) -> Result<Exit, Fai
         }
     }
     Ok(if running.is_some() { Exit::Done } else { Exit::Refused })
+}
+
+fn tell_differences(format: args::TableFormat, door: &Door) -> Result<Exit, Failure> {
+    let all = differences::all();
+    let text = match format {
+        args::TableFormat::Json => {
+            let rows: Vec<_> = all.iter().map(|row| json!({ "here": row.here, "on_aws": row.on_aws })).collect();
+            format!("{}\n", json!(rows))
+        }
+        args::TableFormat::Table => {
+            let mut text = "What differs from AWS, on purpose\n".to_owned();
+            for Difference { here, on_aws } in &all {
+                text.push_str(&labelled("\n  here    ", here));
+                text.push_str(&labelled("  on AWS  ", on_aws));
+            }
+            text
+        }
+    };
+    door.print(&text)?;
+    Ok(Exit::Done)
+}
+
+/// A text behind a label, its further lines under its first.
+fn labelled(label: &str, text: &str) -> String {
+    let indent = format!("\n{}", " ".repeat("  on AWS  ".len()));
+    format!("{label}{}\n", words::wrap(text, 88).join(&indent))
 }
 
 fn how_to_use(running: &Running) -> String {

@@ -4,7 +4,7 @@
 //! shared types they would share mistakes.
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 
 pub mod clock;
 pub mod daemon;
+pub mod differences;
 pub mod forecast;
 pub mod load;
 mod state;
@@ -32,7 +33,7 @@ use wire::balancer::Balancer;
 use wire::registry::Store;
 use world::{Pace, Place, World};
 
-/// Where the sandbox listens, always on 127.0.0.1.
+/// The port that the sandbox listens on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Port {
     /// The one of the last time, since image references hold it, else any that is free.
@@ -58,6 +59,8 @@ pub struct Settings {
     pub account: String,
     pub region: String,
     pub signatures: Signatures,
+    /// Where the APIs, the registry and the listeners of load balancers can be reached: on loopback, and here.
+    pub bind: IpAddr,
 }
 
 impl Settings {
@@ -72,14 +75,15 @@ impl Settings {
             account: "000000000000".to_owned(),
             region: "us-east-1".to_owned(),
             signatures: Signatures::Verified,
+            bind: Ipv4Addr::LOCALHOST.into(),
         }
     }
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error("cannot listen on 127.0.0.1:{port}")]
-    Listen { port: u16, source: io::Error },
+    #[error("cannot listen on {address}")]
+    Listen { address: SocketAddr, source: io::Error },
     #[error(transparent)]
     State(#[from] StateError),
     #[error("cannot use the blobs of the sandbox's registry")]
@@ -98,11 +102,11 @@ impl Sandbox {
     /// Starts a sandbox, or picks up where the one before it on the same state was stopped or killed.
     #[expect(clippy::similar_names, reason = "the world's own names, of types that cannot be mixed up")]
     pub async fn start(settings: Settings) -> Result<Handle, StartError> {
-        let Settings { state, port, speed, tasks, account, region, signatures } = settings;
+        let Settings { state, port, speed, tasks, account, region, signatures, bind } = settings;
         let folder = Folder::open(&state)?;
         let earlier = folder.load()?;
         let before = earlier.as_ref().and_then(|world| world.place.authority.rsplit_once(':')?.1.parse().ok());
-        let (listener, port) = listen(port, before).await?;
+        let (listeners, port) = listen(bind, port, before).await?;
         let place = Place { account, region, authority: format!("127.0.0.1:{port}") };
         let pace = Pace::new(speed);
         let world = match earlier {
@@ -123,19 +127,28 @@ impl Sandbox {
             "sandbox": folder.identity, "pid": std::process::id(), "endpoint": endpoint, "registry": authority,
             "speed": pace.speed(), "started": clock::now()
         });
-        let balancer = Balancer::start(Arc::clone(&world));
+        let balancer = Balancer::start(Arc::clone(&world), addresses(bind));
         let (stop, stopped) = watch::channel(false);
         let desk =
             wire::Desk { world: Arc::clone(&world), keeper: keeper.clone(), store, signatures, card: card.clone() };
-        let server = tokio::spawn(wire::serve(listener, Arc::new(desk), stopped.clone()));
+        let server = tokio::spawn(wire::serve(listeners, Arc::new(desk), stopped.clone()));
         let crew = tokio::spawn(crew.work(stopped.clone()));
         let writer = tokio::spawn(write(keeper.clone(), stopped));
         Ok(Handle { endpoint, authority, card, world, keeper, balancer, stop, server, crew, writer, _folder: folder })
     }
 }
 
+/// The addresses to listen on so that what is wanted and loopback can both be reached: clients, the engine and our own probes
+/// come by loopback, whoever else is let in.
+fn addresses(bind: IpAddr) -> Vec<IpAddr> {
+    match bind {
+        IpAddr::V4(bind) if bind.is_unspecified() || bind == Ipv4Addr::LOCALHOST => vec![bind.into()],
+        other => vec![Ipv4Addr::LOCALHOST.into(), other],
+    }
+}
+
 /// Binds the port that is asked for, or the next best.
-async fn listen(port: Port, before: Option<u16>) -> Result<(TcpListener, u16), StartError> {
+async fn listen(bind: IpAddr, port: Port, before: Option<u16>) -> Result<(Vec<TcpListener>, u16), StartError> {
     let tries: Vec<u16> = match port {
         Port::Any => before.into_iter().chain([0]).collect(),
         Port::Fixed(port) => vec![port],
@@ -143,15 +156,25 @@ async fn listen(port: Port, before: Option<u16>) -> Result<(TcpListener, u16), S
     };
     let mut failure = None;
     for port in tries {
-        match TcpListener::bind((Ipv4Addr::LOCALHOST, port))
-            .await
-            .and_then(|bound| Ok((bound.local_addr()?.port(), bound)))
-        {
-            Ok((port, listener)) => return Ok((listener, port)),
-            Err(source) => failure = Some(StartError::Listen { port, source }),
+        match listen_on(&addresses(bind), port).await {
+            Ok(listening) => return Ok(listening),
+            Err(failed) => failure = Some(failed),
         }
     }
     Err(failure.expect("there is always a port to try"))
+}
+
+/// The same port on all addresses; where any will do, the first one's.
+async fn listen_on(addresses: &[IpAddr], mut port: u16) -> Result<(Vec<TcpListener>, u16), StartError> {
+    let mut listeners = Vec::new();
+    for ip in addresses {
+        let address = SocketAddr::new(*ip, port);
+        let bound = TcpListener::bind(address).await.and_then(|bound| Ok((bound.local_addr()?.port(), bound)));
+        let (taken, listener) = bound.map_err(|source| StartError::Listen { address, source })?;
+        port = taken;
+        listeners.push(listener);
+    }
+    Ok((listeners, port))
 }
 
 /// Without randomness ids begin where the clock is.

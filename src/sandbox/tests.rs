@@ -152,7 +152,7 @@ async fn a_port_that_is_taken_is_a_refusal_or_a_second_choice() {
     let folder = tempfile::tempdir().unwrap();
     let settings = |port| Settings { port, ..Settings::new(folder.path().to_owned()) };
     let refused = Sandbox::start(settings(Port::Fixed(port))).await.err().unwrap();
-    assert!(matches!(refused, StartError::Listen { port: refused, .. } if refused == port));
+    assert!(matches!(refused, StartError::Listen { address, .. } if address.port() == port));
     let handle = Sandbox::start(settings(Port::Preferred(port))).await.unwrap();
     assert_ne!(handle.endpoint(), format!("http://127.0.0.1:{port}"));
     let second = Sandbox::start(settings(Port::Any)).await.err().unwrap();
@@ -195,4 +195,24 @@ async fn blobs_that_no_repository_has_are_gone_at_the_next_start() {
     std::fs::write(&orphan, b"layer").unwrap();
     Sandbox::start(settings()).await.unwrap().stop().await;
     assert!(!orphan.exists());
+}
+
+#[tokio::test]
+async fn a_further_address_is_listened_on_beside_loopback() {
+    let folder = tempfile::tempdir().unwrap();
+    // Not the usual loopback address, and still nobody else's.
+    let bind = std::net::Ipv4Addr::new(127, 0, 0, 2);
+    let handle =
+        Sandbox::start(Settings { bind: bind.into(), ..Settings::new(folder.path().to_owned()) }).await.unwrap();
+    let port = handle.authority().rsplit_once(':').unwrap().1.to_owned();
+    assert!(handle.authority().starts_with("127.0.0.1:"), "{}", handle.authority());
+    let elsewhere = format!("{bind}:{port}");
+    for address in [handle.authority(), &elsewhere] {
+        tokio::net::TcpStream::connect(address).await.unwrap();
+    }
+    handle.stop().await;
+    let handle = Sandbox::start(Settings::new(folder.path().to_owned())).await.unwrap();
+    assert!(handle.authority().ends_with(&format!(":{port}")));
+    assert!(tokio::net::TcpStream::connect(elsewhere).await.is_err(), "only where it was asked to");
+    handle.stop().await;
 }

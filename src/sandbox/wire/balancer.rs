@@ -9,7 +9,7 @@
 //! through, or sees the closed link and chooses again from the new table.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
@@ -70,12 +70,13 @@ pub struct Traffic {
 impl Balancer {
     /// Listens on the ports of all listeners and begins to probe. Must be called inside a tokio runtime.
     #[must_use]
-    pub fn start(world: Arc<Mutex<World>>) -> Self {
+    pub fn start(world: Arc<Mutex<World>>, addresses: Vec<IpAddr>) -> Self {
         let mut locked = lock(&world);
         let plane = Arc::new(Plane {
             handle: Handle::current(),
             world: Arc::downgrade(&world),
             pace: locked.pace,
+            addresses,
             table: RwLock::default(),
             sockets: Mutex::default(),
             probes: Mutex::default(),
@@ -140,6 +141,8 @@ struct Plane {
     /// Weak: the world holds the plane.
     world: Weak<Mutex<World>>,
     pace: Pace,
+    /// What every listener listens on.
+    addresses: Vec<IpAddr>,
     table: RwLock<Arc<Table>>,
     sockets: Mutex<Sockets>,
     probes: Mutex<HashMap<(String, Target), Probe>>,
@@ -153,7 +156,7 @@ struct Plane {
 struct Sockets {
     open: BTreeMap<u16, Socket>,
     /// Already listening for a listener that is about to be recorded; clients wait in the backlog.
-    reserved: BTreeMap<u16, TcpListener>,
+    reserved: BTreeMap<u16, Vec<TcpListener>>,
     /// Recorded, but not to be had.
     refused: BTreeMap<u16, String>,
 }
@@ -164,17 +167,17 @@ impl Sockets {
     }
 }
 
-/// A port with its accepting task. Dropping it closes the port at once, not when the task is next run: `CreateListener`
+/// A port with its accepting tasks, one for each address. Dropping it closes the port at once, not when the task is next run: `CreateListener`
 /// right after `DeleteListener` must find it free. Dropping `closing` tells the clients' connections to finish.
 struct Socket {
-    _listener: Arc<TcpListener>,
-    accepting: AbortHandle,
+    _listeners: Vec<Arc<TcpListener>>,
+    accepting: Vec<AbortHandle>,
     _closing: watch::Sender<()>,
 }
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        self.accepting.abort();
+        self.accepting.iter().for_each(AbortHandle::abort);
     }
 }
 
@@ -193,9 +196,8 @@ impl Drop for Probe {
 impl DataPlane for Connected {
     fn reserve(&self, port: u16) -> std::io::Result<u16> {
         let Self(plane) = self;
-        let listener = plane.listen(port)?;
-        let port = listener.local_addr()?.port();
-        lock(&plane.sockets).reserved.insert(port, listener);
+        let (listeners, port) = plane.listen(port)?;
+        lock(&plane.sockets).reserved.insert(port, listeners);
         Ok(port)
     }
 
@@ -220,14 +222,21 @@ impl Plane {
         new.settle(&old);
     }
 
-    fn listen(&self, port: u16) -> std::io::Result<TcpListener> {
+    /// Listens on the port at every address; any free one for 0.
+    fn listen(&self, mut port: u16) -> std::io::Result<(Vec<TcpListener>, u16)> {
         let _runtime = self.handle.enter();
-        let socket = TcpSocket::new_v4()?;
-        // So that a restart can have the port while old connections are in TIME_WAIT.
-        #[cfg(unix)]
-        socket.set_reuseaddr(true)?;
-        socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
-        socket.listen(1024)
+        let mut listeners = Vec::new();
+        for ip in &self.addresses {
+            let socket = if ip.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+            // So that a restart can have the port while old connections are in TIME_WAIT.
+            #[cfg(unix)]
+            socket.set_reuseaddr(true)?;
+            socket.bind(SocketAddr::new(*ip, port))?;
+            let listener = socket.listen(1024)?;
+            port = listener.local_addr()?.port();
+            listeners.push(listener);
+        }
+        Ok((listeners, port))
     }
 
     fn open(self: &Arc<Self>, routes: &Routes) {
@@ -251,8 +260,9 @@ impl Plane {
         if sockets.open.contains_key(&port) {
             return;
         }
-        let listener = match sockets.reserved.remove(&port).map_or_else(|| self.listen(port), Ok) {
-            Ok(listener) => Arc::new(listener),
+        let reserved = sockets.reserved.remove(&port);
+        let listeners: Vec<_> = match reserved.map_or_else(|| self.listen(port).map(|(listeners, _)| listeners), Ok) {
+            Ok(listeners) => listeners.into_iter().map(Arc::new).collect(),
             Err(error) => {
                 sockets.refused.insert(port, error.to_string());
                 return;
@@ -260,9 +270,12 @@ impl Plane {
         };
         sockets.refused.remove(&port);
         let closing = watch::Sender::new(());
-        let accepting = accept(Arc::downgrade(&listener), Arc::clone(self), port, closing.subscribe());
-        let accepting = self.handle.spawn(accepting).abort_handle();
-        sockets.open.insert(port, Socket { _listener: listener, accepting, _closing: closing });
+        let accepting = |listener| {
+            let accepting = accept(Arc::downgrade(listener), Arc::clone(self), port, closing.subscribe());
+            self.handle.spawn(accepting).abort_handle()
+        };
+        let accepting = listeners.iter().map(accepting).collect();
+        sockets.open.insert(port, Socket { _listeners: listeners, accepting, _closing: closing });
     }
 
     fn probe(self: &Arc<Self>, routes: &Routes) {

@@ -1,4 +1,4 @@
-//! HTTP in and out: one server on loopback for the APIs, the registry and the sandbox's own health.
+//! HTTP in and out: one server for the APIs, the registry and the sandbox's own health.
 
 use std::convert::Infallible;
 use std::io;
@@ -51,7 +51,12 @@ pub(super) struct Desk {
 }
 
 /// Answers until told to stop, then lets the requests under way finish.
-pub(super) async fn serve(listener: TcpListener, desk: Arc<Desk>, mut stop: watch::Receiver<bool>) {
+pub(super) async fn serve(listeners: Vec<TcpListener>, desk: Arc<Desk>, stop: watch::Receiver<bool>) {
+    let each = listeners.into_iter().map(|listener| serve_one(listener, Arc::clone(&desk), stop.clone()));
+    futures_util::future::join_all(each).await;
+}
+
+async fn serve_one(listener: TcpListener, desk: Arc<Desk>, mut stop: watch::Receiver<bool>) {
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {

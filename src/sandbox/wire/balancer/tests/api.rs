@@ -1,5 +1,6 @@
 //! AWS's own client against the API.
 
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 
 use aws_sdk_elasticloadbalancingv2 as elbv2;
@@ -60,7 +61,7 @@ fn forward(arn: &str) -> Action {
 #[tokio::test]
 async fn the_way_of_a_deploy() {
     let world = empty_world();
-    let balancer = Balancer::start(Arc::clone(&world));
+    let balancer = Balancer::start(Arc::clone(&world), vec![Ipv4Addr::LOCALHOST.into()]);
     let client = client(&world).await;
     let server = Server::start("a").await;
 
@@ -160,7 +161,7 @@ async fn errors_are_typed() {
 #[tokio::test]
 async fn attributes_rules_and_pages() {
     let world = empty_world();
-    let balancer = Balancer::start(Arc::clone(&world));
+    let balancer = Balancer::start(Arc::clone(&world), vec![Ipv4Addr::LOCALHOST.into()]);
     let client = client(&world).await;
     let mut arns = Vec::new();
     for number in 0..5 {

@@ -78,7 +78,7 @@ impl Field {
     /// A load balancer with a listener on a free port that forwards to an empty group.
     pub(super) fn new() -> Self {
         let world = empty_world();
-        let balancer = Balancer::start(Arc::clone(&world));
+        let balancer = Balancer::start(Arc::clone(&world), vec![Ipv4Addr::LOCALHOST.into()]);
         let xml = ask(&world, "CreateLoadBalancer", &[("Name", "web")]).unwrap();
         let load_balancer = between(&xml, "<LoadBalancerArn>", "<").to_owned();
         let members = [

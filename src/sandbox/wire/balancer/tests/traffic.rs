@@ -1,6 +1,7 @@
 //! What clients and targets see.
 
 use std::convert::Infallible;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
@@ -593,7 +594,7 @@ async fn a_restart_brings_the_same_ports_and_targets() {
     let mut squatter = Some(std::net::TcpListener::bind(("127.0.0.1", field.port)).unwrap());
     let world = empty_world();
     lock(&world).elb = serde_json::from_str(&text).unwrap();
-    let balancer = Balancer::start(Arc::clone(&world));
+    let balancer = Balancer::start(Arc::clone(&world), vec![Ipv4Addr::LOCALHOST.into()]);
     assert_eq!(balancer.unbound().first().map(|(port, _)| *port), Some(field.port));
     squatter.take();
     until("the port to be bound again", || balancer.unbound().is_empty()).await;
