@@ -13,7 +13,7 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, interval_at, timeout};
 
 use super::super::super::clock;
 use super::super::super::world::elb::{Action, Asked, Forward, ForwardedFor, ListenerRoute, Redirect, Weighted};
@@ -324,9 +324,10 @@ async fn tunnel(
         tokio::io::copy_bidirectional(&mut client, &mut target).await.ok()
     };
     let idled = async {
+        let mut look = interval_at(Instant::now() + idle, idle);
         let mut before = 0;
         loop {
-            sleep(idle).await;
+            look.tick().await;
             let now = moved.load(Ordering::Relaxed);
             if now == before {
                 return;
