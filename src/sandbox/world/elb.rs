@@ -211,7 +211,12 @@ impl Elb {
                 listener.rules.iter_mut().find(|rule| rule.arn == rule_arn).map(|rule| &mut rule.action)
             })
             .ok_or_else(fault::rule_not_found)?;
-        let wanted = Action::Forward(groups);
+        // Whether clients stay with their group is the rule's own affair.
+        let sticky_seconds = match action {
+            Action::Forward(Forward { sticky_seconds, .. }) => *sticky_seconds,
+            Action::Fixed { .. } | Action::Redirect(_) => None,
+        };
+        let wanted = Action::Forward(Forward { groups, sticky_seconds });
         if *action != wanted {
             *action = wanted;
             self.changed(pace, now);
