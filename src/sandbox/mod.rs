@@ -44,6 +44,9 @@ pub enum Port {
     Preferred(u16),
 }
 
+/// The file in the state folder that says what image scans find.
+const FINDINGS: &str = "findings.json";
+
 /// The port a sandbox has unless told otherwise: one that no service is known to use.
 pub const PORT: u16 = 4517;
 
@@ -129,8 +132,14 @@ impl Sandbox {
         });
         let balancer = Balancer::start(Arc::clone(&world), addresses(bind));
         let (stop, stopped) = watch::channel(false);
-        let desk =
-            wire::Desk { world: Arc::clone(&world), keeper: keeper.clone(), store, signatures, card: card.clone() };
+        let desk = wire::Desk {
+            world: Arc::clone(&world),
+            keeper: keeper.clone(),
+            store,
+            signatures,
+            findings: folder.path().join(FINDINGS),
+            card: card.clone(),
+        };
         let server = tokio::spawn(wire::serve(listeners, Arc::new(desk), stopped.clone()));
         let crew = tokio::spawn(crew.work(stopped.clone()));
         let writer = tokio::spawn(write(keeper.clone(), stopped));

@@ -18,7 +18,7 @@ pub(crate) struct Place {
     pub(crate) elb: aws_sdk_elasticloadbalancingv2::Client,
     pub(crate) logs: aws_sdk_cloudwatchlogs::Client,
     pub(crate) sts: aws_sdk_sts::Client,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 macro_rules! client {
@@ -56,7 +56,7 @@ impl Place {
             logs: client!(aws_sdk_cloudwatchlogs, handle.endpoint(), keys),
             sts: client!(aws_sdk_sts, handle.endpoint(), keys),
             handle,
-            _folder: folder,
+            folder,
         }
     }
 
@@ -64,6 +64,11 @@ impl Place {
     pub(crate) fn signing(&self, keys: &Credentials) -> (aws_sdk_ecs::Client, aws_sdk_sts::Client) {
         let endpoint = self.handle.endpoint();
         (client!(aws_sdk_ecs, endpoint, keys), client!(aws_sdk_sts, endpoint, keys))
+    }
+
+    /// Writes a file into its state folder.
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.folder.path().join(name), text).unwrap();
     }
 
     /// `http://127.0.0.1:4517`

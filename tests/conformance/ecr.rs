@@ -1,12 +1,17 @@
 //! ECR: repositories, images, policies, tokens, settings.
 
+use aws_sdk_ecr::client::Waiters as _;
+use aws_sdk_ecr::primitives::Blob;
 use aws_sdk_ecr::types::{
-    EncryptionType, ImageFailureCode, ImageIdentifier, ImageScanningConfiguration, ImageTagMutability,
-    LayerAvailability, LayerFailureCode, ListImagesFilter, Tag, TagStatus,
+    EncryptionType, FindingSeverity, ImageFailureCode, ImageIdentifier, ImageScanningConfiguration, ImageTagMutability,
+    LayerAvailability, LayerFailureCode, ListImagesFilter, RegistryScanningRule, ReplicationConfiguration,
+    ScanFrequency, ScanStatus, ScanningConfigurationFailureCode, ScanningRepositoryFilter,
+    ScanningRepositoryFilterType, SubjectIdentifier, Tag, TagStatus,
 };
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 
-use crate::clients::{Place, refusal};
+use crate::clients::{LIMIT, Place, refusal};
 
 const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
@@ -181,11 +186,27 @@ async fn policies() {
     ecr.delete_repository_policy().repository_name(name).send().await.unwrap();
     assert_eq!(refusal!(ecr.delete_repository_policy().repository_name(name)).0, "RepositoryPolicyNotFoundException");
 
-    let text = r#"{"rules":[]}"#;
+    let text = r#"{"rules":[{"rulePriority":1,"selection":{"tagStatus":"any","countType":"imageCountMoreThan","countNumber":1},"action":{"type":"expire"}}]}"#;
     assert_eq!(refusal!(ecr.get_lifecycle_policy().repository_name(name)).0, "LifecyclePolicyNotFoundException");
     ecr.put_lifecycle_policy().repository_name(name).lifecycle_policy_text(text).send().await.unwrap();
     let answer = ecr.get_lifecycle_policy().repository_name(name).send().await.unwrap();
     assert_eq!(answer.lifecycle_policy_text(), Some(text));
+    for mark in ["a", "b"] {
+        ecr.put_image().repository_name(name).image_manifest(manifest(mark)).image_tag(mark).send().await.unwrap();
+    }
+    assert_eq!(
+        refusal!(ecr.get_lifecycle_policy_preview().repository_name(name)).0,
+        "LifecyclePolicyPreviewNotFoundException"
+    );
+    ecr.start_lifecycle_policy_preview().repository_name(name).send().await.unwrap();
+    ecr.wait_until_lifecycle_policy_preview_complete().repository_name(name).wait(LIMIT).await.unwrap();
+    let preview = ecr.get_lifecycle_policy_preview().repository_name(name).send().await.unwrap();
+    assert_eq!(
+        (preview.preview_results().len(), preview.summary().unwrap().expiring_image_total_count()),
+        (1, Some(1))
+    );
+    let wrong = ecr.put_lifecycle_policy().repository_name(name).lifecycle_policy_text(r#"{"rules":[]}"#);
+    assert_eq!(refusal!(wrong).0, "InvalidParameterException");
     ecr.delete_lifecycle_policy().repository_name(name).send().await.unwrap();
     assert_eq!(refusal!(ecr.delete_lifecycle_policy().repository_name(name)).0, "LifecyclePolicyNotFoundException");
     place.stop().await;
@@ -206,5 +227,113 @@ async fn the_registry_itself() {
     let answer = ecr.get_account_setting().name(mounting).send().await.unwrap();
     assert_eq!(answer.value(), Some("ENABLED"));
     assert_eq!(refusal!(ecr.put_account_setting().name(mounting).value("MAYBE")).0, "InvalidParameterException");
+
+    assert_eq!(refusal!(ecr.get_registry_policy()).0, "RegistryPolicyNotFoundException");
+    let text = r#"{"Version":"2012-10-17","Statement":[]}"#;
+    ecr.put_registry_policy().policy_text(text).send().await.unwrap();
+    assert_eq!(ecr.get_registry_policy().send().await.unwrap().policy_text(), Some(text));
+    ecr.delete_registry_policy().send().await.unwrap();
+    assert_eq!(refusal!(ecr.delete_registry_policy()).0, "RegistryPolicyNotFoundException");
+
+    ecr.create_repository().repository_name("jobs/api").send().await.unwrap();
+    let filter =
+        ScanningRepositoryFilter::builder().filter("jobs/*").filter_type(ScanningRepositoryFilterType::Wildcard);
+    let rule = RegistryScanningRule::builder()
+        .scan_frequency(ScanFrequency::ScanOnPush)
+        .repository_filters(filter.build().unwrap())
+        .build()
+        .unwrap();
+    ecr.put_registry_scanning_configuration().rules(rule).send().await.unwrap();
+    let scanning = ecr.get_registry_scanning_configuration().send().await.unwrap();
+    assert_eq!(scanning.scanning_configuration().unwrap().rules().len(), 1);
+    let names = ["jobs/api", "nope"].map(str::to_owned).to_vec();
+    let each =
+        ecr.batch_get_repository_scanning_configuration().set_repository_names(Some(names)).send().await.unwrap();
+    assert!(each.scanning_configurations()[0].scan_on_push());
+    assert_eq!(each.failures()[0].failure_code(), Some(&ScanningConfigurationFailureCode::RepositoryNotFound));
+
+    let none = ReplicationConfiguration::builder().set_rules(Some(Vec::new())).build().unwrap();
+    ecr.put_replication_configuration().replication_configuration(none).send().await.unwrap();
+    ecr.put_image().repository_name("jobs/api").image_manifest(manifest("a")).image_tag("v1").send().await.unwrap();
+    let status = ecr.describe_image_replication_status().repository_name("jobs/api").image_id(tagged("v1"));
+    assert!(status.send().await.unwrap().replication_statuses().is_empty());
+    place.stop().await;
+}
+
+fn digest(bytes: &[u8]) -> String {
+    format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
+}
+
+/// Uploads a layer through the API, as tools do that speak no `/v2/`.
+async fn upload(place: &Place, name: &str, bytes: &[u8]) -> String {
+    let ecr = &place.ecr;
+    let begun = ecr.initiate_layer_upload().repository_name(name).send().await.unwrap();
+    let id = begun.upload_id().unwrap();
+    assert_eq!(begun.part_size(), Some(10 * 1024 * 1024));
+    let last = i64::try_from(bytes.len()).unwrap() - 1;
+    let part = ecr.upload_layer_part().repository_name(name).upload_id(id).part_first_byte(0).part_last_byte(last);
+    let sent = part.layer_part_blob(Blob::new(bytes)).send().await.unwrap();
+    assert_eq!(sent.last_byte_received(), Some(last));
+    let whole = ecr.complete_layer_upload().repository_name(name).upload_id(id).layer_digests(digest(bytes));
+    whole.send().await.unwrap().layer_digest().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn layers_come_in_parts_and_make_an_image_that_is_scanned_and_referred_to() {
+    let place = Place::start().await;
+    let ecr = &place.ecr;
+    let name = "jobs/api";
+    ecr.create_repository().repository_name(name).send().await.unwrap();
+    assert_eq!(refusal!(ecr.initiate_layer_upload().repository_name("nope")), not_found("nope"));
+    let config = upload(&place, name, b"{}").await;
+    let layer = upload(&place, name, b"layer").await;
+
+    let id = ecr.initiate_layer_upload().repository_name(name).send().await.unwrap().upload_id().unwrap().to_owned();
+    let complete =
+        |digest: &str| ecr.complete_layer_upload().repository_name(name).upload_id(&id).layer_digests(digest);
+    assert_eq!(refusal!(complete(&layer)).0, "EmptyUploadException");
+    let part = |first: i64, last: i64| {
+        let part = ecr.upload_layer_part().repository_name(name).upload_id(&id);
+        part.part_first_byte(first).part_last_byte(last).layer_part_blob(Blob::new(b"layer".as_slice()))
+    };
+    assert_eq!(refusal!(part(5, 9)).0, "InvalidLayerPartException");
+    assert_eq!(refusal!(part(0, 9)).0, "InvalidLayerPartException");
+    part(0, 4).send().await.unwrap();
+    assert_eq!(refusal!(complete(&config)).0, "InvalidLayerException");
+    assert_eq!(refusal!(complete(&layer)).0, "LayerAlreadyExistsException");
+    assert_eq!(refusal!(complete(&layer)).0, "UploadNotFoundException");
+
+    let manifest = |subject: Option<&str>| {
+        let piece = |digest: &str, size: usize| json!({ "mediaType": "application/x", "digest": digest, "size": size });
+        let mut manifest = json!({
+            "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "config": piece(&config, 2), "layers": [piece(&layer, 5)],
+        });
+        if let Some(subject) = subject {
+            manifest["artifactType"] = json!("application/vnd.example.sbom");
+            manifest["subject"] = piece(subject, 1);
+        }
+        manifest.to_string()
+    };
+    let put =
+        ecr.put_image().repository_name(name).image_manifest(manifest(None)).image_tag("v1").send().await.unwrap();
+    let image = put.image().unwrap().image_id().unwrap().image_digest().unwrap().to_owned();
+    ecr.put_image().repository_name(name).image_manifest(manifest(Some(&image))).send().await.unwrap();
+    let subject = SubjectIdentifier::builder().image_digest(&image).build().unwrap();
+    let referrers = ecr.list_image_referrers().repository_name(name).subject_id(subject).send().await.unwrap();
+    assert_eq!(referrers.referrers().len(), 1);
+    assert_eq!(referrers.referrers()[0].artifact_type(), Some("application/vnd.example.sbom"));
+
+    let findings = || ecr.describe_image_scan_findings().repository_name(name).image_id(tagged("v1"));
+    assert_eq!(refusal!(findings()).0, "ScanNotFoundException");
+    place.write("findings.json", r#"{"jobs/api:v1": [{"name": "CVE-2026-1", "severity": "HIGH"}]}"#);
+    let started = ecr.start_image_scan().repository_name(name).image_id(tagged("v1")).send().await.unwrap();
+    assert_eq!(started.image_scan_status().unwrap().status(), Some(&ScanStatus::InProgress));
+    let waiter = ecr.wait_until_image_scan_complete().repository_name(name).image_id(tagged("v1"));
+    waiter.wait(LIMIT).await.unwrap();
+    let found = findings().send().await.unwrap();
+    let found = found.image_scan_findings().unwrap();
+    assert_eq!(found.findings()[0].name(), Some("CVE-2026-1"));
+    assert_eq!(found.finding_severity_counts().unwrap().get(&FindingSeverity::High), Some(&1));
     place.stop().await;
 }

@@ -5,7 +5,14 @@ use std::collections::BTreeSet;
 /// Each service: its source, where it is tried, its heading in the guide.
 const SERVICES: [(&str, &str, &str); 6] = [
     (include_str!("../../src/sandbox/world/ecs.rs"), include_str!("ecs.rs"), "ECS"),
-    (include_str!("../../src/sandbox/world/ecr.rs"), include_str!("ecr.rs"), "ECR"),
+    (
+        concat!(
+            include_str!("../../src/sandbox/world/ecr.rs"),
+            include_str!("../../src/sandbox/wire/registry/layers.rs")
+        ),
+        include_str!("ecr.rs"),
+        "ECR",
+    ),
     (include_str!("../../src/sandbox/world/elb/call.rs"), include_str!("elb.rs"), "ELBv2"),
     (include_str!("../../src/sandbox/world/logs.rs"), include_str!("logs.rs"), "CloudWatch Logs"),
     (include_str!("../../src/sandbox/world/cloudwatch.rs"), include_str!("cloudwatch.rs"), "CloudWatch"),

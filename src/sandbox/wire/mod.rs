@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ use tokio::task::JoinSet;
 
 use super::clock;
 use super::state::Keeper;
-use super::world::{Fault, World, elb, sts};
+use super::world::{Fault, World, ecr, elb, sts};
 
 pub mod auth;
 pub mod balancer;
@@ -46,6 +47,8 @@ pub(super) struct Desk {
     pub(super) keeper: Keeper,
     pub(super) store: registry::Store,
     pub(super) signatures: Signatures,
+    /// The file that says what image scans find.
+    pub(super) findings: PathBuf,
     /// What `/_sandbox/health` says.
     pub(super) card: Value,
 }
@@ -163,14 +166,48 @@ fn caller(
 async fn json(desk: &Desk, target: &str, head: &Parts, body: &[u8], id: &str) -> Response<Full<Bytes>> {
     let (outcome, reads) = match json11::Call::parse(target, body) {
         Err(fault) => (Err(fault), true),
-        Ok(call) => {
-            let mut world = desk.world.lock().expect("nobody panics while holding the world");
-            let caller = caller(desk, &world, head, body, call.service.signing_name(), Protocol::Json);
-            (caller.and_then(|_| call.apply(&mut world, clock::now())), call.is_read())
-        }
+        Ok(call) => match identified(desk, &call, head, body) {
+            Err(fault) => (Err(fault), true),
+            Ok(()) => (perform(desk, &call).await, call.is_read()),
+        },
     };
     let outcome = if outcome.is_ok() && !reads { kept(desk, outcome).await } else { outcome };
     json11::answer(&outcome, id)
+}
+
+fn identified(desk: &Desk, call: &json11::Call, head: &Parts, body: &[u8]) -> Result<(), Fault> {
+    let world = desk.world.lock().expect("nobody panics while holding the world");
+    caller(desk, &world, head, body, call.service.signing_name(), Protocol::Json).map(|_| ())
+}
+
+async fn perform(desk: &Desk, call: &json11::Call) -> Result<Value, Fault> {
+    let json11::Call { service, operation, input } = call;
+    if *service == json11::Service::Ecr {
+        if operation.contains("Scan") || operation == "DescribeImages" {
+            read_findings(desk)?;
+        }
+        let layers = registry::layers::call(&desk.world, &desk.store, operation, input, clock::now()).await;
+        if let Some(outcome) = layers {
+            return outcome;
+        }
+    }
+    call.apply(&mut desk.world.lock().expect("nobody panics while holding the world"), clock::now())
+}
+
+/// What scans find is in a file that its owner may change at any time.
+fn read_findings(desk: &Desk) -> Result<(), Fault> {
+    let failed = |why: String| Fault {
+        status: 500,
+        code: "ServerException".to_owned(),
+        message: format!("The sandbox cannot read {}: {why}", desk.findings.display()),
+    };
+    let findings = match std::fs::read_to_string(&desk.findings) {
+        Ok(text) => ecr::Findings::parse(&text).map_err(|error| failed(error.to_string()))?,
+        Err(source) if source.kind() == io::ErrorKind::NotFound => ecr::Findings::default(),
+        Err(source) => return Err(failed(source.to_string())),
+    };
+    desk.world.lock().expect("nobody panics while holding the world").ecr.set_findings(findings);
+    Ok(())
 }
 
 /// What was answered must outlive a kill: the world is on disk before the answer leaves.

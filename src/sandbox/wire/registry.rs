@@ -18,6 +18,7 @@ use super::super::world::{Millis, Place, World};
 use super::auth;
 
 mod blobs;
+pub(super) mod layers;
 mod manifests;
 mod refusal;
 mod route;
@@ -121,7 +122,8 @@ impl Call<'_> {
             (None, Some(token)) => Some(token).filter(|_| self.method == Method::GET),
             (None, None) => None,
         };
-        self.with_world(|World { place, ecr, .. }| {
+        self.with_world(|World { place, pace, ecr, .. }| {
+            ecr.expire(*pace, self.now);
             let password = password.ok_or_else(|| Refusal::unauthorized(place))?;
             match ecr.token_standing(password, self.now) {
                 Standing::Valid => Ok(()),

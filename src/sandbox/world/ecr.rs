@@ -1,8 +1,8 @@
 //! ECR: repositories, their images and layers, and the passwords of the registry.
 //!
 //! The world knows which blobs a repository has and holds the manifests, which are small; the bytes of the blobs are the
-//! business of `wire::registry::Store`. Lifecycle policies are kept and given back but never expire an image (AWS does
-//! that "within 24 hours"), repository policies deny nobody, and nothing is scanned.
+//! business of `wire::registry::Store`. Policies of repositories and of the registry are kept and deny nobody, and a scan
+//! finds what the sandbox was told that it finds.
 
 use std::collections::BTreeMap;
 
@@ -10,16 +10,20 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use super::{Fault, Millis, Place, World};
+use super::{Fault, Millis, Pace, Place, World};
 
 mod images;
+mod lifecycle;
 pub mod manifest;
 mod policies;
+mod registry;
 mod repositories;
+mod scans;
 mod token;
 
 pub use images::{Image, ImageToPut, PutRefusal, Stored};
 pub use repositories::{Repository, is_repository_name};
+pub use scans::Findings;
 pub use token::Standing;
 
 /// The registry of one account in one region.
@@ -29,6 +33,12 @@ pub struct Ecr {
     mint: token::Mint,
     #[serde(default)]
     blob_mounting: BlobMounting,
+    #[serde(default)]
+    policy: Option<String>,
+    #[serde(default)]
+    scanning: registry::Scanning,
+    #[serde(skip)]
+    findings: Findings,
     /// Counts changes, so that the world is written to disk only when there is something new.
     #[serde(default)]
     revision: u64,
@@ -45,7 +55,9 @@ pub enum BlobMounting {
 
 /// Answers one call of the `AmazonEC2ContainerRegistry_V20150921` service.
 pub fn call(world: &mut World, operation: &str, input: &Value, now: Millis) -> Result<Value, Fault> {
-    world.ecr.answer(&world.place, operation, input, now)
+    let World { place, pace: speed, ecr, .. } = world;
+    ecr.expire(*speed, now);
+    ecr.answer(place, *speed, operation, input, now)
 }
 
 impl Ecr {
@@ -128,6 +140,7 @@ impl Ecr {
     pub(crate) fn answer(
         &mut self,
         place: &Place,
+        speed: Pace,
         operation: &str,
         input: &Value,
         now: Millis,
@@ -142,6 +155,16 @@ impl Ecr {
             "GetAuthorizationToken" => Ok(self.get_authorization_token(place, now)),
             "DescribeRegistry" => {
                 Ok(json!({ "registryId": place.account, "replicationConfiguration": { "rules": [] } }))
+            }
+            "PutReplicationConfiguration" => Self::put_replication_configuration(&decode(input)?),
+            "DescribeImageReplicationStatus" => self.describe_image_replication_status(place, decode(input)?),
+            "PutRegistryPolicy" => self.put_registry_policy(place, decode(input)?),
+            "GetRegistryPolicy" => self.get_registry_policy(place),
+            "DeleteRegistryPolicy" => self.delete_registry_policy(place),
+            "PutRegistryScanningConfiguration" => self.put_registry_scanning_configuration(input),
+            "GetRegistryScanningConfiguration" => Ok(self.get_registry_scanning_configuration(place)),
+            "BatchGetRepositoryScanningConfiguration" => {
+                self.batch_get_repository_scanning_configuration(place, decode(input)?)
             }
             "GetAccountSetting" => self.get_account_setting(input),
             "PutAccountSetting" => self.put_account_setting(input),
@@ -158,11 +181,17 @@ impl Ecr {
             "SetRepositoryPolicy" => self.set_repository_policy(place, decode(input)?),
             "GetRepositoryPolicy" => self.get_repository_policy(place, decode(input)?),
             "DeleteRepositoryPolicy" => self.delete_repository_policy(place, decode(input)?),
-            "PutLifecyclePolicy" => self.put_lifecycle_policy(place, decode(input)?),
+            "PutLifecyclePolicy" => self.put_lifecycle_policy(place, decode(input)?, now),
             "GetLifecyclePolicy" => self.get_lifecycle_policy(place, decode(input)?),
             "DeleteLifecyclePolicy" => self.delete_lifecycle_policy(place, decode(input)?),
 
-            "DescribeImages" => self.describe_images(place, decode(input)?),
+            "StartLifecyclePolicyPreview" => self.start_lifecycle_policy_preview(place, decode(input)?, speed, now),
+            "GetLifecyclePolicyPreview" => self.get_lifecycle_policy_preview(place, decode(input)?),
+            "StartImageScan" => self.start_image_scan(place, decode(input)?, speed, now),
+            "DescribeImageScanFindings" => self.describe_image_scan_findings(place, decode(input)?, speed, now),
+
+            "DescribeImages" => self.describe_images(place, decode(input)?, speed, now),
+            "ListImageReferrers" => self.list_image_referrers(place, decode(input)?),
             "ListImages" => self.list_images(place, decode(input)?),
             "BatchGetImage" => self.batch_get_image(place, decode(input)?, now),
             "BatchDeleteImage" => self.batch_delete_image(place, decode(input)?),
@@ -182,22 +211,6 @@ impl Ecr {
         }] })
     }
 
-    fn get_account_setting(&self, input: &Value) -> Result<Value, Fault> {
-        known_setting(input)?;
-        Ok(json!({ "name": "BLOB_MOUNTING", "value": self.blob_mounting }))
-    }
-
-    fn put_account_setting(&mut self, input: &Value) -> Result<Value, Fault> {
-        known_setting(input)?;
-        self.blob_mounting = match text(input, "value") {
-            Some("ENABLED") => BlobMounting::Enabled,
-            Some("DISABLED") => BlobMounting::Disabled,
-            _ => return Err(invalid("value", "must be one of [ENABLED, DISABLED]")),
-        };
-        self.changed();
-        self.get_account_setting(input)
-    }
-
     fn existing(&self, place: &Place, name: &str) -> Result<&Repository, Fault> {
         self.repositories.get(name).ok_or_else(|| repository_not_found(name, &place.account))
     }
@@ -207,15 +220,6 @@ impl Ecr {
         let found = self.repositories.get_mut(name).ok_or_else(|| repository_not_found(name, &place.account))?;
         self.revision += 1;
         Ok(found)
-    }
-}
-
-/// Settings other than blob mounting (`BASIC_SCAN_TYPE_VERSION`, `REGISTRY_POLICY_SCOPE`) steer what is not emulated.
-fn known_setting(input: &Value) -> Result<(), Fault> {
-    match text(input, "name") {
-        Some("BLOB_MOUNTING") => Ok(()),
-        Some(other) => Err(fault("ValidationException", format!("the sandbox does not emulate ECR's setting {other}"))),
-        None => Err(missing("name")),
     }
 }
 
@@ -249,7 +253,7 @@ fn text<'a>(input: &'a Value, member: &str) -> Option<&'a str> {
 }
 
 /// The members of a call as its own type.
-fn decode<T: DeserializeOwned>(input: &Value) -> Result<T, Fault> {
+pub fn decode<T: DeserializeOwned>(input: &Value) -> Result<T, Fault> {
     serde_json::from_value(input.clone()).map_err(|error| {
         let words = error.to_string();
         match words.strip_prefix("missing field `").and_then(|rest| rest.split_once('`')) {

@@ -130,11 +130,10 @@ impl Call<'_> {
     pub(super) fn referrers(&self, name: &str, digest: &str) -> Result<Answer, Refusal> {
         let wanted = self.query.get("artifactType");
         let referrers: Vec<Value> = self.with_repository(name, |_, ecr| {
-            let images = ecr.repository(name).into_iter().flat_map(Repository::images);
-            let referring = images.filter_map(|(referrer, image)| {
-                let manifest = image.parsed();
+            let all = ecr.repository(name).into_iter().flat_map(|repository| repository.referrers(digest));
+            let referring = all.filter_map(|(referrer, image, manifest)| {
                 let kind = manifest.artifact_type.clone().unwrap_or_default();
-                if manifest.subject.as_deref() != Some(digest) || wanted.is_some_and(|wanted| wanted != kind) {
+                if wanted.is_some_and(|wanted| wanted != kind) {
                     return None;
                 }
                 let mut descriptor = json!({

@@ -50,6 +50,9 @@ pub(super) struct Upload {
     file: BufWriter<File>,
     hash: Sha256,
     size: u64,
+    /// Of ECR's API: the smallest of all parts but the last, and the last.
+    smallest_part: Option<u64>,
+    last_part: Option<u64>,
 }
 
 impl Upload {
@@ -62,6 +65,18 @@ impl Upload {
         self.hash.update(bytes);
         self.size += bytes.len() as u64;
         Ok(())
+    }
+
+    /// Notes that a part of ECR's API has come to its end.
+    pub(super) fn parted(&mut self, length: u64) {
+        if let Some(before) = self.last_part.replace(length) {
+            self.smallest_part = Some(self.smallest_part.map_or(before, |smallest| smallest.min(before)));
+        }
+    }
+
+    /// The smallest part before the last.
+    pub(super) fn smallest_part(&self) -> Option<u64> {
+        self.smallest_part
     }
 
     /// The digest of all bytes so far.
@@ -142,7 +157,8 @@ impl Store {
             WRITE_BUFFER,
             File::options().write(true).create_new(true).mode(0o600).open(&path).await?,
         );
-        let upload = Upload { path: Some(path), file, hash: Sha256::new(), size: 0 };
+        let upload =
+            Upload { path: Some(path), file, hash: Sha256::new(), size: 0, smallest_part: None, last_part: None };
         let upload = Arc::new(tokio::sync::Mutex::new(upload));
         self.with_open(|open| {
             open.retain(|_, slot| now < slot.touched + ABANDONED || slot.upload.try_lock().is_err());

@@ -8,7 +8,7 @@ use url::form_urlencoded;
 
 use super::manifest::{Content, Manifest, digest_of, is_digest, is_tag};
 use super::repositories::Repository;
-use super::{Ecr, Fault, Millis, Page, Paging, Place, fault, invalid, timestamp, with_next};
+use super::{Ecr, Fault, Millis, Pace, Page, Paging, Place, fault, invalid, timestamp, with_next};
 
 /// "Amazon ECR refreshes the last image pull timestamp at least once every 24 hours" — API reference, `ImageDetail`.
 const PULL_TIME_REFRESH: Millis = 24 * 60 * 60 * 1000;
@@ -22,8 +22,11 @@ pub struct Image {
     pub manifest: String,
     pub media_type: String,
     artifact_type: Option<String>,
-    pushed_at: Millis,
-    pulled_at: Option<Millis>,
+    pub(super) pushed_at: Millis,
+    pub(super) pulled_at: Option<Millis>,
+    /// When its last scan began.
+    #[serde(default)]
+    pub(super) scanned_at: Option<Millis>,
     size: u64,
 }
 
@@ -150,11 +153,20 @@ impl Failure {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct ImageId {
+pub(super) struct ImageId {
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    image_digest: Option<String>,
+    pub(super) image_digest: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    image_tag: Option<String>,
+    pub(super) image_tag: Option<String>,
+}
+
+impl ImageId {
+    /// AWS writes the member that was not given as the word `null`.
+    pub(super) fn words(&self) -> String {
+        let digest = self.image_digest.as_deref().unwrap_or("null");
+        let tag = self.image_tag.as_deref().unwrap_or("null");
+        format!("{{imageDigest:'{digest}', imageTag:'{tag}'}}")
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -189,6 +201,28 @@ pub(super) struct DescribeImages {
     filter: Option<Filter>,
     #[serde(flatten)]
     paging: Paging,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ListReferrers {
+    repository_name: String,
+    subject_id: Subject,
+    filter: Option<ReferrerFilter>,
+    #[serde(flatten)]
+    paging: Paging,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Subject {
+    image_digest: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ReferrerFilter {
+    artifact_types: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]
@@ -232,7 +266,7 @@ pub(super) struct OneLayer {
 }
 
 impl Repository {
-    fn tags_of(&self, digest: &str) -> Vec<&str> {
+    pub(super) fn tags_of(&self, digest: &str) -> Vec<&str> {
         self.image_tags.iter().filter(|(_, at)| *at == digest).map(|(tag, _)| tag.as_str()).collect()
     }
 
@@ -250,6 +284,22 @@ impl Repository {
             (None, Some(tag)) => self.image_tags.get(tag).map(String::as_str),
         };
         found.map(str::to_owned).ok_or(Failure::NotFound)
+    }
+
+    /// The digest of an image that must be here.
+    pub(super) fn named(&self, place: &Place, name: &str, id: &ImageId) -> Result<String, Fault> {
+        self.find(id).map_err(|_| image_not_found(place, name, id))
+    }
+
+    /// The images that refer to this one, whether it is here or not.
+    pub fn referrers(&self, subject: &str) -> impl Iterator<Item = (&str, &Image, Manifest)> {
+        let parsed = self.images.iter().map(|(digest, image)| (digest.as_str(), image, image.parsed()));
+        parsed.filter(move |(_, _, manifest)| manifest.subject.as_deref() == Some(subject))
+    }
+
+    /// Removes an image with all its tags; `false` where something stands on it.
+    pub(super) fn remove_image(&mut self, digest: &str) -> bool {
+        self.remove(&ImageId { image_digest: Some(digest.to_owned()), image_tag: None }).is_ok()
     }
 
     fn put(&mut self, image: ImageToPut<'_>, now: Millis) -> Result<(String, Stored), PutRefusal> {
@@ -299,6 +349,7 @@ impl Repository {
                 artifact_type: manifest.artifact_type,
                 pushed_at: now,
                 pulled_at: None,
+                scanned_at: None,
                 size,
             };
             self.images.insert(digest.clone(), put);
@@ -374,6 +425,12 @@ impl Ecr {
     ) -> Result<(String, Stored), PutRefusal> {
         let found = self.repositories.get_mut(repository).ok_or(PutRefusal::RepositoryNotFound)?;
         let put = found.put(image, now)?;
+        let scans = found.scans_on_push() || self.scanning.on_push(repository);
+        if let Some(image) = found.images.get_mut(&put.0).filter(|image| scans && image.scanned_at.is_none())
+            && matches!(image.parsed().content, Content::Image { .. })
+        {
+            image.scanned_at = Some(now);
+        }
         if put.1 == Stored::Changed {
             self.changed();
         }
@@ -446,7 +503,40 @@ impl Ecr {
         }))
     }
 
-    pub(super) fn describe_images(&self, place: &Place, input: DescribeImages) -> Result<Value, Fault> {
+    pub(super) fn list_image_referrers(&self, place: &Place, input: ListReferrers) -> Result<Value, Fault> {
+        let ListReferrers { repository_name: name, subject_id, filter, paging } = input;
+        let repository = self.existing(place, &name)?;
+        let wanted = filter.and_then(|filter| filter.artifact_types).unwrap_or_default();
+        let referrers = repository.referrers(&subject_id.image_digest).filter_map(|(digest, image, manifest)| {
+            let kind = manifest.artifact_type.unwrap_or_default();
+            if !wanted.is_empty() && !wanted.contains(&kind) {
+                return None;
+            }
+            let mut referrer = json!({
+                "digest": digest,
+                "mediaType": manifest.media_type,
+                "size": image.manifest.len(),
+                "artifactStatus": "ACTIVE",
+            });
+            if !kind.is_empty() {
+                referrer["artifactType"] = json!(kind);
+            }
+            if !manifest.annotations.is_empty() {
+                referrer["annotations"] = Value::Object(manifest.annotations);
+            }
+            Some((digest.to_owned(), referrer))
+        });
+        let page = Page::cut(referrers, paging.next_token.as_deref(), paging.max_results)?;
+        Ok(with_next(json!({ "referrers": page.items }), page.next))
+    }
+
+    pub(super) fn describe_images(
+        &self,
+        place: &Place,
+        input: DescribeImages,
+        speed: Pace,
+        now: Millis,
+    ) -> Result<Value, Fault> {
         let name = input.repository_name;
         let repository = self.existing(place, &name)?;
         let detail = |digest: &str, image: &Image| {
@@ -469,6 +559,15 @@ impl Ecr {
             if let Some(at) = image.pulled_at {
                 detail["lastRecordedPullTime"] = timestamp(at);
             }
+            if let Some((status, summary)) = self.scan_summary(repository, &name, digest, speed, now) {
+                detail["imageScanStatus"] = status;
+                if let Some(summary) = summary {
+                    detail["imageScanFindingsSummary"] = summary;
+                }
+            }
+            if let Some(subject) = image.parsed().subject {
+                detail["subjectManifestDigest"] = json!(subject);
+            }
             detail
         };
         if let Some(ids) = input.image_ids {
@@ -481,7 +580,7 @@ impl Ecr {
             // Several names of one image describe it once.
             let mut digests = Vec::new();
             for id in &ids {
-                let digest = repository.find(id).map_err(|_| image_not_found(place, &name, id))?;
+                let digest = repository.named(place, &name, id)?;
                 if !digests.contains(&digest) {
                     digests.push(digest);
                 }
@@ -596,15 +695,13 @@ impl Ecr {
     }
 }
 
-/// AWS writes the member that was not given as the word `null`.
 fn image_not_found(place: &Place, name: &str, id: &ImageId) -> Fault {
-    let digest = id.image_digest.as_deref().unwrap_or("null");
-    let tag = id.image_tag.as_deref().unwrap_or("null");
     let account = &place.account;
+    let id = id.words();
     fault(
         "ImageNotFoundException",
         format!(
-            "The image with imageId {{imageDigest:'{digest}', imageTag:'{tag}'}} does not exist within the repository with name '{name}' in the registry with id '{account}'"
+            "The image with imageId {id} does not exist within the repository with name '{name}' in the registry with id '{account}'"
         ),
     )
 }

@@ -1,9 +1,10 @@
-//! Repository and lifecycle policies: kept as written and given back. Neither is enforced here.
+//! Repository and lifecycle policies, kept as written. Those of repositories deny nobody; the others are [applied](super::lifecycle).
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Ecr, Fault, Place, fault, invalid};
+use super::lifecycle::Policy;
+use super::{Ecr, Fault, Millis, Place, fault, invalid};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -45,10 +46,18 @@ impl Ecr {
         Ok(policy_answer(place, &name, &policy.ok_or_else(|| no_policy(place, &name))?))
     }
 
-    pub(super) fn put_lifecycle_policy(&mut self, place: &Place, input: PutLifecyclePolicy) -> Result<Value, Fault> {
+    pub(super) fn put_lifecycle_policy(
+        &mut self,
+        place: &Place,
+        input: PutLifecyclePolicy,
+        now: Millis,
+    ) -> Result<Value, Fault> {
         let PutLifecyclePolicy { repository_name: name, lifecycle_policy_text: text } = input;
         must_be_an_object("LifecyclePolicyText", &text)?;
-        self.existing_mut(place, &name)?.lifecycle = Some(text.clone());
+        Policy::parse(&text)?;
+        let repository = self.existing_mut(place, &name)?;
+        repository.lifecycle = Some(text.clone());
+        repository.evaluated_at = now;
         Ok(lifecycle_answer(place, &name, &text))
     }
 
@@ -73,7 +82,7 @@ fn lifecycle_answer(place: &Place, name: &str, text: &str) -> Value {
     json!({ "registryId": place.account, "repositoryName": name, "lifecyclePolicyText": text })
 }
 
-fn must_be_an_object(member: &str, text: &str) -> Result<(), Fault> {
+pub(super) fn must_be_an_object(member: &str, text: &str) -> Result<(), Fault> {
     match serde_json::from_str(text) {
         Ok(Value::Object(_)) => Ok(()),
         Ok(_) | Err(_) => Err(invalid(member, "Invalid JSON syntax")),
@@ -90,7 +99,7 @@ fn no_policy(place: &Place, name: &str) -> Fault {
     )
 }
 
-fn no_lifecycle(place: &Place, name: &str) -> Fault {
+pub(super) fn no_lifecycle(place: &Place, name: &str) -> Fault {
     let account = &place.account;
     fault(
         "LifecyclePolicyNotFoundException",

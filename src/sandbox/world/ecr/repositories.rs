@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::images::Image;
+use super::lifecycle::Preview;
 use super::{Ecr, Fault, Millis, Page, Paging, Place, fault, invalid, timestamp, with_next};
 
 /// The pattern of ECR's API reference, `CreateRepository`.
@@ -31,6 +32,11 @@ pub struct Repository {
     tags: BTreeMap<String, String>,
     pub(super) policy: Option<String>,
     pub(super) lifecycle: Option<String>,
+    /// When the lifecycle policy was last applied, or put.
+    #[serde(default)]
+    pub(super) evaluated_at: Millis,
+    #[serde(default)]
+    pub(super) preview: Option<Preview>,
     /// Blobs by digest, with their size.
     pub(super) layers: BTreeMap<String, u64>,
     /// Images by digest.
@@ -81,6 +87,10 @@ impl Repository {
         self.image_tags.keys().map(String::as_str)
     }
 
+    pub(super) fn scans_on_push(&self) -> bool {
+        self.scan_on_push
+    }
+
     pub(super) fn is_immutable(&self, tag: &str) -> bool {
         let excluded = || self.exclusions.iter().any(|wildcard| matches(wildcard, tag));
         match self.mutability {
@@ -92,9 +102,9 @@ impl Repository {
     }
 
     fn describe(&self, place: &Place, name: &str) -> Value {
-        let Place { account, region, authority } = place;
+        let Place { account, region: _, authority } = place;
         let mut described = json!({
-            "repositoryArn": format!("arn:aws:ecr:{region}:{account}:repository/{name}"),
+            "repositoryArn": arn(place, name),
             "registryId": account,
             "repositoryName": name,
             "repositoryUri": format!("{authority}/{name}"),
@@ -110,12 +120,17 @@ impl Repository {
     }
 }
 
+pub(super) fn arn(place: &Place, name: &str) -> String {
+    let Place { account, region, authority: _ } = place;
+    format!("arn:aws:ecr:{region}:{account}:repository/{name}")
+}
+
 fn filters(exclusions: &[String]) -> Value {
     exclusions.iter().map(|filter| json!({ "filterType": "WILDCARD", "filter": filter })).collect()
 }
 
 /// Whether a tag fits a wildcard in which `*` stands for any characters, also none.
-fn matches(wildcard: &str, tag: &str) -> bool {
+pub(super) fn matches(wildcard: &str, tag: &str) -> bool {
     let Some((head, rest)) = wildcard.split_once('*') else {
         return wildcard == tag;
     };
@@ -246,6 +261,8 @@ impl Ecr {
             tags: input.tags.into_iter().map(|tag| (tag.key, tag.value)).collect(),
             policy: None,
             lifecycle: None,
+            evaluated_at: 0,
+            preview: None,
             layers: BTreeMap::new(),
             images: BTreeMap::new(),
             image_tags: BTreeMap::new(),

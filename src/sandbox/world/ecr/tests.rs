@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 use super::manifest::{OCI_INDEX, OCI_MANIFEST, digest_of};
 use super::*;
 
+const KEEP_ONE: &str = r#"{"rules":[{"rulePriority":1,"selection":{"tagStatus":"any","countType":"imageCountMoreThan","countNumber":1},"action":{"type":"expire"}}]}"#;
+
 const NOW: Millis = 1_790_000_000_000;
 
 struct Registry {
@@ -23,7 +25,7 @@ impl Registry {
 
     #[expect(clippy::needless_pass_by_value, reason = "a call reads better with its JSON in place")]
     fn ask(&mut self, operation: &str, input: Value) -> Result<Value, Fault> {
-        self.ecr.answer(&self.place, operation, &input, NOW)
+        self.ecr.answer(&self.place, Pace::new(1.0), operation, &input, NOW)
     }
 
     /// The refusal as one line.
@@ -278,7 +280,7 @@ fn policies_and_tags_are_kept() {
     let mut registry = Registry::with("x1");
     let policy = json!({ "repositoryName": "x1", "policyText": "{\"Statement\":[]}" });
     registry.ask("SetRepositoryPolicy", policy.clone()).unwrap();
-    let lifecycle = json!({ "repositoryName": "x1", "lifecyclePolicyText": "{\"rules\":[]}" });
+    let lifecycle = json!({ "repositoryName": "x1", "lifecyclePolicyText": KEEP_ONE });
     registry.ask("PutLifecyclePolicy", lifecycle.clone()).unwrap();
     let arn = "arn:aws:ecr:us-east-1:000000000000:repository/x1";
     let tags = json!([{ "Key": "a", "Value": "1" }, { "Key": "b", "Value": "2" }]);
@@ -315,4 +317,123 @@ fn counts_what_changes_and_nothing_else() {
         registry.ask(operation, input).unwrap();
         assert_eq!(registry.ecr.revision() != before, changes, "{operation}");
     }
+}
+
+impl Registry {
+    fn at(&mut self, now: Millis, operation: &str, input: &Value) -> Result<Value, Fault> {
+        self.ecr.expire(Pace::new(1.0), now);
+        self.ecr.answer(&self.place, Pace::new(1.0), operation, input, now)
+    }
+}
+
+const DAY: Millis = 24 * 60 * 60 * 1000;
+
+#[test]
+fn a_lifecycle_policy_is_previewed_and_applied_after_a_day() {
+    let mut registry = Registry::with("x1");
+    let mut image = |tag: Option<&str>, layer: &str, at: Millis| {
+        let digest = registry.image("x1", tag, &[layer]);
+        registry.ecr.repositories.get_mut("x1").unwrap().images.get_mut(&digest).unwrap().pushed_at = at;
+        digest
+    };
+    let release = image(Some("v1"), "a", NOW - 9 * DAY);
+    let old = image(Some("dev-1"), "b", NOW - 8 * DAY);
+    let newer = image(Some("dev-2"), "c", NOW - 7 * DAY);
+    let newest = image(Some("dev-3"), "d", NOW - 6 * DAY);
+    let bare = image(None, "e", NOW - 5 * DAY);
+    let policy = json!({ "rules": [
+        { "rulePriority": 1, "selection": { "tagStatus": "tagged", "tagPrefixList": ["dev-"], "countType": "imageCountMoreThan", "countNumber": 2 }, "action": { "type": "expire" } },
+        { "rulePriority": 2, "selection": { "tagStatus": "untagged", "countType": "sinceImagePushed", "countUnit": "days", "countNumber": 4 }, "action": { "type": "expire" } },
+        { "rulePriority": 9, "selection": { "tagStatus": "any", "countType": "sinceImagePushed", "countUnit": "days", "countNumber": 30 }, "action": { "type": "expire" } },
+    ] })
+    .to_string();
+    let of = json!({ "repositoryName": "x1" });
+    assert!(registry.refused("GetLifecyclePolicyPreview", of.clone()).starts_with("LifecyclePolicyPreviewNotFound"));
+    let asked = json!({ "repositoryName": "x1", "lifecyclePolicyText": policy });
+    assert_eq!(registry.ask("StartLifecyclePolicyPreview", asked.clone()).unwrap()["status"], "IN_PROGRESS");
+    let preview = registry.ask("GetLifecyclePolicyPreview", of.clone()).unwrap();
+    assert_eq!((&preview["status"], &preview["summary"]["expiringImageTotalCount"]), (&json!("COMPLETE"), &json!(2)));
+    let results = preview["previewResults"].as_array().unwrap();
+    let mut found: Vec<_> = results
+        .iter()
+        .map(|one| (one["imageDigest"].as_str().unwrap(), one["appliedRulePriority"].as_u64().unwrap()))
+        .collect();
+    found.sort_by_key(|(_, priority)| *priority);
+    assert_eq!(found, [(old.as_str(), 1), (bare.as_str(), 2)]);
+
+    registry.at(NOW, "PutLifecyclePolicy", &asked).unwrap();
+    let left = |registry: &mut Registry, now: Millis| -> Vec<String> {
+        let answer = registry.at(now, "DescribeImages", &of).unwrap();
+        let all = answer["imageDetails"].as_array().unwrap().iter();
+        all.map(|one| one["imageDigest"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(left(&mut registry, NOW + DAY - 1).len(), 5);
+    let mut kept = vec![release.clone(), newer, newest];
+    kept.sort();
+    assert_eq!(left(&mut registry, NOW + DAY), kept);
+    // The two that the first rule keeps are out of reach for the last one.
+    kept.retain(|digest| *digest != release);
+    assert_eq!(left(&mut registry, NOW + 40 * DAY), kept);
+}
+
+#[test]
+fn an_image_that_an_index_stands_on_outlives_a_policy() {
+    let mut registry = Registry::with("x1");
+    let child = registry.image("x1", None, &["a"]);
+    let index = json!({
+        "schemaVersion": 2, "mediaType": OCI_INDEX,
+        "manifests": [{ "mediaType": OCI_MANIFEST, "size": 1, "digest": child }],
+    })
+    .to_string();
+    let image = ImageToPut { manifest: &index, media_type: None, tag: Some("v1"), digest: None };
+    registry.ecr.put("x1", image, NOW).unwrap();
+    let policy = r#"{"rules":[{"rulePriority":1,"selection":{"tagStatus":"untagged","countType":"sinceImagePushed","countUnit":"days","countNumber":1},"action":{"type":"expire"}}]}"#;
+    registry.at(NOW, "PutLifecyclePolicy", &json!({ "repositoryName": "x1", "lifecyclePolicyText": policy })).unwrap();
+    let answer = registry.at(NOW + 3 * DAY, "DescribeImages", &json!({ "repositoryName": "x1" })).unwrap();
+    assert_eq!(answer["imageDetails"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_scan_finds_what_it_is_told_to_find() {
+    let mut registry = Registry::with("x1");
+    let digest = registry.image("x1", Some("v1"), &["a"]);
+    let of = json!({ "repositoryName": "x1", "imageId": { "imageTag": "v1" } });
+    insta::assert_snapshot!(
+        registry.refused("DescribeImageScanFindings", of.clone()).replace(&digest, "D"),
+        @"ScanNotFoundException: Image scan does not exist for the image with '{imageDigest:'null', imageTag:'v1'}' in the repository with name 'x1' in the registry with id '000000000000'"
+    );
+    let findings = r#"{
+        "x1:v1": [
+            {"name": "CVE-2026-2", "severity": "LOW"},
+            {"name": "CVE-2026-1", "severity": "CRITICAL", "description": "bad", "attributes": [{"key": "package_name", "value": "zlib"}]}
+        ],
+        "x1:v2": {"failed": "UnsupportedImageError: The operating system and/or package manager are not supported."}
+    }"#;
+    registry.ecr.set_findings(Findings::parse(findings).unwrap());
+    let started = registry.at(NOW, "StartImageScan", &of).unwrap();
+    assert_eq!(started["imageScanStatus"]["status"], "IN_PROGRESS");
+    assert_eq!(
+        registry.at(NOW + 9_999, "DescribeImageScanFindings", &of).unwrap()["imageScanStatus"]["status"],
+        "IN_PROGRESS"
+    );
+    let found = registry.at(NOW + 10_000, "DescribeImageScanFindings", &of).unwrap();
+    assert_eq!(found["imageScanStatus"]["status"], "COMPLETE");
+    assert_eq!(found["imageScanFindings"]["findingSeverityCounts"], json!({ "CRITICAL": 1, "LOW": 1 }));
+    assert_eq!(found["imageScanFindings"]["findings"][0]["name"], "CVE-2026-1");
+    let page = json!({ "repositoryName": "x1", "imageId": { "imageTag": "v1" }, "maxResults": 1 });
+    assert!(registry.at(NOW + 10_000, "DescribeImageScanFindings", &page).unwrap()["nextToken"].is_string());
+    let described = registry.at(NOW + 10_000, "DescribeImages", &json!({ "repositoryName": "x1" })).unwrap();
+    assert_eq!(described["imageDetails"][0]["imageScanFindingsSummary"]["findingSeverityCounts"]["LOW"], 1);
+    let again = registry.at(NOW + 20_000, "StartImageScan", &of).unwrap_err();
+    assert_eq!(again.code, "LimitExceededException");
+
+    // On push, where the repository or the registry says so; and one whose scan fails.
+    let rules = json!({ "rules": [{ "scanFrequency": "SCAN_ON_PUSH", "repositoryFilters": [{ "filter": "x*", "filterType": "WILDCARD" }] }] });
+    registry.ask("PutRegistryScanningConfiguration", rules).unwrap();
+    registry.image("x1", Some("v2"), &["b"]);
+    let of = json!({ "repositoryName": "x1", "imageId": { "imageTag": "v2" } });
+    let failed = registry.at(NOW + 10_000, "DescribeImageScanFindings", &of).unwrap();
+    assert_eq!(failed["imageScanStatus"]["status"], "FAILED");
+    assert!(failed["imageScanStatus"]["description"].as_str().unwrap().starts_with("UnsupportedImageError"));
+    assert!(failed.get("imageScanFindings").is_none());
 }

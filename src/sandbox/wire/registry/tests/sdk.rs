@@ -136,10 +136,10 @@ async fn ecr_images() {
     assert!(full.is_repository_not_empty_exception());
     client.delete_repository().repository_name("jobs/api").force(true).send().await.unwrap();
 
-    let other = client.start_image_scan().repository_name("jobs/api").image_id(tag("v1")).send().await.unwrap_err();
+    let other = client.describe_pull_through_cache_rules().send().await.unwrap_err();
     let other = other.into_service_error();
     assert_eq!(other.code(), Some("UnknownOperationException"));
-    assert_eq!(other.message(), Some("the sandbox does not emulate ECR's StartImageScan"));
+    assert_eq!(other.message(), Some("the sandbox does not emulate ECR's DescribePullThroughCacheRules"));
 }
 
 #[tokio::test]
