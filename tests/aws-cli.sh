@@ -4,15 +4,15 @@
 #
 #   tests/aws-cli.sh [PROGRAM]        default: target/debug/docker-ecs-ship
 #
-# Not part of `make test`, because the AWS CLI is not a thing every machine has, and its waiters look every 15 seconds only.
-# Without `aws` or an engine it says "skipped: …" and exits 0. State, ports and images are its own and are removed at the end.
+# Part of `make test`, by tests/e2e. The CLI is the one that tests/ensure-tools has put into target/clients, else the one on PATH; its
+# waiters look every 15 seconds only. State, ports and images are the script's own and are removed at the end.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 ship=${1:-$PWD/target/debug/docker-ecs-ship}
 
-skip() { echo "skipped: $*"; exit 0; }
-command -v aws >/dev/null 2>&1 || skip "there is no aws on PATH (pip install awscli)"
-docker version >/dev/null 2>&1 || skip "no Docker engine answers"
+PATH=$PWD/target/clients/bin:$PATH
+command -v aws >/dev/null 2>&1 || { echo "there is no AWS CLI: tests/ensure-tools" >&2; exit 2; }
+docker version >/dev/null 2>&1 || { echo "no Docker engine answers: tests/ensure-engine" >&2; exit 2; }
 [ -x "$ship" ] || { echo "no program at $ship: cargo build" >&2; exit 2; }
 [ -x examples/hello/app/hello ] || examples/hello/build.sh
 

@@ -7,5 +7,6 @@
     reason = "a test that drives the program from outside has a clock and an environment of its own"
 )]
 
+mod aws_cli;
 mod rollout;
 mod scenario;

@@ -115,14 +115,9 @@ impl Deployment {
         Tally { requested: self.kept, running, pending }
     }
 
-    pub(super) fn summary(
-        &self,
-        service: &Service,
-        place: &Place,
-        tasks: &[&Task],
-        weights: Option<(f64, f64)>,
-    ) -> Value {
-        summary(&service.revision_arn(place, &self.number), self.tally(tasks), weights)
+    /// `ServiceCurrentRevisionSummary`, which has no weights; those are told of the service deployment.
+    pub(super) fn summary(&self, service: &Service, place: &Place, tasks: &[&Task]) -> Value {
+        summary(&service.revision_arn(place, &self.number), self.tally(tasks), None)
     }
 }
 

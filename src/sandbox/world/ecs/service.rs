@@ -290,11 +290,7 @@ impl Service {
             .deployments
             .iter()
             .filter(|deployment| deployment.role == Role::Primary || tasks.iter().any(|task| deployment.owns(task)))
-            .map(|deployment| {
-                let record = self.history.first().filter(|record| record.is_underway());
-                let weights = record.and_then(|record| record.weights(&deployment.number));
-                deployment.summary(self, place, tasks, weights)
-            })
+            .map(|deployment| deployment.summary(self, place, tasks))
             .collect();
         put(&mut shown, "currentServiceRevisions", Some(revisions));
         for (name, value) in &self.kept {
