@@ -32,6 +32,8 @@ pub enum Exit {
     Superseded = 23,
     /// A one-off task ended with an error.
     TaskFailed = 24,
+    /// The rehearsed rollout succeeded and lost requests on the way.
+    RequestsLost = 25,
     /// A bug in this program.
     Bug = 70,
     /// Cancelled by Ctrl-C, SIGTERM or the Docker CLI.
@@ -45,7 +47,7 @@ impl Exit {
     }
 
     /// Every code with its meaning, in the order of the documentation.
-    pub const ALL: [(Self, &'static str); 15] = [
+    pub const ALL: [(Self, &'static str); 16] = [
         (Self::Done, "done, or nothing to do"),
         (Self::Usage, "the command line could not be understood"),
         (Self::Config, "ship.toml has mistakes, or there is none"),
@@ -59,6 +61,7 @@ impl Exit {
         (Self::DrainUnfinished, "the new revision serves; draining did not finish in time"),
         (Self::Superseded, "another deployment replaced this one"),
         (Self::TaskFailed, "a one-off task failed"),
+        (Self::RequestsLost, "a rehearsal lost requests"),
         (Self::Bug, "a bug in docker-ecs-ship"),
         (Self::Cancelled, "cancelled"),
     ];

@@ -5,7 +5,7 @@
 
 pub mod render;
 
-use std::{io, path::PathBuf};
+use std::{fmt, io, path::PathBuf};
 
 use crate::{
     aws::{AwsError, hints},
@@ -18,12 +18,13 @@ use crate::{
     observe::ObserveError,
     plan::refusal::Refusal,
     plugin::{install::InstallError, shim::ShimError},
+    rehearsal::RehearsalError,
     rollout::machine::Verdict,
     run::{
         error::{Left, RunError},
         outcome::Outcome,
     },
-    sandbox::daemon::DaemonError,
+    sandbox::{daemon::DaemonError, scenario},
 };
 
 /// Why the program ends before its work is done.
@@ -53,6 +54,11 @@ pub enum Failure {
     /// Mistakes in `ship.toml`, drawn in place by the renderer.
     #[error("{errors}")]
     Config { errors: ConfigErrors, look: Look },
+    /// Mistakes in a scenario, drawn in place as well.
+    #[error("{errors}")]
+    Scenario { errors: ScenarioErrors, look: Look },
+    #[error(transparent)]
+    Rehearsal(#[from] RehearsalError),
     #[error("the working folder is gone")]
     FolderGone(#[source] io::Error),
     #[error("there is no home folder to keep the sandbox's state in")]
@@ -86,6 +92,24 @@ pub enum Failure {
     Run(#[source] Box<RunFailure>),
     #[error("line {line} of {} is not an event", path.display())]
     Recording { path: PathBuf, line: usize, source: serde_json::Error },
+}
+
+/// All mistakes of one scenario, with the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScenarioErrors {
+    /// The path as the user wrote it.
+    pub name: String,
+    pub text: String,
+    pub mistakes: Vec<scenario::Mistake>,
+}
+
+impl fmt::Display for ScenarioErrors {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.mistakes.len() {
+            1 => write!(formatter, "{} has a mistake", self.name),
+            count => write!(formatter, "{} has {count} mistakes", self.name),
+        }
+    }
 }
 
 /// A run that did not end well.
@@ -266,6 +290,8 @@ impl Failure {
             Self::Output(_) => "output",
             Self::Runtime(_) => "runtime",
             Self::Config { .. } => "config::mistakes",
+            Self::Scenario { .. } => "scenario::mistakes",
+            Self::Rehearsal(error) => error.code(),
             Self::FolderGone(_) => "environment::folder_gone",
             Self::NoHome => "environment::no_home",
             Self::NoTerminal => "usage::no_terminal",
@@ -320,7 +346,19 @@ impl Failure {
             | Self::Sandbox(_)
             | Self::SandboxSleeps
             | Self::Recording { .. } => Exit::Environment,
-            Self::Config { .. } => Exit::Config,
+            Self::Config { .. } | Self::Scenario { .. } => Exit::Config,
+            Self::Rehearsal(error) => match error {
+                RehearsalError::ChooseService { .. } => Exit::Usage,
+                RehearsalError::NoLoadBalancer { .. }
+                | RehearsalError::Secrets { .. }
+                | RehearsalError::NoContainer { .. } => Exit::Refused,
+                RehearsalError::NoImage { .. }
+                | RehearsalError::NoLogin { .. }
+                | RehearsalError::NoRevision { .. }
+                | RehearsalError::Lookup { .. }
+                | RehearsalError::Folder { .. }
+                | RehearsalError::NoAddress => Exit::Environment,
+            },
             Self::Observe(error) => match error {
                 ObserveError::Aws(_) => Exit::Environment,
                 ObserveError::ReadFile { .. } | ObserveError::ParseFile { .. } | ObserveError::NotAnObject { .. } => {
@@ -379,6 +417,8 @@ impl Failure {
             Self::Runtime(_) => vec!["the system refused a thread or a file descriptor; see `ulimit -a`".to_owned()],
             // Each mistake is drawn with its own help.
             Self::Config { .. } => vec!["every key is described in docs/reference/ship-toml.md".to_owned()],
+            Self::Scenario { .. } => vec!["every key is described in docs/guide/scenarios.md".to_owned()],
+            Self::Rehearsal(error) => vec![error.hint()],
             Self::FolderGone(_) => vec!["change to a folder that exists".to_owned()],
             Self::NoHome => vec!["set HOME, or ECS_SHIP_STATE_DIR".to_owned()],
             Self::NoTerminal => vec!["leave --progress out, or use --progress plain".to_owned()],
@@ -423,6 +463,8 @@ impl Failure {
             | Self::Output(_)
             | Self::Runtime(_)
             | Self::Config { .. }
+            | Self::Scenario { .. }
+            | Self::Rehearsal(_)
             | Self::FolderGone(_)
             | Self::NoHome
             | Self::NoTerminal
@@ -516,6 +558,14 @@ impl Failure {
             Self::Observe(ObserveError::NotAnObject { path: "/a/task.json".into() }),
             Self::Sandbox(DaemonError::Ended { last_lines: "address in use".to_owned() }),
             Self::SandboxSleeps,
+            Self::Rehearsal(RehearsalError::ChooseService { known: vec![Key::new("api"), Key::new("web")] }),
+            Self::Rehearsal(RehearsalError::NoLoadBalancer { service: Key::new("worker") }),
+            Self::Rehearsal(RehearsalError::Secrets { service: Key::new("api"), names: vec!["KEY".to_owned()] }),
+            Self::Rehearsal(RehearsalError::NoImage { image: "jobs/api:41".to_owned(), source: None }),
+            Self::Rehearsal(RehearsalError::NoRevision { revision: "41".to_owned() }),
+            Self::Rehearsal(RehearsalError::NoContainer { revision: "api:41".to_owned(), container: "app".to_owned() }),
+            Self::Rehearsal(RehearsalError::Folder { path: "/a".into(), source: io() }),
+            Self::Rehearsal(RehearsalError::NoAddress),
             Self::Refused(vec![Refusal::ClusterMissing {
                 cluster: crate::id::Cluster::new("jobs"),
                 region: "eu-west-1".to_owned(),

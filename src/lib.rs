@@ -11,7 +11,7 @@
 //! | 2 hands | [`aws`] [`docker`] [`credentials`] [`git`] | one outside system each |
 //! | 3 doing | [`observe`] [`run`] | reads once, walks the plan, watches |
 //! | 4 faces | [`report`] | see events and nothing else |
-//! | 5 the door | [`cli`] [`plugin`] [`failure`] | arguments, Docker's plugin protocol, how a failure is told |
+//! | 5 the door | [`cli`] [`plugin`] [`failure`] [`rehearsal`] | arguments, Docker's plugin protocol, how a failure is told, rehearsals |
 //! | beside | [`sandbox`] | ECR, ECS, ELB, Logs and STS on loopback; shares no type with the rest |
 //!
 //! # The path of a deploy
@@ -43,6 +43,7 @@ pub mod image;
 pub mod observe;
 pub mod plan;
 pub mod plugin;
+pub mod rehearsal;
 pub mod report;
 pub mod rollout;
 pub mod run;

@@ -54,6 +54,12 @@ const ROOMS: &[Room] = &[
     },
     Room { name: "plugin", floor: 5, may: &["floor 0", "floor 1", "floor 2", "floor 3", "floor 4", "floor 5"] },
     Room { name: "cli", floor: 5, may: &["floor 0", "floor 1", "floor 2", "floor 3", "floor 4", "floor 5", "sandbox"] },
+    // Judges what the sandbox's witness and load have seen.
+    Room {
+        name: "rehearsal",
+        floor: 5,
+        may: &["floor 0", "floor 1", "floor 2", "floor 3", "floor 4", "floor 5", "sandbox"],
+    },
     Room { name: "main", floor: 5, may: &["cli"] },
     // Beside the house: if it shared our types it would share our mistakes.
     Room { name: "sandbox", floor: BESIDE, may: &[] },

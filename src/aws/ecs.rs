@@ -94,6 +94,14 @@ pub async fn service(aws: &Aws, cluster: &Cluster, name: &ServiceName) -> Result
     })))
 }
 
+/// Seconds for which health checks are not held against a new task: what a plan does not need to know. 0 where the
+/// service is not there.
+pub async fn grace_period(aws: &Aws, cluster: &Cluster, name: &ServiceName) -> Result<u64, AwsError> {
+    let found = describe(aws, cluster, name).await?;
+    let seconds = found.and_then(|found| found.health_check_grace_period_seconds());
+    Ok(seconds.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(0))
+}
+
 /// `DescribeServices`; `None` when the service or its cluster is not there.
 async fn describe(aws: &Aws, cluster: &Cluster, name: &ServiceName) -> Result<Option<sdk::types::Service>, AwsError> {
     let request = aws.ecs.describe_services().cluster(cluster.as_str()).services(name.as_str());
@@ -252,9 +260,7 @@ pub async fn create_service(aws: &Aws, new: NewService<'_>) -> Result<Started, A
         .container_name(container)
         .container_port(i32::from(settings.container_port))
         .build();
-    // Six probes: a process that needs a few seconds to listen is not replaced for it, one that never
-    // listens still meets the circuit breaker soon.
-    let grace = i32::try_from(settings.health_check_interval.as_secs().saturating_mul(6)).unwrap_or(i32::MAX);
+    let grace = i32::try_from(settings.grace_period().as_secs()).unwrap_or(i32::MAX);
     let request = aws
         .ecs
         .create_service()

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use aws_sdk_elasticloadbalancingv2 as sdk;
 use aws_sdk_elasticloadbalancingv2::types::{
-    Action, ActionTypeEnum, ProtocolEnum, TargetGroupAttribute, TargetTypeEnum,
+    Action, ActionTypeEnum, Matcher, ProtocolEnum, TargetGroupAttribute, TargetTypeEnum,
 };
+
+use serde::Serialize;
 
 use super::{
     call::send,
@@ -62,12 +64,41 @@ pub async fn health_check_interval(aws: &Aws, target_group: &str) -> Result<u64,
     Ok(interval.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(DEFAULT_HEALTH_CHECK_INTERVAL_S))
 }
 
+/// How a target group asks its targets how they are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HealthCheck {
+    pub path: String,
+    pub interval_s: u64,
+    pub timeout_s: u64,
+    pub healthy_threshold: u32,
+    pub unhealthy_threshold: u32,
+    /// The statuses that pass, `200-299`.
+    pub matcher: String,
+}
+
+/// The health check of a target group.
+pub async fn health_check(aws: &Aws, target_group: &str) -> Result<HealthCheck, AwsError> {
+    let request = aws.elb.describe_target_groups().target_group_arns(target_group);
+    let groups = send!(aws, "DescribeTargetGroups", request)?.target_groups.unwrap_or_default();
+    let group = groups.into_iter().next();
+    let group = group.ok_or_else(|| AwsError::unreadable(aws, SERVICE, "DescribeTargetGroups", "it holds no group"))?;
+    // ELB's defaults for HTTP, where it says nothing.
+    let number = |value: Option<i32>, usual: u32| value.and_then(|value| u32::try_from(value).ok()).unwrap_or(usual);
+    Ok(HealthCheck {
+        path: group.health_check_path().unwrap_or("/").to_owned(),
+        interval_s: number(group.health_check_interval_seconds(), 30).into(),
+        timeout_s: number(group.health_check_timeout_seconds(), 5).into(),
+        healthy_threshold: number(group.healthy_threshold_count(), 5),
+        unhealthy_threshold: number(group.unhealthy_threshold_count(), 2),
+        matcher: group.matcher().and_then(|matcher| matcher.http_code()).unwrap_or("200").to_owned(),
+    })
+}
+
 /// A target group for tasks with addresses of their own, with its draining time set. One of that name
 /// is taken over, so that a set-up that was cut short can go on.
 pub async fn create_target_group(aws: &Aws, name: &str, settings: &SandboxService) -> Result<String, AwsError> {
     let interval = settings.health_check_interval.max(Duration::from_secs(1));
-    // ELB wants the time-out below the interval, and 5 s is its default.
-    let timeout = interval.as_secs().saturating_sub(1).clamp(1, 5);
+    let threshold = |count: u32| i32::try_from(count).unwrap_or(i32::MAX);
     let request = aws
         .elb
         .create_target_group()
@@ -78,9 +109,10 @@ pub async fn create_target_group(aws: &Aws, name: &str, settings: &SandboxServic
         .target_type(TargetTypeEnum::Ip)
         .health_check_path(&settings.health_check_path)
         .health_check_interval_seconds(seconds(interval))
-        .health_check_timeout_seconds(i32::try_from(timeout).unwrap_or(5))
-        .healthy_threshold_count(2)
-        .unhealthy_threshold_count(2);
+        .health_check_timeout_seconds(seconds(settings.health_check_timeout()))
+        .healthy_threshold_count(threshold(settings.shape.healthy_threshold))
+        .unhealthy_threshold_count(threshold(settings.shape.unhealthy_threshold))
+        .matcher(Matcher::builder().http_code(&settings.shape.matcher).build());
     let group = match send!(aws, "CreateTargetGroup", request) {
         Ok(answer) => answer.target_groups,
         Err(error) if error.code() == Some("DuplicateTargetGroupName") => {

@@ -31,6 +31,7 @@ pub enum Verb {
     Rollback(Rollback),
     StopDeployment(StopDeployment),
     Status(Status),
+    Rehearse(Rehearse),
     Sandbox(Sandbox),
     Replay(Replay),
     Install(Install),
@@ -201,6 +202,52 @@ pub enum StatusFormat {
     Url,
 }
 
+/// Rehearse a rollout on this machine, under load
+///
+/// Runs what is live, and then the new image, as a real rollout of real containers in a sandbox of its own,
+/// while requests come in. Reports the requests that were lost and why, how the program starts and ends,
+/// which settings are too tight or too loose, and how long the rollout would take in production. Ends with 0
+/// only if no request was lost.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "  # The live image replaced by the one of this folder
+  docker ecs-ship rehearse --environment production api
+
+  # From revision 41, under 500 requests a second, some of them slow
+  docker ecs-ship rehearse --from 41 --load 500 --slow-every 20 --slow-path /report api
+
+  # With what may go wrong, for a program to read
+  docker ecs-ship rehearse --scenario chaos.toml --format json api")]
+pub struct Rehearse {
+    #[command(flatten)]
+    pub selection: Selection,
+    #[command(flatten)]
+    pub display: Display,
+    /// Revision or image to start from (default: what is live)
+    #[arg(long, value_name = "string")]
+    pub from: Option<String>,
+    /// Requests a second (default: 200)
+    #[arg(long, value_name = "int", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub load: Option<u32>,
+    /// Path to ask for (default: /)
+    #[arg(long, value_name = "string", value_parser = path)]
+    pub path: Option<String>,
+    /// Send every so many requests to the slow path (default: none)
+    #[arg(long, value_name = "int")]
+    pub slow_every: Option<u32>,
+    /// Path that takes its time (default: /)
+    #[arg(long, value_name = "string", value_parser = path)]
+    pub slow_path: Option<String>,
+    /// File that says what is to go wrong
+    #[arg(long, value_name = "string", value_hint = ValueHint::FilePath)]
+    pub scenario: Option<PathBuf>,
+    /// How many times faster than real ECS's own waits are
+    #[arg(long, value_name = "float", value_parser = speed, default_value = "10")]
+    pub speed: f64,
+    /// Format of the report
+    #[arg(long, value_enum, value_name = "string", default_value = "table")]
+    pub format: TableFormat,
+}
+
 /// Rehearse without an AWS account
 ///
 /// The sandbox stands in for ECR, ECS, load balancing, logs and STS on this machine. Tasks are real
@@ -291,6 +338,9 @@ pub struct SandboxUp {
     /// Take any access key and any signature, so long as there is one
     #[arg(long)]
     pub any_signature: bool,
+    /// File that says what is to go wrong
+    #[arg(long, value_name = "string", value_hint = ValueHint::FilePath)]
+    pub scenario: Option<PathBuf>,
     /// What "up" runs in the background
     #[arg(long, hide = true, conflicts_with = "foreground")]
     pub detached: bool,
@@ -305,6 +355,7 @@ impl Default for SandboxUp {
             bind: Ipv4Addr::LOCALHOST.into(),
             paper: false,
             any_signature: false,
+            scenario: None,
             detached: false,
         }
     }
@@ -395,6 +446,14 @@ pub enum Shell {
     Fish,
     #[value(name = "powershell")]
     PowerShell,
+}
+
+fn path(text: &str) -> Result<String, String> {
+    if text.starts_with('/') && !text.contains(char::is_whitespace) {
+        Ok(text.to_owned())
+    } else {
+        Err("must begin with / and hold no space".to_owned())
+    }
 }
 
 fn speed(text: &str) -> Result<f64, String> {

@@ -21,7 +21,7 @@ use super::{
     door::Door,
     help, install,
     output::Output,
-    plan, replay, rollback, sandbox, status, stop_deployment,
+    plan, rehearse, replay, rollback, sandbox, status, stop_deployment,
     surroundings::Surroundings,
     usage::UsageError,
     version, watch,
@@ -155,6 +155,7 @@ fn shows_json(line: &args::Line, door: &Door) -> bool {
         Some(Verb::Deploy(deploy)) => &deploy.display,
         Some(Verb::Watch(watch)) => &watch.display,
         Some(Verb::Rollback(rollback)) => &rollback.display,
+        Some(Verb::Rehearse(rehearse)) => &rehearse.display,
         Some(
             Verb::Plan(_)
             | Verb::StopDeployment(_)
@@ -179,6 +180,7 @@ fn act(verb: Verb, command: &clap::Command, door: &Door) -> Result<Exit, Failure
         Verb::Rollback(args) => block_on(rollback::run(&args, door)),
         Verb::StopDeployment(args) => block_on(stop_deployment::run(&args, door)),
         Verb::Status(args) => block_on(status::run(&args, door)),
+        Verb::Rehearse(args) => block_on(rehearse::run(&args, door)),
         Verb::Sandbox(args) => match args.verb {
             None => show_help(command, &["sandbox".into()], door),
             Some(SandboxVerb::Up(args)) => block_on(sandbox::up(&args, door)),

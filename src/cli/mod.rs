@@ -13,6 +13,7 @@ pub mod output;
 pub mod plan;
 mod prepare;
 pub mod reference;
+pub mod rehearse;
 pub mod replay;
 pub mod rollback;
 pub mod sandbox;

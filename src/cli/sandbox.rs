@@ -1,6 +1,7 @@
 //! `sandbox up|down|status|load`: the stand-in for AWS on this machine.
 
 use std::{
+    fs,
     net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf},
     time::Duration,
@@ -9,25 +10,42 @@ use std::{
 use serde_json::json;
 use tokio::sync::watch;
 
-use super::{Door, args, prepare};
+use super::{Door, args, prepare, show};
 use crate::{
     exit::Exit,
-    failure::Failure,
+    failure::{Failure, ScenarioErrors},
+    rehearsal::stage,
     report::words,
     run::cancel,
     sandbox::{
         PORT, Port, Settings, Signatures, Tasks,
-        daemon::{self, Running, Session, Spawned},
+        daemon::{self, Running, Session, Spawned, Substance},
         differences::{self, Difference},
         load::{self, Load, Lost},
+        scenario::{self, Scenario},
     },
 };
 
 const LOG: &str = "sandbox.log";
 
+/// Where everything is kept that outlives a run.
+pub(crate) fn root(door: &Door) -> Result<PathBuf, Failure> {
+    door.surroundings.state_folder().ok_or(Failure::NoHome)
+}
+
 /// Where the sandbox keeps what it knows.
 pub(crate) fn state_folder(door: &Door) -> Result<PathBuf, Failure> {
-    Ok(door.surroundings.state_folder().ok_or(Failure::NoHome)?.join("sandbox"))
+    Ok(root(door)?.join("sandbox"))
+}
+
+/// Reads a scenario, or draws everything that is wrong with it.
+pub(crate) fn scenario(path: &Path, door: &Door) -> Result<Scenario, Failure> {
+    let folder = door.surroundings.folder().map_err(Failure::FolderGone)?;
+    let text = fs::read_to_string(folder.join(path)).map_err(|source| Failure::read(path.to_owned(), source))?;
+    scenario::parse(&text).map_err(|mistakes| Failure::Scenario {
+        errors: ScenarioErrors { name: path.display().to_string(), text, mistakes },
+        look: show::look(door),
+    })
 }
 
 /// Starts it in the background, or finds the one that runs.
@@ -55,6 +73,12 @@ async fn spawn(up: &args::SandboxUp, door: &Door) -> Result<Spawned, Failure> {
     }
     if up.any_signature {
         words.push("--any-signature".to_owned());
+    }
+    if let Some(path) = &up.scenario {
+        // Here, where somebody sees it, and not in a log.
+        let _understood = scenario(path, door)?;
+        let path = door.surroundings.folder().map_err(Failure::FolderGone)?.join(path);
+        words.extend(["--scenario".to_owned(), path.to_string_lossy().into_owned()]);
     }
     Ok(daemon::spawn(&exe, &words, &folder, &folder.join(LOG)).await?)
 }
@@ -98,6 +122,7 @@ async fn serve(args: &args::SandboxUp, door: &Door) -> Result<Exit, Failure> {
         speed: args.speed,
         tasks,
         bind: args.bind,
+        scenario: args.scenario.as_ref().map_or_else(|| Ok(Scenario::default()), |path| scenario(path, door))?,
         signatures: if args.any_signature { Signatures::Any } else { Signatures::Verified },
         ..Settings::new(state_folder(door)?)
     };
@@ -123,6 +148,13 @@ pub async fn down(door: &Door) -> Result<Exit, Failure> {
         },
     };
     door.tell(&words)?;
+    if let Ok(engine) = prepare::engine(door).await {
+        match stage::sweep(&root(door)?, &engine).await {
+            0 => {}
+            1 => door.tell("removed what a killed rehearsal left behind\n")?,
+            count => door.tell(&format!("removed what {count} killed rehearsals left behind\n"))?,
+        }
+    }
     Ok(Exit::Done)
 }
 
@@ -141,9 +173,9 @@ pub async fn status(args: &args::SandboxStatus, door: &Door) -> Result<Exit, Fai
     let running = daemon::running(&state_folder(door)?).await;
     match (&args.format, &running) {
         (args::TableFormat::Json, Some(running)) => {
-            let Running { sandbox, pid, endpoint, registry, speed, started } = running;
+            let Running { sandbox, pid, endpoint, registry, speed, tasks, started } = running;
             let answer = json!({
-                "id": sandbox, "pid": pid, "endpoint": endpoint, "registry": registry, "speed": speed,
+                "id": sandbox, "pid": pid, "endpoint": endpoint, "registry": registry, "speed": speed, "tasks": tasks,
                 "region": "us-east-1", "started_ms": started,
             });
             door.print(&format!("{answer}\n"))?;
@@ -184,13 +216,17 @@ fn labelled(label: &str, text: &str) -> String {
 }
 
 fn how_to_use(running: &Running) -> String {
-    let Running { sandbox: _, pid, endpoint, registry, speed, started: _ } = running;
+    let Running { sandbox: _, pid, endpoint, registry, speed, tasks, started: _ } = running;
+    let tasks = match tasks {
+        Substance::Containers => "are real containers",
+        Substance::Paper => "are on paper only: nothing runs",
+    };
     let speed =
         if (speed - 1.0).abs() < f64::EPSILON { "real time".to_owned() } else { format!("{speed} times real time") };
     format!(
         "  endpoint  {endpoint}   ECS, ECR, ELB, Logs and STS
   registry  {registry}
-  process   {pid}, {speed}
+  process   {pid}, {speed}, tasks {tasks}
 
 To use it with the AWS CLI:
   export AWS_ENDPOINT_URL={endpoint} AWS_ACCESS_KEY_ID=sandbox AWS_SECRET_ACCESS_KEY=sandbox AWS_DEFAULT_REGION=us-east-1

@@ -40,6 +40,21 @@ pub(crate) fn style(door: &Door) -> Style {
     Style { colour, letters: letters(door) }
 }
 
+/// What standard output can show, where a report for people goes.
+pub(crate) fn data_style(door: &Door) -> Style {
+    let surroundings = &door.surroundings;
+    let colour = match surroundings.stdout {
+        Stream::Terminal if surroundings.variables.get(env::NO_COLOR).is_none() => Colour::On,
+        Stream::Terminal | Stream::Redirected => Colour::Off,
+    };
+    Style { colour, letters: letters(door) }
+}
+
+/// The width of a report.
+pub(crate) fn width(door: &Door) -> usize {
+    door.surroundings.terminal_size.map_or(100, |size| usize::from(size.columns))
+}
+
 /// The locale's encoding, as the C library finds it: the first of three variables that is set.
 fn letters(door: &Door) -> Letters {
     let variables = &door.surroundings.variables;

@@ -43,6 +43,19 @@ pub(crate) fn begin(display: &Display, door: &Door) -> Result<Begun, Failure> {
     Ok(Begun { at_ms, reports, shown, cancel: hear(door)? })
 }
 
+/// The next run of a command that listens already, with one more face.
+pub(crate) fn begin_again(
+    at_ms: u64,
+    cancel: Cancel,
+    more: Option<Box<dyn Report>>,
+    display: &Display,
+    door: &Door,
+) -> Result<Begun, Failure> {
+    let Faces { mut reports, shown } = show::faces(display, door)?;
+    reports.extend(more);
+    Ok(Begun { at_ms, reports, shown, cancel })
+}
+
 /// A token that the signals of the process and docker's plugin socket ask for.
 pub(crate) fn hear(door: &Door) -> Result<Cancel, Failure> {
     let (canceller, cancel) = cancel::token();

@@ -922,6 +922,37 @@ fn span_of(place: &Place) -> Option<Range<usize>> {
     }
 }
 
+/// A mistake in some other file, in words already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drawn {
+    pub message: String,
+    pub label: Option<String>,
+    pub help: Option<String>,
+    pub span: Option<Range<usize>>,
+}
+
+/// Draws mistakes of another file the way those of `ship.toml` are.
+#[must_use]
+pub fn render_drawn(mistakes: impl Iterator<Item = Drawn>, name: &str, text: &str, look: Look) -> String {
+    let source = Arc::new(NamedSource::new(name, text.to_owned()));
+    let drawings = mistakes.map(|Drawn { message, label, help, span }| Drawing {
+        severity: Severity::Error,
+        message,
+        label,
+        help,
+        place: span.map(|span| (span, Arc::clone(&source))),
+    });
+    draw(drawings, look)
+}
+
+/// Line and column of a place in a text, both from 1, for tools.
+#[must_use]
+pub fn line_and_column(text: &str, at: usize) -> Option<(usize, usize)> {
+    let before = text.get(..at)?;
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    Some((before.matches('\n').count() + 1, before[line_start..].chars().count() + 1))
+}
+
 fn draw(drawings: impl Iterator<Item = Drawing>, look: Look) -> String {
     let mut theme = if look.unicode { GraphicalTheme::unicode() } else { GraphicalTheme::ascii() };
     if !look.colour {

@@ -951,6 +951,7 @@ impl<'a> Resolver<'a> {
             cpu: self.amount("cpu", cpu.as_ref(), own).unwrap_or(default.cpu),
             memory: self.amount("memory", memory.as_ref(), own).unwrap_or(default.memory),
             environment: self.texts(environment, own, Home::Sandbox),
+            shape: default.shape,
         }
     }
 
@@ -1849,6 +1850,7 @@ images.web.args.T = "override"
                     cpu: "1024".to_owned(),
                     memory: "2048".to_owned(),
                     environment: texts(&[("A", "top"), ("B", "jobs-web"), ("C", "here"), ("PORT", "80")]),
+                    shape: crate::config::spec::Shape::default(),
                 },
             }
         );

@@ -266,6 +266,47 @@ pub struct SandboxService {
     pub cpu: String,
     pub memory: String,
     pub environment: BTreeMap<String, String>,
+    pub shape: Shape,
+}
+
+/// How AWS would be set up beyond what most files say: what a rehearsal takes over from the live service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shape {
+    /// `None`: as follows from the health check.
+    pub grace_period: Option<Duration>,
+    pub health_check_timeout: Option<Duration>,
+    pub healthy_threshold: u32,
+    pub unhealthy_threshold: u32,
+    /// The statuses that pass a health check, `200-299`.
+    pub matcher: String,
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        Self {
+            grace_period: None,
+            health_check_timeout: None,
+            healthy_threshold: 2,
+            unhealthy_threshold: 2,
+            matcher: "200".to_owned(),
+        }
+    }
+}
+
+impl SandboxService {
+    /// `healthCheckGracePeriodSeconds`. Six probes where nobody says it: a process that needs a few seconds to listen
+    /// is not replaced for it, one that never listens still meets the circuit breaker soon.
+    #[must_use]
+    pub fn grace_period(&self) -> Duration {
+        self.shape.grace_period.unwrap_or_else(|| self.health_check_interval.saturating_mul(6))
+    }
+
+    /// ELB wants it below the interval, and 5 s is its default.
+    #[must_use]
+    pub fn health_check_timeout(&self) -> Duration {
+        let usual = self.health_check_interval.as_secs().saturating_sub(1).clamp(1, 5);
+        self.shape.health_check_timeout.unwrap_or(Duration::from_secs(usual))
+    }
 }
 
 impl Default for SandboxService {
@@ -281,6 +322,7 @@ impl Default for SandboxService {
             cpu: "256".to_owned(),
             memory: "512".to_owned(),
             environment: BTreeMap::new(),
+            shape: Shape::default(),
         }
     }
 }

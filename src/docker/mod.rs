@@ -10,6 +10,7 @@ pub mod endpoint;
 pub mod engine;
 pub mod error;
 pub mod ignore;
+pub mod images;
 mod lines;
 pub mod push;
 pub mod registry;

@@ -40,6 +40,12 @@ impl RegistryAuth {
         self
     }
 
+    /// The credentials of one registry.
+    #[must_use]
+    pub fn of(&self, host: &str) -> Option<&RegistryCredentials> {
+        self.0.get(host)
+    }
+
     /// As `BuildKit`'s auth provider looks hosts up: Docker Hub goes by the name of its API.
     pub(crate) fn for_session(&self) -> HashMap<String, DockerCredentials> {
         self.0

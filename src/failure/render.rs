@@ -5,8 +5,11 @@ use std::{error::Error, fmt::Write as _};
 
 use serde_json::json;
 
-use super::{Failure, Shown};
-use crate::event::ToldError;
+use super::{Failure, ScenarioErrors, Shown};
+use crate::{
+    config::error::{Drawn, line_and_column, render_drawn},
+    event::ToldError,
+};
 
 /// For people.
 ///
@@ -24,6 +27,16 @@ pub fn plain(failure: &Failure) -> String {
     }
     if let Failure::Config { errors, look } = failure {
         return errors.render(*look);
+    }
+    if let Failure::Scenario { errors, look } = failure {
+        let ScenarioErrors { name, text, mistakes } = errors;
+        let drawn = mistakes.iter().map(|mistake| Drawn {
+            message: mistake.message.clone(),
+            label: mistake.label.clone(),
+            help: mistake.help.clone(),
+            span: mistake.span.clone(),
+        });
+        return render_drawn(drawn, name, text, *look);
     }
     if let Failure::Run(run) = failure
         && run.shown == Shown::ByFace
@@ -73,6 +86,17 @@ pub fn json(failure: &Failure) -> String {
                 json!({
                     "code": error.mistake.code(), "message": error.to_string(), "help": error.mistake.help(),
                     "file": located.map(|(source, _)| source.name.as_str()),
+                    "line": place.map(|(line, _)| line), "column": place.map(|(_, column)| column),
+                })
+            })
+            .collect(),
+        Failure::Scenario { errors, .. } => errors
+            .mistakes
+            .iter()
+            .map(|mistake| {
+                let place = mistake.span.as_ref().and_then(|span| line_and_column(&errors.text, span.start));
+                json!({
+                    "code": mistake.code, "message": mistake.message, "help": mistake.help,
                     "line": place.map(|(line, _)| line), "column": place.map(|(_, column)| column),
                 })
             })
@@ -301,6 +325,33 @@ mod tests {
 
         error: the sandbox does not run
           hint:  start it with `docker-ecs-ship sandbox up`; `deploy` starts it by itself
+
+        error: which service? One is rehearsed at a time, and there are api, web
+          hint:  name it: docker-ecs-ship rehearse api
+
+        error: worker has no load balancer, so there is nothing to put load on
+          hint:  a rehearsal counts lost requests; a service that takes its work from a queue has none to lose
+
+        error: the containers of api need secrets that only AWS has: KEY
+          hint:  give them values that let the program start, in ship.toml:
+                 [services.api.sandbox.environment]
+                 KEY = "…"
+
+        error: the image to start from, jobs/api:41, is not on this engine and cannot be pulled
+          hint:  `docker pull jobs/api:41` it, or name another image or revision with --from
+
+        error: revision 41 cannot be looked up: the live service could not be read
+          hint:  sign in to AWS, or name an image that is on this engine with --from
+
+        error: revision api:41 has no container `app`
+          hint:  name another revision with --from
+
+        error: cannot use the folder /a
+          cause: permission denied
+          hint:  see whether you may write /a and whether the disk is full
+
+        error: the balancer of the rehearsal has no address
+          hint:  something took its port; run the same command again
 
         refused: cluster jobs does not exist in eu-west-1
           hint:  check `cluster` and `region`; `aws ecs list-clusters --region eu-west-1` shows what is there, `aws ecs create-cluster --cluster-name jobs --region eu-west-1` creates it

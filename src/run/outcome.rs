@@ -97,6 +97,7 @@ impl Outcome {
             | Exit::RolloutFailed
             | Exit::RolloutUnknown
             | Exit::TaskFailed
+            | Exit::RequestsLost
             | Exit::Bug => "failed".to_owned(),
         };
         let failure = failure.map(|(step, error)| (title(step, &error, exit), error));
@@ -126,6 +127,7 @@ fn title(step: Option<&Step>, error: &RunError, exit: Exit) -> String {
         | Exit::RolloutFailed
         | Exit::RolloutUnknown
         | Exit::TaskFailed
+        | Exit::RequestsLost
         | Exit::Bug => format!("{title} failed"),
     }
 }

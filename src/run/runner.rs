@@ -123,6 +123,7 @@ fn meaning_for_others(error: &RunError) -> ForOthers {
             | Exit::Build
             | Exit::Push
             | Exit::Register
+            | Exit::RequestsLost
             | Exit::TaskFailed
             | Exit::Bug
             | Exit::Cancelled => ForOthers::Well,

@@ -39,6 +39,8 @@ const LOOK: Duration = Duration::from_millis(50);
 /// How much of the log tells why it did not start.
 const LAST_LINES: usize = 20;
 
+pub use super::tasks::Substance;
+
 /// A sandbox that has answered for itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Running {
@@ -50,6 +52,8 @@ pub struct Running {
     /// `127.0.0.1:4517`
     pub registry: String,
     pub speed: f64,
+    #[serde(default)]
+    pub tasks: Substance,
     /// When it was started, in milliseconds since the epoch.
     pub started: Millis,
 }
@@ -208,6 +212,14 @@ fn is_free(folder: &Path) -> bool {
 #[must_use]
 pub fn identity(folder: &Path) -> Option<String> {
     if folder.is_dir() { state::identity(folder).ok() } else { None }
+}
+
+/// The registry that the sandbox on this folder had when it was last written down: images on the engine may still be
+/// named after it.
+#[must_use]
+pub fn registry(folder: &Path) -> Option<String> {
+    let world = state::Folder::read(folder).ok()??;
+    Some(world.place.authority)
 }
 
 /// Whether the serving process leaves the terminal it was started from.

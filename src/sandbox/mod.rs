@@ -16,8 +16,11 @@ use tokio::task::JoinHandle;
 pub mod clock;
 pub mod daemon;
 pub mod differences;
+mod fault;
 pub mod forecast;
 pub mod load;
+pub mod scenario;
+mod script;
 mod state;
 pub mod tasks;
 pub mod wire;
@@ -25,12 +28,17 @@ pub mod witness;
 pub mod world;
 
 pub use state::StateError;
-pub use tasks::Tasks;
+pub use tasks::{Tasks, Timeouts};
 pub use wire::signature::Signatures;
 
+use fault::Faults;
+use load::Phase;
+use scenario::Scenario;
+use script::Script;
 use state::{Folder, Keeper};
 use wire::balancer::Balancer;
 use wire::registry::Store;
+use witness::{HealthQuestion, Witness};
 use world::{Pace, Place, World};
 
 /// The port that the sandbox listens on.
@@ -58,6 +66,10 @@ pub struct Settings {
     /// How many times faster than AWS: durations are divided by it.
     pub speed: f64,
     pub tasks: Tasks,
+    /// How long the limits on a program's own time last.
+    pub timeouts: Timeouts,
+    /// What is to go wrong.
+    pub scenario: Scenario,
     /// Twelve digits.
     pub account: String,
     pub region: String,
@@ -75,6 +87,8 @@ impl Settings {
             port: Port::Any,
             speed: 1.0,
             tasks: Tasks::Paper,
+            timeouts: Timeouts::Scaled,
+            scenario: Scenario::default(),
             account: "000000000000".to_owned(),
             region: "us-east-1".to_owned(),
             signatures: Signatures::Verified,
@@ -105,7 +119,8 @@ impl Sandbox {
     /// Starts a sandbox, or picks up where the one before it on the same state was stopped or killed.
     #[expect(clippy::similar_names, reason = "the world's own names, of types that cannot be mixed up")]
     pub async fn start(settings: Settings) -> Result<Handle, StartError> {
-        let Settings { state, port, speed, tasks, account, region, signatures, bind } = settings;
+        let Settings { state, port, speed, tasks, timeouts, scenario, account, region, signatures, bind } = settings;
+        let substance = tasks.substance();
         let folder = Folder::open(&state)?;
         let earlier = folder.load()?;
         let before = earlier.as_ref().and_then(|world| world.place.authority.rsplit_once(':')?.1.parse().ok());
@@ -121,14 +136,15 @@ impl Sandbox {
         store.sweep(world.ecr.blobs()).map_err(|source| StartError::Store { source })?;
         let world = Arc::new(Mutex::new(world));
         let keeper = Keeper::new(&folder, Arc::clone(&world));
-        let crew = tasks::Crew::muster(tasks, &folder.identity, Arc::clone(&world), keeper.clone())
+        let manner = tasks::Manner { timeouts, script: Arc::new(Script::new(&scenario)) };
+        let crew = tasks::Crew::muster(tasks, manner, &folder.identity, Arc::clone(&world), keeper.clone())
             .await
             .map_err(|source| StartError::Engine { source: Box::new(source) })?;
         keeper.keep().await.map_err(|source| StartError::Keep { source })?;
         let endpoint = format!("http://{authority}");
         let card = json!({
             "sandbox": folder.identity, "pid": std::process::id(), "endpoint": endpoint, "registry": authority,
-            "speed": pace.speed(), "started": clock::now()
+            "speed": pace.speed(), "tasks": substance, "started": clock::now()
         });
         let balancer = Balancer::start(Arc::clone(&world), addresses(bind));
         let (stop, stopped) = watch::channel(false);
@@ -138,6 +154,7 @@ impl Sandbox {
             store,
             signatures,
             findings: folder.path().join(FINDINGS),
+            faults: Faults::new(scenario.faults),
             card: card.clone(),
         };
         let server = tokio::spawn(wire::serve(listeners, Arc::new(desk), stopped.clone()));
@@ -237,6 +254,18 @@ impl Handle {
     /// The world, for tests that look at what no call shows. Never hold it across an await.
     pub fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().expect("nobody panics while holding the world")
+    }
+
+    /// Begins to watch a rollout of a service, and tells its phase as it changes.
+    #[must_use]
+    pub fn witness(&self, service: &str, question: HealthQuestion, phase: watch::Sender<Phase>) -> Witness {
+        Witness::begin(Arc::clone(&self.world), service, question, phase)
+    }
+
+    /// Who it is, as it answers to whoever asks over HTTP.
+    #[must_use]
+    pub fn running(&self) -> daemon::Running {
+        serde_json::from_value(self.card.clone()).expect("the card is made of the same members")
     }
 
     pub(super) fn card(&self) -> &serde_json::Value {

@@ -53,11 +53,16 @@ impl Folder {
 
     /// The world as it was last written, if it ever was.
     pub(super) fn load(&self) -> Result<Option<World>, StateError> {
-        let file = self.path.join(WORLD);
+        Self::read(&self.path)
+    }
+
+    /// The same for a folder that somebody else may hold.
+    pub(super) fn read(path: &Path) -> Result<Option<World>, StateError> {
+        let file = path.join(WORLD);
         let bytes = match fs::read(&file) {
             Ok(bytes) => bytes,
             Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(StateError::Folder { folder: self.path.clone(), source }),
+            Err(source) => return Err(StateError::Folder { folder: path.to_owned(), source }),
         };
         serde_json::from_slice(&bytes).map(Some).map_err(|source| StateError::Unreadable { file, source })
     }
@@ -106,10 +111,17 @@ pub(super) fn log_file(log: &Path) -> io::Result<File> {
 /// Writes a file whole: readers see the old one or the new one.
 pub(super) fn replace(file: &Path, content: &[u8]) -> io::Result<()> {
     let aside = file.with_extension("new");
-    let mut written = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&aside)?;
-    written.write_all(content)?;
-    drop(written);
-    fs::rename(&aside, file)
+    let mut new = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&aside)?;
+    let written = new.write_all(content);
+    drop(new);
+    match written.and_then(|()| fs::rename(&aside, file)) {
+        Ok(()) => Ok(()),
+        Err(source) => {
+            // On a full disk half a file would take the room that the next try needs.
+            let _gone = fs::remove_file(&aside);
+            Err(source)
+        }
+    }
 }
 
 /// Writes the world down when told to. Clones share the work.

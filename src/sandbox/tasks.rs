@@ -5,13 +5,16 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bollard::Docker;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::clock;
+use super::script::{Cue, Script};
 use super::state::Keeper;
 use super::world::ecs::run::{self, Order, Remains};
-use super::world::{World, ecs};
+use super::world::{Millis, World, ecs};
 
 mod container;
 mod order;
@@ -28,6 +31,42 @@ pub enum Tasks {
     Paper,
 }
 
+impl Tasks {
+    /// What they are, for people.
+    #[must_use]
+    pub const fn substance(&self) -> Substance {
+        match self {
+            Self::Containers(_) => Substance::Containers,
+            Self::Paper => Substance::Paper,
+        }
+    }
+}
+
+/// What tasks are made of, in a word.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Substance {
+    #[default]
+    Containers,
+    Paper,
+}
+
+/// Between SIGTERM and SIGKILL a program has so long as its `stopTimeout` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Timeouts {
+    /// In the world's time, but never less than a moment.
+    Scaled,
+    /// In real time, however fast the world runs: what the program takes is real, too.
+    Real,
+}
+
+/// How tasks are run, whatever they are made of.
+#[derive(Debug, Clone)]
+pub(super) struct Manner {
+    pub(super) timeouts: Timeouts,
+    pub(super) script: Arc<Script>,
+}
+
 /// How often time passes in the world. The scheduler itself looks every ten of AWS's seconds.
 const BEAT: Duration = Duration::from_millis(50);
 
@@ -35,6 +74,8 @@ const BEAT: Duration = Duration::from_millis(50);
 pub(super) struct Yard {
     pub(super) world: Arc<Mutex<World>>,
     keeper: Keeper,
+    pub(super) timeouts: Timeouts,
+    pub(super) script: Arc<Script>,
     /// The sandbox's identity, which all its containers are labelled with.
     pub(super) identity: String,
     /// Whether the sandbox itself is ending.
@@ -74,11 +115,14 @@ impl Crew {
     /// Takes up the tasks of an earlier run: containers whose task is still in the world are adopted, others removed.
     pub(super) async fn muster(
         tasks: Tasks,
+        manner: Manner,
         identity: &str,
         world: Arc<Mutex<World>>,
         keeper: Keeper,
     ) -> Result<Self, bollard::errors::Error> {
-        let yard = Arc::new(Yard { world, keeper, identity: identity.to_owned(), leaving: watch::Sender::new(false) });
+        let leaving = watch::Sender::new(false);
+        let Manner { timeouts, script } = manner;
+        let yard = Arc::new(Yard { world, keeper, timeouts, script, identity: identity.to_owned(), leaving });
         let living = run::living(&yard.world());
         let means = match tasks {
             Tasks::Paper => {
@@ -88,7 +132,7 @@ impl Crew {
                     run::resume(&mut world, &task, Remains::Whole, clock::now());
                 }
                 drop(world);
-                Means::Paper(Paper::default())
+                Means::Paper(Paper::acting(Arc::clone(&yard.script)))
             }
             Tasks::Containers(docker) => {
                 ecs::made_of(&mut yard.world(), ecs::Substance::Containers);
@@ -132,6 +176,7 @@ impl Crew {
                 let (now, pace) = (clock::now(), world.pace);
                 world.elb.tick(pace, now);
                 ecs::tick(&mut world, now);
+                direct(&self.yard.script, &mut world, now);
                 if let Means::Paper(paper) = &mut self.means {
                     paper.step(&mut world, now);
                     Vec::new()
@@ -174,6 +219,22 @@ impl Crew {
             let mine = container::find(&docker, &self.yard.identity).await.unwrap_or_default();
             container::clear(&docker, mine.into_values().flatten()).await;
         }
+    }
+}
+
+/// Has others do what the scenario says they do now.
+fn direct(script: &Script, world: &mut World, now: Millis) {
+    for cue in script.cues(world, now) {
+        let input = match cue {
+            Cue::Scale { cluster, service, to } => {
+                json!({ "cluster": cluster, "service": service, "desiredCount": to })
+            }
+            Cue::Deploy { cluster, service } => {
+                json!({ "cluster": cluster, "service": service, "forceNewDeployment": true })
+            }
+        };
+        // A service that is being deleted refuses, as it would refuse them.
+        let _refused = ecs::call(world, "UpdateService", &input, now);
     }
 }
 

@@ -15,6 +15,7 @@ use bollard::Docker;
 use super::*;
 
 mod containers;
+mod scenarios;
 
 fn ecs(handle: &Handle) -> Client {
     let config = aws_sdk_ecs::Config::builder()

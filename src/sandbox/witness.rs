@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use super::clock;
 use super::load::Phase;
 use super::world::ecs::sight::{self, Sight, Stage};
-use super::world::elb::{ProbeOutcome, Probed, TargetState};
+use super::world::elb::{ProbeOutcome, Probed, Target, TargetState};
 use super::world::{Millis, World};
 
 /// How often the world is looked at: what a phase may be off by.
@@ -68,8 +68,9 @@ pub struct Life {
     pub stop_code: Option<String>,
     pub stopped_reason: Option<String>,
     pub probes: Probes,
+    /// The balancer sends it requests at this moment.
     #[serde(skip)]
-    healthy_now: bool,
+    pub healthy_now: bool,
 }
 
 /// How one of its containers ended.
@@ -202,7 +203,7 @@ async fn watch_on(
         };
         let (came_up, reached) = lock(&seen).look(&sights, &probes, &question, now);
         for (task, port) in came_up {
-            askers.spawn(ask_until_up(Arc::clone(&seen), task, port, question.path.clone()));
+            askers.spawn(ask_until_up(Arc::clone(&world), Arc::clone(&seen), task, port, question.path.clone()));
         }
         phase.send_if_modified(|known| std::mem::replace(known, reached) != reached);
     }
@@ -361,13 +362,16 @@ impl Probes {
 }
 
 /// Asks a new task for its health until it is well, and notes when that was.
-async fn ask_until_up(seen: Arc<Mutex<Notes>>, task: String, port: u16, path: String) {
+async fn ask_until_up(world: Arc<Mutex<World>>, seen: Arc<Mutex<Notes>>, task: String, port: u16, path: String) {
+    let target = Target { address: "127.0.0.1".to_owned(), port };
     let mut beat = tokio::time::interval(ASK);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         beat.tick().await;
         let well = tokio::time::timeout(ANSWER, is_well(port, &path)).await.unwrap_or(false);
         let now = clock::now();
+        // A scenario may say that it is not up yet, whatever it says itself.
+        let well = well && !lock(&world).elb.is_held_back(&target, now);
         let mut seen = lock(&seen);
         let Some(life) = seen.lives.get_mut(&task) else { return };
         if well {

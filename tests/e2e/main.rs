@@ -8,5 +8,6 @@
 )]
 
 mod aws_cli;
+mod rehearse;
 mod rollout;
 mod scenario;

@@ -93,6 +93,10 @@ impl Scenario {
         self.folder.path().join("hello")
     }
 
+    pub(crate) fn state(&self) -> PathBuf {
+        self.folder.path().join("state")
+    }
+
     /// The program in the example's folder, in surroundings that hold nothing of the machine's.
     pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_docker-ecs-ship"));

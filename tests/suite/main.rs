@@ -6,6 +6,7 @@ mod credential_helper;
 mod environment;
 mod event_page;
 mod generated;
+mod left_behind;
 mod plugin;
 mod shim;
 mod standalone;

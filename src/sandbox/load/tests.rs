@@ -88,3 +88,17 @@ async fn each_request_counts_in_the_phase_it_was_due_in() {
     assert!(tally.phases[&Phase::Before].requests > 5 && tally.phases[&Phase::Drain].requests > 5, "{tally:?}");
     assert_eq!(tally.phases.values().map(|share| share.requests).sum::<u64>(), tally.requests);
 }
+
+#[test]
+fn slow_requests_are_spread_over_all_targets() {
+    for every in [2, 5, 20, 50] {
+        let slow: Vec<u64> = (1..=10_000).filter(|number| is_slow(*number, every)).collect();
+        let expected = 10_000 / usize::try_from(every).unwrap();
+        assert!(slow.len().abs_diff(expected) < expected / 5, "{every}: {}", slow.len());
+        for targets in 2..6 {
+            let met: std::collections::BTreeSet<u64> = slow.iter().map(|number| number % targets).collect();
+            assert_eq!(met.len() as u64, targets, "{every} {targets}");
+        }
+    }
+    assert!(!is_slow(7, 0));
+}

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bollard::Docker;
@@ -13,9 +14,9 @@ use bollard::models::{
     PortBinding, ResourcesUlimits,
 };
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, CreateImageOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder,
-    LogsOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptions, StopContainerOptionsBuilder,
-    WaitContainerOptionsBuilder,
+    CreateContainerOptionsBuilder, CreateImageOptionsBuilder, InspectContainerOptions, KillContainerOptionsBuilder,
+    ListContainersOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptions,
+    StopContainerOptionsBuilder, WaitContainerOptionsBuilder,
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, future};
 use serde_json::Value;
@@ -23,11 +24,14 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::super::clock;
+use super::super::scenario::{Crash, OnStop};
+use super::super::script::{Act, why_it_fails};
 use super::super::world::ecs::run::{self, Image, Launch, Part, Report, Started};
 use super::super::world::ecs::{Binding, ContainerHealth};
+use super::super::world::elb::Process;
 use super::super::world::{Millis, Pace};
-use super::Yard;
 use super::order::{self, Seen, Way};
+use super::{Timeouts, Yard};
 
 /// Labels every container of a sandbox carries.
 const SANDBOX: &str = "ecs-ship.sandbox";
@@ -66,6 +70,13 @@ pub(super) struct Live {
     /// Seconds since the epoch: where its log begins that has not been read.
     read_from: i32,
     started_at: Millis,
+}
+
+/// What a scenario has in store for a task, and whether it has come to pass.
+#[derive(Debug, Default)]
+struct Play {
+    act: Act,
+    crashed: AtomicBool,
 }
 
 /// All containers of a sandbox, by task.
@@ -127,9 +138,11 @@ enum Setback {
 pub(super) async fn run(docker: Docker, yard: Arc<Yard>, task: String, stop: watch::Receiver<bool>) {
     yard.report(&task, Report::PullStarted);
     let Some(launch) = run::launch(&mut yard.world(), &task, clock::now()) else { return };
-    let mut attendance = Attendance::begin(docker, yard, task, stop);
+    let play = Play { act: yard.script.act(&yard.world(), &task), ..Play::default() };
+    let mut attendance = Attendance::begin(docker, yard, task, stop, play);
     match attendance.bring_up(&launch).await {
         Ok(started) => {
+            attendance.play_health(&started);
             attendance.yard.report(&launch.task, Report::Started(started));
             attendance.until_ended().await;
         }
@@ -151,7 +164,8 @@ pub(super) async fn attend(
     containers: Vec<Live>,
     stop: watch::Receiver<bool>,
 ) {
-    let mut attendance = Attendance::begin(docker, yard, task, stop);
+    // A scenario is not played twice.
+    let mut attendance = Attendance::begin(docker, yard, task, stop, Play::default());
     for live in containers {
         attendance.take(live);
     }
@@ -186,17 +200,27 @@ struct Attendance {
     containers: Vec<Live>,
     ends: JoinSet<()>,
     sides: JoinSet<()>,
+    play: Arc<Play>,
 }
 
 impl Attendance {
-    fn begin(docker: Docker, yard: Arc<Yard>, task: String, stop: watch::Receiver<bool>) -> Self {
+    fn begin(docker: Docker, yard: Arc<Yard>, task: String, stop: watch::Receiver<bool>, play: Play) -> Self {
         let (ends, sides) = (JoinSet::new(), JoinSet::new());
-        Self { docker, yard, task, stop, containers: Vec::new(), ends, sides }
+        Self { docker, yard, task, stop, containers: Vec::new(), ends, sides, play: Arc::new(play) }
+    }
+
+    /// Has the scenario tell the health of what has come up, and lets it do the rest.
+    fn play_health(&mut self, started: &[Started]) {
+        let Self { docker, yard, task, containers, sides, play, .. } = self;
+        play.act.script_health(&mut yard.world(), started, Process::Real, clock::now());
+        let ids = containers.iter().map(|live| live.id.clone()).collect();
+        sides.spawn(play_out(docker.clone(), Arc::clone(yard), task.clone(), ids, Arc::clone(play)));
     }
 
     fn take(&mut self, live: Live) {
-        let Self { docker, yard, task, stop, containers, ends, sides } = self;
-        ends.spawn(see_end(docker.clone(), Arc::clone(yard), task.clone(), live.clone(), stop.clone()));
+        let Self { docker, yard, task, stop, containers, ends, sides, play } = self;
+        let eye = Eye { docker: docker.clone(), yard: Arc::clone(yard), task: task.clone(), play: Arc::clone(play) };
+        ends.spawn(see_end(eye, live.clone(), stop.clone()));
         sides.spawn(see_health(docker.clone(), Arc::clone(yard), task.clone(), live.clone()));
         containers.push(live);
     }
@@ -204,6 +228,12 @@ impl Attendance {
     /// Pulls all images, then starts every container as soon as those it depends on let it. What has started is attended
     /// from then on: an essential one that ends ends the task, however many are still to come.
     async fn bring_up(&mut self, launch: &Launch) -> Result<Vec<Started>, Setback> {
+        let act = &self.play.act;
+        if let (Some(fails), Some(part)) = (act.fails, launch.parts.first()) {
+            let reason = why_it_fails(fails, part.image.reference());
+            return Err(Setback::Failed { container: Some(part.name.clone()), reason });
+        }
+        unless_stopped(&self.yard, &mut self.stop, lapse(act.pull)).await?;
         for part in &launch.parts {
             unless_stopped(&self.yard, &mut self.stop, pull(&self.docker, &self.yard, part))
                 .await?
@@ -317,11 +347,11 @@ impl Attendance {
 
     /// Stays with the containers until all have ended: passes on logs, health and exits, and stops them when told to.
     async fn until_ended(self) {
-        let Self { docker, yard, task, mut stop, containers, mut ends, mut sides } = self;
+        let Self { docker, yard, task, mut stop, containers, mut ends, mut sides, play } = self;
         let mut stopping = std::pin::pin!(async {
             // The sender is dropped only when the whole sandbox is.
             if stop.wait_for(|stop| *stop).await.is_ok() {
-                stop_all(&docker, &yard, &containers).await;
+                stop_all(&docker, &yard, &containers, play.act.stop).await;
             }
             future::pending::<()>().await;
         });
@@ -584,17 +614,69 @@ fn volumes(task: &str, containers: &[Live]) -> Vec<String> {
     mounts.filter_map(|mount| Some(volume_of(task, mount["sourceVolume"].as_str()?))).collect()
 }
 
+/// Lets time pass.
+async fn lapse(duration: Duration) {
+    let _over = tokio::time::timeout(duration, future::pending::<()>()).await;
+}
+
+async fn kill(docker: &Docker, id: &str) {
+    let options = KillContainerOptionsBuilder::new().signal("SIGKILL").build();
+    // It may have ended by itself.
+    let _ended = docker.kill_container(id, Some(options)).await;
+}
+
+/// Does to a running task what the scenario has in store for it.
+async fn play_out(docker: Docker, yard: Arc<Yard>, task: String, containers: Vec<String>, play: Arc<Play>) {
+    let crash = async {
+        let Some(crash) = play.act.crash else { return };
+        lapse(crash.after).await;
+        play.crashed.store(true, Ordering::SeqCst);
+        future::join_all(containers.iter().map(|id| kill(&docker, id))).await;
+    };
+    let reclaim = async {
+        let Some(after) = play.act.spot_after else { return };
+        lapse(after).await;
+        run::reclaim(&mut yard.world(), &task, clock::now());
+        yard.keeper.changed();
+    };
+    future::join(crash, reclaim).await;
+}
+
+/// Real seconds from the signal to the kill.
+fn stop_seconds(seconds: u64, pace: Pace, timeouts: Timeouts) -> u64 {
+    match timeouts {
+        Timeouts::Real => seconds,
+        Timeouts::Scaled => {
+            let scaled = pace.scaled(Duration::from_secs(seconds)).as_secs_f64().ceil();
+            let scaled = Duration::try_from_secs_f64(scaled).map_or(seconds, |scaled| scaled.as_secs());
+            scaled.max(SHORTEST_STOP.min(seconds))
+        }
+    }
+}
+
 /// Signal, wait, kill: in reverse `dependsOn` order.
-async fn stop_all(docker: &Docker, yard: &Yard, containers: &[Live]) {
+async fn stop_all(docker: &Docker, yard: &Yard, containers: &[Live], on_stop: Option<OnStop>) {
     let pace = yard.world().pace;
     let stop = |live: &Live| {
         let seconds = run::stop_timeout(&live.part.definition);
-        let scaled = pace.scaled(Duration::from_secs(seconds)).as_secs_f64().ceil();
-        let scaled = Duration::try_from_secs_f64(scaled).map_or(seconds, |scaled| scaled.as_secs());
-        let seconds = scaled.max(SHORTEST_STOP.min(seconds));
-        let options = StopContainerOptionsBuilder::new().t(i32::try_from(seconds).unwrap_or(i32::MAX)).build();
+        let seconds = stop_seconds(seconds, pace, yard.timeouts);
         let (docker, id) = (docker.clone(), live.id.clone());
         async move {
+            let limit = Duration::from_secs(seconds);
+            let seconds = match on_stop {
+                None => seconds,
+                // The signal is held up on its way, and the time runs all the same.
+                Some(OnStop::After(after)) => {
+                    lapse(after.min(limit)).await;
+                    limit.saturating_sub(after).as_secs()
+                }
+                Some(OnStop::Never) => {
+                    lapse(limit).await;
+                    kill(&docker, &id).await;
+                    return;
+                }
+            };
+            let options = StopContainerOptionsBuilder::new().t(i32::try_from(seconds).unwrap_or(i32::MAX)).build();
             // One that has ended by itself needs no stopping.
             let _ended = ask(|| docker.stop_container(&id, Some(options.clone()))).await;
         }
@@ -604,8 +686,17 @@ async fn stop_all(docker: &Docker, yard: &Yard, containers: &[Live]) {
     }
 }
 
+/// What is needed to see a container's end.
+struct Eye {
+    docker: Docker,
+    yard: Arc<Yard>,
+    task: String,
+    play: Arc<Play>,
+}
+
 /// Waits for the end of a container, and starts it once more where its restart policy says so.
-async fn see_end(docker: Docker, yard: Arc<Yard>, task: String, mut live: Live, stop: watch::Receiver<bool>) {
+async fn see_end(eye: Eye, mut live: Live, stop: watch::Receiver<bool>) {
+    let Eye { docker, yard, task, play } = eye;
     let mut lines = [0, 0];
     loop {
         let mut log = tokio::spawn(follow(docker.clone(), Arc::clone(&yard), live.clone(), lines));
@@ -628,6 +719,8 @@ async fn see_end(docker: Docker, yard: Arc<Yard>, task: String, mut live: Live, 
             Some(_) if out_of_memory => Some("OutOfMemoryError: Container killed due to memory usage".to_owned()),
             Some(state) => state.error.filter(|error| !error.is_empty()),
         };
+        let crash = play.act.crash.filter(|_| play.crashed.load(Ordering::SeqCst));
+        let (code, reason) = crash.map_or((code, reason), Crash::tells);
         return yard.report(&task, Report::Exited { container: live.part.name, code, reason });
     }
 }

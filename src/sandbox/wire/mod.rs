@@ -1,6 +1,5 @@
 //! HTTP in and out: one server for the APIs, the registry and the sandbox's own health.
 
-use std::convert::Infallible;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -21,6 +20,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::clock;
+use super::fault::{Faults, Strike};
 use super::state::Keeper;
 use super::world::{Fault, World, ecr, elb, sts};
 
@@ -49,6 +49,7 @@ pub(super) struct Desk {
     pub(super) signatures: Signatures,
     /// The file that says what image scans find.
     pub(super) findings: PathBuf,
+    pub(super) faults: Faults,
     /// What `/_sandbox/health` says.
     pub(super) card: Value,
 }
@@ -76,7 +77,7 @@ async fn serve_one(listener: TcpListener, desk: Arc<Desk>, mut stop: watch::Rece
         connections.spawn(async move {
             let service = service_fn(move |request| {
                 let desk = Arc::clone(&desk);
-                async move { Ok::<_, Infallible>(respond(&desk, request).await) }
+                async move { respond(&desk, request).await }
             });
             let connection =
                 http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
@@ -108,39 +109,103 @@ fn full(response: Response<Full<Bytes>>) -> Response<Body> {
     response.map(|body| body.map_err(|never| match never {}).boxed())
 }
 
-async fn respond(desk: &Desk, request: Request<Incoming>) -> Response<Body> {
+/// A scenario wants no answer: the connection just ends.
+#[derive(Debug, thiserror::Error)]
+#[error("cut, as the scenario says")]
+struct Cut;
+
+/// What a fault leaves of a call: nothing to answer any more, or the call itself, late or at once.
+async fn struck(strike: Option<Strike>, service: &str) -> Result<Option<Fault>, Cut> {
+    match strike {
+        None => Ok(None),
+        Some(Strike::Cut) => Err(Cut),
+        Some(Strike::Stalled(lasts)) => {
+            let _over = tokio::time::timeout(lasts, std::future::pending::<()>()).await;
+            Ok(None)
+        }
+        Some(strike @ (Strike::Throttled | Strike::Failed)) => Ok(strike.fault(service)),
+    }
+}
+
+/// Service and operation of a call to the APIs, as a scenario names them.
+fn called(head: &Parts, body: &[u8]) -> (&'static str, String) {
+    if let Some(target) = head.headers.get("x-amz-target").and_then(|value| value.to_str().ok()) {
+        let (prefix, operation) = target.split_once('.').unwrap_or((target, ""));
+        let service = match prefix.split('_').next().unwrap_or_default() {
+            "AmazonEC2ContainerServiceV20141113" => "ecs",
+            "AmazonEC2ContainerRegistry" => "ecr",
+            _ => "logs",
+        };
+        return (service, operation.to_owned());
+    }
+    let members = if head.method == Method::GET { head.uri.query().unwrap_or_default().as_bytes() } else { body };
+    let form = query::Form::parse(members);
+    let service = if form.get("Version") == Some("2011-06-15") { "sts" } else { "elb" };
+    (service, form.get("Action").unwrap_or_default().to_owned())
+}
+
+async fn respond(desk: &Desk, request: Request<Incoming>) -> Result<Response<Body>, Cut> {
     let path = request.uri().path();
     if path == "/v2" || path.starts_with("/v2/") {
-        let writes = !matches!(*request.method(), Method::GET | Method::HEAD);
-        // With the manifest a push is over, and must outlive a kill; a client whose layers are lost just pushes again.
-        let concludes = *request.method() == Method::PUT && path.contains("/manifests/");
-        let response = registry::serve(request, &desk.world, &desk.store, clock::now).await;
-        if concludes && desk.keeper.keep().await.is_err() {
-            let mut response = Response::new(Full::new(Bytes::from_static(
-                b"{\"errors\":[{\"code\":\"UNKNOWN\",\"message\":\"the sandbox could not write its state\"}]}",
-            )));
-            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-            return full(response);
+        let strike = desk.faults.strike("registry", request.method().as_str());
+        if let Some(fault) = struck(strike, "registry").await? {
+            return Ok(full(registry_fault(&fault)));
         }
-        if writes {
-            desk.keeper.changed();
-        }
-        return response;
+        return Ok(registry(desk, request).await);
     }
     if path.starts_with("/_sandbox/") {
-        return full(status(desk, path));
+        return Ok(full(status(desk, path)));
     }
     let id = request_id();
     let (head, body) = request.into_parts();
     let Ok(body) = Limited::new(body, LONGEST).collect().await else {
         let fault = Fault::new("RequestEntityTooLargeException", "The request is larger than the sandbox takes.");
-        return full(json11::answer(&Err(fault), &id));
+        return Ok(full(json11::answer(&Err(fault), &id)));
     };
     let body = body.to_bytes();
-    match head.headers.get("x-amz-target").and_then(|value| value.to_str().ok()) {
-        Some(target) => full(json(desk, target, &head, &body, &id).await),
-        None => full(form(desk, &head, &body, &id).await),
+    let (service, operation) = called(&head, &body);
+    let fault = struck(desk.faults.strike(service, &operation), service).await?;
+    Ok(full(match (head.headers.get("x-amz-target").and_then(|value| value.to_str().ok()), fault) {
+        (Some(_), Some(fault)) => json11::answer(&Err(fault), &id),
+        (None, Some(fault)) => {
+            let service = if service == "sts" { query::Service::Sts } else { query::Service::Elb };
+            query::refuse(service, &fault, &id)
+        }
+        (Some(target), None) => json(desk, target, &head, &body, &id).await,
+        (None, None) => form(desk, &head, &body, &id).await,
+    }))
+}
+
+/// `TOOMANYREQUESTS` and `UNKNOWN` are the words of the distribution specification.
+fn registry_fault(fault: &Fault) -> Response<Full<Bytes>> {
+    let (status, code) = match fault.status {
+        400 => (StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS"),
+        _ => (StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN"),
+    };
+    let body = json!({ "errors": [{ "code": code, "message": fault.message }] });
+    let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
+    *response.status_mut() = status;
+    response.headers_mut().insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+async fn registry(desk: &Desk, request: Request<Incoming>) -> Response<Body> {
+    let path = request.uri().path();
+    let writes = !matches!(*request.method(), Method::GET | Method::HEAD);
+    // With the manifest a push is over, and must outlive a kill; a client whose layers are lost just pushes again.
+    let concludes = *request.method() == Method::PUT && path.contains("/manifests/");
+    let response = registry::serve(request, &desk.world, &desk.store, clock::now).await;
+    if concludes && desk.keeper.keep().await.is_err() {
+        let mut response = Response::new(Full::new(Bytes::from_static(
+            b"{\"errors\":[{\"code\":\"UNKNOWN\",\"message\":\"the sandbox could not write its state\"}]}",
+        )));
+        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        return full(response);
     }
+    if writes {
+        desk.keeper.changed();
+    }
+    response
 }
 
 /// Whose call it is. One that is signed for another service or not at all is refused whatever else is said: a client that

@@ -48,6 +48,52 @@ pub struct Elb {
     /// What probes found, for as long as somebody wants to know.
     #[serde(skip)]
     probes: Option<Vec<Probed>>,
+    /// Targets whose health is told by somebody else than themselves.
+    #[serde(skip)]
+    scripts: BTreeMap<Target, Scripted>,
+}
+
+/// How a target's health checks go, whatever its process answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scripted {
+    pub from: Millis,
+    /// One after the other, each with how long it lasts; one without goes on.
+    pub steps: Vec<(Option<u64>, ScriptedAnswer)>,
+    pub process: Process,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScriptedAnswer {
+    Status(u16),
+    TimedOut,
+    Refused,
+    /// What the process itself answers.
+    Own,
+}
+
+impl Scripted {
+    fn at(&self, now: Millis) -> ScriptedAnswer {
+        let mut left = now.saturating_sub(self.from);
+        for (lasts, answer) in &self.steps {
+            match lasts {
+                Some(lasts) if left >= *lasts => left -= lasts,
+                Some(_) | None => return *answer,
+            }
+        }
+        ScriptedAnswer::Own
+    }
+
+    fn outcome(&self, now: Millis, check: &HealthCheck, own: ProbeOutcome) -> ProbeOutcome {
+        match (self.at(now), self.process) {
+            (ScriptedAnswer::Own, Process::Real) => own,
+            // Nobody is there who could answer; by itself such a task is well.
+            (ScriptedAnswer::Own, Process::Paper) => ProbeOutcome::Passed,
+            (ScriptedAnswer::Status(code), _) if check.matcher.matches(code) => ProbeOutcome::Passed,
+            (ScriptedAnswer::Status(code), _) => ProbeOutcome::Failed(Failing::Code(code)),
+            (ScriptedAnswer::TimedOut, _) => ProbeOutcome::Failed(Failing::TimedOut),
+            (ScriptedAnswer::Refused, _) => ProbeOutcome::Failed(Failing::Broken),
+        }
+    }
 }
 
 /// One health check, as it went.
@@ -64,7 +110,8 @@ const KEPT_PROBES: usize = 10_000;
 
 impl fmt::Debug for Elb {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { revision, load_balancers, target_groups, listeners, tags, data_plane: _, probes: _ } = self;
+        let Self { revision, load_balancers, target_groups, listeners, tags, data_plane: _, probes: _, scripts: _ } =
+            self;
         f.debug_struct("Elb")
             .field("revision", revision)
             .field("load_balancers", load_balancers)
@@ -228,11 +275,37 @@ impl Elb {
     pub fn probe_result(&mut self, arn: &str, target: &Target, outcome: ProbeOutcome, pace: Pace, now: Millis) {
         let Some(group) = self.target_groups.iter_mut().find(|group| group.arn == arn) else { return };
         let check = &group.health_check;
+        let outcome = self.scripts.get(target).map_or(outcome, |script| script.outcome(now, check, outcome));
         let found = group.registrations.iter_mut().find(|registration| registration.target == *target);
         if found.is_some_and(|registration| registration.probed(check, outcome) == Change::Visible) {
             group.warm_up(target, pace, now);
             self.changed(pace, now);
         }
+    }
+
+    /// Has somebody else tell a target's health.
+    pub fn script(&mut self, target: &Target, script: Scripted) {
+        self.scripts.insert(target.clone(), script);
+    }
+
+    pub fn end_script(&mut self, target: &Target) {
+        self.scripts.remove(target);
+    }
+
+    /// Whether somebody else tells a target's health.
+    #[must_use]
+    pub fn is_scripted(&self, target: &Target) -> bool {
+        self.scripts.contains_key(target)
+    }
+
+    /// Whether a target is being told to be unwell now.
+    #[must_use]
+    pub fn is_held_back(&self, target: &Target, now: Millis) -> bool {
+        self.scripts.get(target).is_some_and(|script| match script.at(now) {
+            ScriptedAnswer::Own => false,
+            ScriptedAnswer::Status(code) => code >= 400,
+            ScriptedAnswer::TimedOut | ScriptedAnswer::Refused => true,
+        })
     }
 
     /// What the probes found since the last time this was asked; the first time they begin to be noted.

@@ -313,6 +313,16 @@ pub fn report(world: &mut World, id: &str, report: Report, now: Millis) {
     world.ecs.revision += 1;
 }
 
+/// Takes a task's Spot capacity away.
+pub fn reclaim(world: &mut World, id: &str, now: Millis) {
+    let Some(task) = world.ecs.tasks.get_mut(id) else { return };
+    task.interrupt(
+        Stop { code: StopCode::SpotInterruption, reason: "Your Spot Task was interrupted.".to_owned() },
+        now,
+    );
+    world.ecs.revision += 1;
+}
+
 /// What the sandbox, started again, should make of a task it remembers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Remains {

@@ -238,6 +238,8 @@ impl Step<'_, '_> {
                 let known = task.seats.iter().any(|seat| seat.group == group && seat.target == target);
                 let mut join = || match substance {
                     Substance::Containers => elb.register(*pace, &group, &target, *now),
+                    // One whose health is told by a scenario is probed like any other.
+                    Substance::Paper if elb.is_scripted(&target) => elb.register(*pace, &group, &target, *now),
                     Substance::Paper => elb.register_paper(*pace, &group, &target, *now),
                 };
                 if !known && join().is_ok() {
@@ -369,7 +371,9 @@ impl Step<'_, '_> {
             task.counted = true;
             let failed = match task.stop.as_ref().map(|stop| stop.code) {
                 Some(StopCode::TaskFailedToStart | StopCode::EssentialContainerExited) => true,
-                Some(StopCode::UserInitiated | StopCode::ServiceSchedulerInitiated) | None => false,
+                // Its host is to blame, and not its image.
+                Some(StopCode::UserInitiated | StopCode::ServiceSchedulerInitiated | StopCode::SpotInterruption)
+                | None => false,
             };
             let (by, ran) = (task.started_by.clone(), task.started_at.is_some());
             self.service.steady = false;

@@ -66,6 +66,51 @@ pub fn sights(world: &World) -> Vec<Sight> {
     world.ecs.tasks.values().map(|task| sight(world, task)).collect()
 }
 
+/// Whether a task is of a service's first deployment or of one after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rolling {
+    First,
+    Later,
+}
+
+/// The service of a task, and where in its history the task's deployment stands. `None` for tasks of no service.
+#[must_use]
+pub fn standing_of(world: &World, task: &str) -> Option<(String, Rolling)> {
+    let task = world.ecs.tasks.get(task)?;
+    let service = world.ecs.clusters.get(&task.cluster)?.services.get(task.service.as_ref()?)?;
+    let number = task.started_by.as_deref()?.strip_prefix("ecs-svc/")?;
+    let first = service.history.last().is_none_or(|first| first.target == number);
+    Some((service.name.clone(), if first { Rolling::First } else { Rolling::Later }))
+}
+
+/// A rollout that is going on and replaces something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rollout {
+    pub cluster: String,
+    pub service: String,
+    pub deployment: String,
+    pub began_at: Millis,
+}
+
+/// All of them.
+#[must_use]
+pub fn rollouts(world: &World) -> Vec<Rollout> {
+    let services = world.ecs.clusters.values().flat_map(|cluster| cluster.services.values());
+    let going = services.filter_map(|service| {
+        let latest = service.history.first().filter(|latest| latest.is_underway())?;
+        if service.history.len() < 2 {
+            return None;
+        }
+        Some(Rollout {
+            cluster: service.cluster.clone(),
+            service: service.name.clone(),
+            deployment: latest.id.clone(),
+            began_at: latest.started_at?,
+        })
+    });
+    going.collect()
+}
+
 fn sight(world: &World, task: &Task) -> Sight {
     let targets = task.seats.iter().map(|seat| {
         let health = world.elb.health(&seat.group, &seat.target);

@@ -1,0 +1,102 @@
+//! Faults on the wire: calls that are throttled, fail, hang or are cut, as a scenario says.
+
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use super::scenario::{FaultKind, WireFault};
+use super::world::Fault;
+
+/// The faults of a scenario, with how often each has met a call.
+#[derive(Debug, Default)]
+pub(super) struct Faults {
+    faults: Vec<(WireFault, Mutex<u64>)>,
+}
+
+/// What becomes of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Strike {
+    Throttled,
+    Failed,
+    Stalled(Duration),
+    Cut,
+}
+
+impl Faults {
+    pub(super) fn new(faults: Vec<WireFault>) -> Self {
+        Self { faults: faults.into_iter().map(|fault| (fault, Mutex::new(0))).collect() }
+    }
+
+    /// Whether one of them meets this call. Every fault counts the calls it is about, whichever of them strikes.
+    pub(super) fn strike(&self, service: &str, operation: &str) -> Option<Strike> {
+        let mut struck = None;
+        for (fault, met) in &self.faults {
+            let WireFault { service: about, operation: of, kind, after, times } = fault;
+            let meant = about.as_deref().is_none_or(|about| about == service)
+                && of.as_deref().is_none_or(|of| of.eq_ignore_ascii_case(operation));
+            if !meant {
+                continue;
+            }
+            let mut met = met.lock().unwrap_or_else(PoisonError::into_inner);
+            *met += 1;
+            let strikes = *met > *after && times.is_none_or(|times| *met <= after.saturating_add(times));
+            if strikes && struck.is_none() {
+                struck = Some(match kind {
+                    FaultKind::Throttle => Strike::Throttled,
+                    FaultKind::Error => Strike::Failed,
+                    FaultKind::Stall(lasts) => Strike::Stalled(*lasts),
+                    FaultKind::Cut => Strike::Cut,
+                });
+            }
+        }
+        struck
+    }
+}
+
+impl Strike {
+    /// The error that AWS would answer with, where it is one. ELB and STS throttle under another name.
+    pub(super) fn fault(self, service: &str) -> Option<Fault> {
+        let (status, code, message) = match (self, service) {
+            (Self::Throttled, "elb" | "sts") => (400, "Throttling", "Rate exceeded"),
+            (Self::Throttled, _) => (400, "ThrottlingException", "Rate exceeded"),
+            (Self::Failed, "elb" | "sts") => {
+                (500, "InternalFailure", "The scenario of the sandbox lets this call fail.")
+            }
+            (Self::Failed, _) => (500, "ServerException", "The scenario of the sandbox lets this call fail."),
+            (Self::Stalled(_) | Self::Cut, _) => return None,
+        };
+        Some(Fault { status, code: code.to_owned(), message: message.to_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(service: Option<&str>, operation: Option<&str>, after: u64, times: Option<u64>) -> WireFault {
+        WireFault {
+            service: service.map(str::to_owned),
+            operation: operation.map(str::to_owned),
+            kind: FaultKind::Throttle,
+            after,
+            times,
+        }
+    }
+
+    #[test]
+    fn a_fault_meets_its_calls_and_no_others_so_often_as_it_should() {
+        let faults = Faults::new(vec![fault(Some("ecs"), Some("UpdateService"), 1, Some(2))]);
+        assert_eq!(faults.strike("elb", "UpdateService"), None);
+        assert_eq!(faults.strike("ecs", "DescribeServices"), None);
+        let met: Vec<bool> = (0..5).map(|_| faults.strike("ecs", "UpdateService").is_some()).collect();
+        assert_eq!(met, [false, true, true, false, false]);
+    }
+
+    #[test]
+    fn a_fault_of_everything_meets_everything() {
+        let faults = Faults::new(vec![fault(None, None, 0, None)]);
+        assert_eq!(faults.strike("registry", "PUT"), Some(Strike::Throttled));
+        assert_eq!(faults.strike("sts", "GetCallerIdentity"), Some(Strike::Throttled));
+        assert_eq!(Strike::Throttled.fault("elb").map(|fault| fault.code), Some("Throttling".to_owned()));
+    }
+}

@@ -1,0 +1,195 @@
+//! A sandbox that is killed at any moment, or has no room to write, forgets nothing it has answered and leaves nothing lying
+//! about. The processes are real, and so are the kills.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use aws_sdk_ecs::config::{BehaviorVersion, Credentials, Region, retry::RetryConfig};
+
+/// How long a sandbox on paper may take to answer.
+const LIMIT: Duration = Duration::from_secs(30);
+
+struct Sandbox {
+    process: tokio::process::Child,
+    client: aws_sdk_ecs::Client,
+}
+
+impl Sandbox {
+    /// Starts one on paper in a state folder, and waits until it answers.
+    async fn start(state: &Path) -> Self {
+        let process = tokio::process::Command::new(env!("CARGO_BIN_EXE_docker-ecs-ship"))
+            .args(["sandbox", "up", "--foreground", "--paper", "--port", "0", "--speed", "100"])
+            .env_clear()
+            .env("HOME", state)
+            .env("ECS_SHIP_STATE_DIR", state)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the program starts");
+        let folder = state.join("sandbox");
+        let mut beat = tokio::time::interval(Duration::from_millis(10));
+        let answers = async {
+            loop {
+                beat.tick().await;
+                if let Some(running) = ecs_ship::sandbox::daemon::running(&folder).await
+                    && Some(running.pid) == process.id()
+                {
+                    return running;
+                }
+            }
+        };
+        let running = tokio::time::timeout(LIMIT, answers).await.expect("a sandbox answers");
+        Self { process, client: client(&running.endpoint) }
+    }
+
+    async fn kill(mut self) {
+        self.process.kill().await.expect("it runs");
+    }
+
+    async fn clusters(&self) -> BTreeSet<String> {
+        let mut pages = self.client.list_clusters().into_paginator().send();
+        let mut names = BTreeSet::new();
+        while let Some(page) = pages.next().await {
+            for arn in page.expect("it answers").cluster_arns() {
+                names.extend(arn.rsplit('/').next().map(str::to_owned));
+            }
+        }
+        names
+    }
+}
+
+fn client(endpoint: &str) -> aws_sdk_ecs::Client {
+    let config = aws_sdk_ecs::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .endpoint_url(endpoint)
+        .region(Region::new("us-east-1"))
+        .credentials_provider(Credentials::new("sandbox", "sandbox", None, None, "test"))
+        .retry_config(RetryConfig::disabled())
+        .build();
+    aws_sdk_ecs::Client::from_conf(config)
+}
+
+/// Everything in a folder, by its path in it.
+fn files(folder: &Path) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for entry in fs::read_dir(folder).expect("it is there").flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if entry.path().is_dir() {
+            found.extend(files(&entry.path()).into_iter().map(|inner| format!("{name}/{inner}")));
+        } else {
+            found.insert(name);
+        }
+    }
+    found
+}
+
+fn random(below: u64) -> u64 {
+    getrandom::u64().expect("randomness") % below
+}
+
+#[tokio::test]
+async fn killed_at_any_moment_it_knows_all_that_it_has_answered() {
+    let state = tempfile::tempdir().expect("a folder");
+    let mut answered = BTreeSet::new();
+    for round in 0..12 {
+        let sandbox = Sandbox::start(state.path()).await;
+        let known = sandbox.clusters().await;
+        assert!(answered.is_subset(&known), "round {round}: forgotten {:?}", answered.difference(&known));
+        let client = sandbox.client.clone();
+        let writing = tokio::spawn(async move {
+            let mut answered = Vec::new();
+            for number in 0.. {
+                let name = format!("round-{round}-{number}");
+                // A list that grows, so that the file is larger and its writing takes longer every time.
+                let definition = aws_sdk_ecs::types::ContainerDefinition::builder().name("a").image("b").memory(64);
+                let register =
+                    client.register_task_definition().family(&name).container_definitions(definition.build());
+                if register.send().await.is_err() || client.create_cluster().cluster_name(&name).send().await.is_err() {
+                    return answered;
+                }
+                answered.push(name);
+            }
+            answered
+        });
+        let _moment = tokio::time::timeout(Duration::from_millis(random(200)), std::future::pending::<()>()).await;
+        sandbox.kill().await;
+        answered.extend(writing.await.expect("it does not panic"));
+    }
+    assert!(answered.len() > 20, "it had time to answer: {}", answered.len());
+    let sandbox = Sandbox::start(state.path()).await;
+    assert!(answered.is_subset(&sandbox.clusters().await));
+    sandbox.kill().await;
+    let allowed = ["id", "lock", "sandbox.json", "world.json"];
+    let left: Vec<String> =
+        files(&state.path().join("sandbox")).into_iter().filter(|file| !allowed.contains(&file.as_str())).collect();
+    // A file that was being written may lie there until it is written again, and no more than that one.
+    assert!(left.iter().all(|file| file == "world.new" || file.starts_with("registry/")), "{left:?}");
+}
+
+/// A file system of its own with hardly any room. Needs root; elsewhere the test is refused unless it is skipped on purpose.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount() -> Option<Self> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=256k,mode=0700", "tmpfs"])
+            .arg(folder.path())
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success());
+        if mounted {
+            return Some(Self(folder));
+        }
+        #[expect(clippy::disallowed_methods, reason = "the switch that CONTRIBUTING.md describes")]
+        let skip = std::env::var_os("ECS_SHIP_E2E").is_some_and(|value| value == "skip");
+        assert!(skip, "a full disk is made with a small tmpfs, which needs root; ECS_SHIP_E2E=skip leaves this out");
+        None
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _unmounted = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
+    }
+}
+
+#[tokio::test]
+async fn on_a_full_disk_it_refuses_what_it_cannot_keep_and_goes_on_when_there_is_room() {
+    let Some(disk) = SmallDisk::mount() else { return };
+    let state = disk.0.path();
+    let sandbox = Sandbox::start(state).await;
+    let create = |name: &str| sandbox.client.create_cluster().cluster_name(name).send();
+    create("before").await.expect("there is room");
+    // To the last byte: what is left over of a page would be enough for a small world.
+    let filler = state.join("filler");
+    let mut full = fs::File::create(&filler).expect("a file");
+    let written = std::io::copy(&mut std::io::repeat(7), &mut full);
+    assert!(written.is_err(), "the disk is full");
+    // Held open, it would keep its room after it is removed.
+    drop(full);
+    let refused = create("meanwhile").await.expect_err("it cannot be kept");
+    let response = refused.raw_response().map(|response| response.status().as_u16());
+    assert_eq!(response, Some(500), "{refused:?}");
+    // It still answers, and it has not lost what it had.
+    assert!(sandbox.clusters().await.contains("before"));
+    let after_refusal = files(&state.join("sandbox"));
+    assert!(!after_refusal.contains("world.new"), "half a file would keep the disk full: {after_refusal:?}");
+    // Killed now, it is as it was when it could last write.
+    sandbox.kill().await;
+    fs::remove_file(&filler).expect("ours");
+    let sandbox = Sandbox::start(state).await;
+    assert_eq!(sandbox.clusters().await, BTreeSet::from(["before".to_owned()]));
+    sandbox.client.create_cluster().cluster_name("after").send().await.expect("there is room again");
+    sandbox.kill().await;
+    let sandbox = Sandbox::start(state).await;
+    assert!(sandbox.clusters().await.contains("after"));
+    sandbox.kill().await;
+}
