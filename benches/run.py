@@ -7,6 +7,7 @@ import pathlib
 import re
 import resource
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -326,6 +327,7 @@ def sandbox(place, up):
     row("idle: processor", f"{(used() - cpu) / (time.monotonic() - begun) * 100:.1f} %")
     rss = int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{place.pid}/status").read_text())[1]) / 1024
     row("idle: memory", f"{rss:.1f} MiB")
+    storm(place)
     if shutil.which("wrk") is None:
         row("balancer: wrk is not installed here", "-")
         return
@@ -341,6 +343,24 @@ def sandbox(place, up):
     got = medians(3, balancer=lambda: throughput(url), task=lambda: throughput(f"http://{ports[0]}/"))
     row("balancer: requests a second / those of one task directly", f"{got['balancer'] / got['task']:.2f}")
     row("balancer: requests a second", f"{got['balancer']:.0f}")
+
+
+RATE, STORM = 5000, 10
+
+
+def storm(place):
+    """Puts a fixed rate on the balancer and counts what is lost: it must never be the cause of an error."""
+    url = place.ship("status", "-e", "sandbox", "--format", "url", "hello")[1].strip()
+    words = [str(SHIP), "sandbox", "load", url, "--rate", str(RATE), "--connections", "256"]
+    load = subprocess.Popen(words, env=place.env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    # A stretch of time again.
+    time.sleep(STORM)
+    load.send_signal(signal.SIGINT)
+    said = dict(pair.split("=") for pair in load.communicate()[0].split())
+    rate = int(said["requests"]) / STORM
+    row(f"balancer: requests a second, {RATE} asked for", f"{rate:.0f}", f">= {RATE * 0.98:.0f}", rate >= RATE * 0.98)
+    row("balancer: requests lost", said["failed"], "0", said["failed"] == "0")
+    row("balancer: slowest answer", f"{said['slowest_ms']} ms")
 
 
 def main():

@@ -325,6 +325,11 @@ def elb(aws, balancer, groups, listener):
     for rule in rules:
         elb.delete_rule(RuleArn=rule)
     elb.modify_listener(ListenerArn=listener, Port=elb.describe_listeners(ListenerArns=[listener])["Listeners"][0]["Port"])
+    elb.describe_listener_attributes(ListenerArn=listener)
+    elb.describe_capacity_reservation(LoadBalancerArn=balancer)
+    elb.set_security_groups(LoadBalancerArn=balancer, SecurityGroups=["sg-1"])
+    elb.set_subnets(LoadBalancerArn=balancer, Subnets=["subnet-3", "subnet-4"])
+    elb.set_ip_address_type(LoadBalancerArn=balancer, IpAddressType="ipv4")
     elb.describe_load_balancer_attributes(LoadBalancerArn=balancer)
     elb.modify_load_balancer_attributes(
         LoadBalancerArn=balancer, Attributes=[{"Key": "idle_timeout.timeout_seconds", "Value": "30"}])

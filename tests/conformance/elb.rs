@@ -1,8 +1,8 @@
 //! ELBv2: load balancers, target groups, listeners, rules, targets, tags.
 
 use aws_sdk_elasticloadbalancingv2::types::{
-    Action, ActionTypeEnum, FixedResponseActionConfig, LoadBalancerAttribute, LoadBalancerStateEnum, ProtocolEnum,
-    RuleCondition, RulePriorityPair, Tag, TargetDescription, TargetGroupAttribute, TargetHealthStateEnum,
+    Action, ActionTypeEnum, FixedResponseActionConfig, IpAddressType, LoadBalancerAttribute, LoadBalancerStateEnum,
+    ProtocolEnum, RuleCondition, RulePriorityPair, Tag, TargetDescription, TargetGroupAttribute, TargetHealthStateEnum,
     TargetTypeEnum,
 };
 
@@ -78,6 +78,15 @@ async fn load_balancers() {
     assert_eq!(idle.value(), Some("120"));
     let attribute = LoadBalancerAttribute::builder().key("idle_timeout.timeout_seconds").value("0").build();
     assert_eq!(refusal!(modify().attributes(attribute)).0, "ValidationError");
+    let set = elb.set_security_groups().load_balancer_arn(&arn).security_groups("sg-2").send().await.unwrap();
+    assert_eq!(set.security_group_ids(), ["sg-2"]);
+    let set = elb.set_subnets().load_balancer_arn(&arn).subnets("subnet-3").subnets("subnet-4").send().await.unwrap();
+    assert_eq!(set.availability_zones().len(), 2);
+    elb.set_ip_address_type().load_balancer_arn(&arn).ip_address_type(IpAddressType::Ipv4).send().await.unwrap();
+    let dual = elb.set_ip_address_type().load_balancer_arn(&arn).ip_address_type(IpAddressType::Dualstack);
+    assert_eq!(refusal!(dual).0, "ValidationError");
+    let capacity = elb.describe_capacity_reservation().load_balancer_arn(&arn).send().await.unwrap();
+    assert!(capacity.minimum_load_balancer_capacity().is_none());
     for _ in 0..2 {
         elb.delete_load_balancer().load_balancer_arn(&arn).send().await.unwrap();
     }
@@ -188,6 +197,8 @@ async fn listeners_and_rules() {
         refusal!(elb.describe_rules().rule_arns(&first)),
         ("RuleNotFound".to_owned(), "One or more rules not found".to_owned())
     );
+    let attributes = elb.describe_listener_attributes().listener_arn(arn).send().await.unwrap();
+    assert_eq!(attributes.attributes()[0].value(), Some("true"));
     elb.delete_listener().listener_arn(arn).send().await.unwrap();
     assert_eq!(
         refusal!(elb.describe_listeners().listener_arns(arn)),

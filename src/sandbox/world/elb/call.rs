@@ -27,6 +27,8 @@ pub fn call(world: &mut World, action: &str, form: &Form, now: Millis) -> Result
         "DeleteRule" => listeners::delete_rule(elb, pace, form, now)?,
         "DeleteTargetGroup" => groups::delete(elb, pace, form, now)?,
         "DeregisterTargets" => groups::deregister(elb, pace, form, now)?,
+        "DescribeCapacityReservation" => balancers::describe_capacity(elb, form, &mut xml)?,
+        "DescribeListenerAttributes" => listeners::describe_attributes(elb, form, &mut xml)?,
         "DescribeListeners" => listeners::describe(elb, form, &mut xml)?,
         "DescribeLoadBalancerAttributes" => balancers::describe_attributes(elb, form, &mut xml)?,
         "DescribeLoadBalancers" => balancers::describe(elb, here, form, &mut xml)?,
@@ -42,6 +44,9 @@ pub fn call(world: &mut World, action: &str, form: &Form, now: Millis) -> Result
         "ModifyTargetGroupAttributes" => groups::modify_attributes(elb, pace, form, now, &mut xml)?,
         "RegisterTargets" => groups::register(elb, pace, form, now)?,
         "RemoveTags" => tags::remove(elb, form, pace, now)?,
+        "SetIpAddressType" => balancers::set_address_type(elb, form, &mut xml)?,
+        "SetSecurityGroups" => balancers::set_security_groups(elb, pace, form, now, &mut xml)?,
+        "SetSubnets" => balancers::set_subnets(elb, here, pace, form, now, &mut xml)?,
         "SetRulePriorities" => listeners::set_priorities(elb, pace, form, now, &mut xml)?,
         unknown => return Err(fault::unknown_action(unknown)),
     }

@@ -240,6 +240,28 @@ async fn no_request_fails_and_none_reaches_a_draining_target() {
     }
 }
 
+/// What `make bench` measures as a rate, as a count: many clients at once, and nobody loses a request.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storm_of_requests_loses_none() {
+    const CLIENTS: usize = 64;
+    const EACH: usize = 100;
+    let (a, b) = (Server::start("a").await, Server::start("b").await);
+    let field = Field::with(&[&a, &b]).await;
+    let port = field.port;
+    let client = || async move {
+        let mut client = Client::connect(port).await;
+        for _ in 0..EACH {
+            assert_eq!(client.get("/").await.unwrap().0, StatusCode::OK);
+        }
+    };
+    let clients: Vec<_> = (0..CLIENTS).map(|_| tokio::spawn(client())).collect();
+    for client in clients {
+        client.await.unwrap();
+    }
+    assert_eq!(a.requests() + b.requests(), CLIENTS * EACH);
+    assert_eq!(field.in_flight(), 0);
+}
+
 #[tokio::test]
 async fn bodies_stream_both_ways() {
     const PIECES: usize = 512;

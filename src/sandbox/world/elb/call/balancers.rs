@@ -3,7 +3,7 @@
 use super::super::attributes::{self, LOAD_BALANCER};
 use super::super::listener::{LoadBalancer, Scheme};
 use super::super::resource_id;
-use super::{Elb, Fault, Form, Millis, Xml, arn, fault, name, page, pairs, tags};
+use super::{Elb, Fault, Form, Millis, Xml, arn, fault, name, page, pairs, required, tags};
 use crate::sandbox::world::{Pace, Place};
 
 fn load_balancer_arn(form: &Form) -> Result<&str, Fault> {
@@ -31,8 +31,7 @@ pub(super) fn create(
         Some("internal") => Scheme::Internal,
         Some(other) => return Err(fault::validation(format!("'{other}' is not a valid load balancer scheme"))),
     };
-    let mut subnets = form.strings("Subnets");
-    subnets.extend(form.members("SubnetMappings").iter().filter_map(|one| one.get("SubnetId")).map(ToOwned::to_owned));
+    let subnets = subnets(form);
     let security_groups = form.strings("SecurityGroups");
     let tags = tags::given(form)?;
     if let Some(found) = elb.load_balancers.iter().find(|balancer| balancer.name == name) {
@@ -129,6 +128,72 @@ pub(super) fn modify_attributes(
     describe_attributes(elb, form, xml)
 }
 
+fn existing<'a>(elb: &'a mut Elb, form: &Form) -> Result<&'a mut LoadBalancer, Fault> {
+    let arn = load_balancer_arn(form)?;
+    elb.load_balancers.iter_mut().find(|balancer| balancer.arn == arn).ok_or_else(fault::load_balancer_not_found)
+}
+
+/// Capacity is reserved for nobody, which is an empty answer.
+pub(super) fn describe_capacity(elb: &Elb, form: &Form, xml: &mut Xml) -> Result<(), Fault> {
+    elb.load_balancer(load_balancer_arn(form)?).ok_or_else(fault::load_balancer_not_found)?;
+    xml.list("CapacityReservationState", [(); 0], |_, ()| {});
+    Ok(())
+}
+
+pub(super) fn set_address_type(elb: &mut Elb, form: &Form, xml: &mut Xml) -> Result<(), Fault> {
+    existing(elb, form)?;
+    match required(form, "IpAddressType")? {
+        "ipv4" => xml.text("IpAddressType", "ipv4"),
+        other => return Err(fault::not_emulated(format_args!("load balancers of the address type '{other}'"))),
+    };
+    Ok(())
+}
+
+pub(super) fn set_security_groups(
+    elb: &mut Elb,
+    pace: Pace,
+    form: &Form,
+    now: Millis,
+    xml: &mut Xml,
+) -> Result<(), Fault> {
+    let groups = form.strings("SecurityGroups");
+    existing(elb, form)?.security_groups.clone_from(&groups);
+    xml.list("SecurityGroupIds", &groups, |xml, group| {
+        xml.bare(group);
+    });
+    elb.changed(pace, now);
+    Ok(())
+}
+
+pub(super) fn set_subnets(
+    elb: &mut Elb,
+    here: &Place,
+    pace: Pace,
+    form: &Form,
+    now: Millis,
+    xml: &mut Xml,
+) -> Result<(), Fault> {
+    let subnets = subnets(form);
+    if subnets.is_empty() {
+        return Err(fault::validation("At least two subnets in two different Availability Zones must be specified"));
+    }
+    existing(elb, form)?.subnets.clone_from(&subnets);
+    xml.list("AvailabilityZones", &subnets, |xml, subnet| write_subnet(here, subnet, xml))
+        .text("IpAddressType", "ipv4");
+    elb.changed(pace, now);
+    Ok(())
+}
+
+fn subnets(form: &Form) -> Vec<String> {
+    let mut subnets = form.strings("Subnets");
+    subnets.extend(form.members("SubnetMappings").iter().filter_map(|one| one.get("SubnetId")).map(ToOwned::to_owned));
+    subnets
+}
+
+fn write_subnet(here: &Place, subnet: &str, xml: &mut Xml) {
+    xml.text("ZoneName", format_args!("{}a", here.region)).text("SubnetId", subnet);
+}
+
 /// `DNSName` is the address the listeners really have: `curl http://$DNSName:$Port` works here too.
 fn write(here: &Place, balancer: &LoadBalancer, xml: &mut Xml) {
     let LoadBalancer { arn, name, created_at, scheme, subnets, security_groups, attributes: _ } = balancer;
@@ -144,9 +209,7 @@ fn write(here: &Place, balancer: &LoadBalancer, xml: &mut Xml) {
             xml.text("Code", "active");
         })
         .text("Type", "application")
-        .list("AvailabilityZones", subnets, |xml, subnet| {
-            xml.text("ZoneName", format_args!("{}a", here.region)).text("SubnetId", subnet);
-        })
+        .list("AvailabilityZones", subnets, |xml, subnet| write_subnet(here, subnet, xml))
         .list("SecurityGroups", security_groups, |xml, group| {
             xml.bare(group);
         })

@@ -276,6 +276,16 @@ pub(super) fn describe(elb: &Elb, form: &Form, xml: &mut Xml) -> Result<(), Faul
     Ok(())
 }
 
+/// The one attribute that says something about a listener without a certificate, as it is.
+pub(super) fn describe_attributes(elb: &Elb, form: &Form, xml: &mut Xml) -> Result<(), Fault> {
+    let arn = listener_arn(form)?;
+    elb.listeners.iter().find(|listener| listener.arn == arn).ok_or_else(fault::listener_not_found)?;
+    xml.list("Attributes", [("routing.http.response.server.enabled", "true")], |xml, (key, value)| {
+        xml.text("Key", key).text("Value", value);
+    });
+    Ok(())
+}
+
 pub(super) fn modify(elb: &mut Elb, pace: Pace, form: &Form, now: Millis, xml: &mut Xml) -> Result<(), Fault> {
     let arn = listener_arn(form)?;
     let Listener { load_balancer: balancer, port: old_port, .. } = find_mut(elb, arn)?.clone();
