@@ -16,6 +16,8 @@ pub enum Exit {
     Environment = 4,
     /// The plan was refused before anything was changed.
     Refused = 5,
+    /// `plan --exit-code`: there is something to do.
+    Changes = 6,
     /// The image could not be built.
     Build = 10,
     /// The image could not be pushed.
@@ -47,12 +49,13 @@ impl Exit {
     }
 
     /// Every code with its meaning, in the order of the documentation.
-    pub const ALL: [(Self, &'static str); 16] = [
+    pub const ALL: [(Self, &'static str); 17] = [
         (Self::Done, "done, or nothing to do"),
         (Self::Usage, "the command line could not be understood"),
         (Self::Config, "ship.toml has mistakes, or there is none"),
         (Self::Environment, "engine, credentials, network or permissions"),
         (Self::Refused, "refused before anything was changed"),
+        (Self::Changes, "`plan --exit-code`: there is something to do"),
         (Self::Build, "the image could not be built"),
         (Self::Push, "the image could not be pushed"),
         (Self::Register, "the task definition could not be registered, or the service not updated"),

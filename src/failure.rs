@@ -9,7 +9,10 @@ use std::{fmt, io, path::PathBuf};
 
 use crate::{
     aws::{AwsError, hints},
-    cli::usage::{Mistake, UsageError},
+    cli::{
+        adopt::InitError,
+        usage::{Mistake, UsageError},
+    },
     config::error::{ConfigErrors, Look},
     docker::DockerError,
     event::ServiceLive,
@@ -35,6 +38,8 @@ pub enum Failure {
     Usage(Box<UsageError>),
     #[error(transparent)]
     Variable(#[from] VariableError),
+    #[error(transparent)]
+    Init(#[from] InitError),
     #[error(transparent)]
     Install(#[from] InstallError),
     #[error(transparent)]
@@ -272,6 +277,13 @@ impl Failure {
                 Mistake::Other { .. } => "usage::other",
             },
             Self::Variable(_) => "usage::variable",
+            Self::Init(error) => match error {
+                InitError::Exists { .. } => "init::exists",
+                InitError::NoDockerfile { .. } => "init::no_dockerfile",
+                InitError::WhichService { .. } => "init::which_service",
+                InitError::NoService { .. } => "init::no_service",
+                InitError::ServiceGone { .. } => "init::service_gone",
+            },
             Self::Install(error) => match error {
                 InstallError::NoHome => "install::no_home",
                 InstallError::Own(_) => "install::own_program",
@@ -365,7 +377,7 @@ impl Failure {
                     Exit::Config
                 }
             },
-            Self::Refused(_) | Self::Declined | Self::NobodyToAsk => Exit::Refused,
+            Self::Init(_) | Self::Refused(_) | Self::Declined | Self::NobodyToAsk => Exit::Refused,
             Self::CancelledEarly => Exit::Cancelled,
             Self::Run(run) => run.exit,
         }
@@ -381,6 +393,20 @@ impl Failure {
                 meant.into_iter().chain([help]).collect()
             }
             Self::Variable(error) => vec![format!("set {} to one of them, or unset it", error.name)],
+            Self::Init(error) => vec![match error {
+                InitError::Exists { .. } => "name another file, or replace it with --force".to_owned(),
+                InitError::NoDockerfile { .. } => {
+                    "run it in the folder of the repo; a Dockerfile is looked for three folders deep".to_owned()
+                }
+                InitError::WhichService { .. } => "name it with --cluster and --service".to_owned(),
+                InitError::NoService { .. } => {
+                    "check --cluster, --service, --region and --profile; `aws ecs list-services` shows what is there"
+                        .to_owned()
+                }
+                InitError::ServiceGone { .. } => {
+                    "check --cluster, --service and --region; a deploy updates services, it creates none".to_owned()
+                }
+            }],
             Self::Install(error) => match error {
                 InstallError::NoHome => vec!["set HOME, or install for all users with --system".to_owned()],
                 InstallError::Own(_) => vec!["run the program by its full path".to_owned()],
@@ -459,6 +485,7 @@ impl Failure {
             | Self::Variable(_)
             | Self::Install(_)
             | Self::Shim(_)
+            | Self::Init(_)
             | Self::Io { .. }
             | Self::Output(_)
             | Self::Runtime(_)
@@ -533,6 +560,15 @@ impl Failure {
                 name: crate::env::ECS_SHIP_PROGRESS,
                 value: "fancy".to_owned(),
                 expected: "auto, tty, plain, json, quiet".to_owned(),
+            }),
+            Self::Init(InitError::Exists { path: "/a/ship.toml".into() }),
+            Self::Init(InitError::NoDockerfile { folder: "/a".into() }),
+            Self::Init(InitError::WhichService { names: vec!["jobs/api".to_owned(), "jobs/web".to_owned()] }),
+            Self::Init(InitError::NoService { name: Some("api".to_owned()) }),
+            Self::Init(InitError::ServiceGone {
+                name: "api".to_owned(),
+                cluster: "jobs".to_owned(),
+                status: "DRAINING".to_owned(),
             }),
             Self::Install(InstallError::NoHome),
             Self::Install(InstallError::Own(io())),

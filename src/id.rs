@@ -89,6 +89,12 @@ impl TaskDefArn {
         self.short().rsplit_once(':').map_or(self.short(), |(family, _)| family)
     }
 
+    /// Another revision of the same family.
+    #[must_use]
+    pub fn at_revision(&self, revision: u64) -> Self {
+        Self(self.0.rsplit_once(':').map_or_else(|| self.0.clone(), |(family, _)| format!("{family}:{revision}")))
+    }
+
     #[must_use]
     pub fn revision(&self) -> Option<u64> {
         self.short().rsplit_once(':').and_then(|(_, revision)| revision.parse().ok())
@@ -111,6 +117,7 @@ mod tests {
         assert_eq!(arn.short(), "web:42");
         assert_eq!(arn.family(), "web");
         assert_eq!(arn.revision(), Some(42));
+        assert_eq!(arn.at_revision(7).short(), "web:7");
         assert_eq!(TaskDefArn::new("web").revision(), None);
     }
 }

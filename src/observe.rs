@@ -20,8 +20,14 @@ use crate::{
         sts::{self, Caller},
     },
     config::spec::{Spec, TaskDefinitionSource},
-    id::Cluster,
-    plan::observed::{ClusterObserved, EngineObserved, Mutability, Observed, RepositoryObserved},
+    id::{Cluster, ServiceName},
+    plan::{
+        drift,
+        observed::{
+            ClusterObserved, EngineObserved, Mutability, Observed, RepositoryObserved, ServiceActive, ServiceObserved,
+            Shipped, Unread,
+        },
+    },
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +55,7 @@ pub enum ObserveError {
 /// Reads the world for `spec`. Of several failures the one told is the one that explains the others:
 /// who we are, then files, then the rest.
 pub async fn observe(spec: &Spec, aws: &Aws, engine: &EngineObserved) -> Result<Observed, ObserveError> {
-    let clusters: Vec<Cluster> = distinct(spec.services.values().map(|service| service.cluster.clone()));
+    let wanted_clusters: Vec<Cluster> = distinct(spec.services.values().map(|service| service.cluster.clone()));
     let files = distinct(spec.services.values().filter_map(|service| match &service.task_definition {
         TaskDefinitionSource::Live => None,
         TaskDefinitionSource::File(path) => Some(path.clone()),
@@ -60,15 +66,31 @@ pub async fn observe(spec: &Spec, aws: &Aws, engine: &EngineObserved) -> Result<
     let (caller, told, clusters, services, repositories, files) = tokio::join!(
         sts::caller(aws),
         told_registry(aws),
-        known_clusters(aws, &clusters),
+        known_clusters(aws, &wanted_clusters),
         services,
         repositories,
         join_all(files.iter().map(|path| read(path))),
     );
     let caller = caller?;
     let task_definition_files: Vec<(PathBuf, Value)> = files.into_iter().collect::<Result<_, _>>()?;
-    let clusters = clusters?;
+    let mut unread = BTreeSet::new();
+    let clusters = clusters?.unwrap_or_else(|| {
+        unread.insert(Unread::Clusters);
+        wanted_clusters.iter().map(|name| (name.clone(), ClusterObserved::Active)).collect()
+    });
     let services: Vec<_> = services.into_iter().collect::<Result<_, _>>()?;
+    let services = join_all(spec.services.values().zip(services).map(async |(wanted, mut seen)| {
+        if let ServiceObserved::Active(live) = &mut seen {
+            live.shipped = last_shipped(aws, live, &wanted.cluster, &wanted.service).await;
+        }
+        seen
+    }))
+    .await;
+    for service in &services {
+        if let ServiceObserved::Active(live) = service {
+            unread.extend(live.unread.iter().cloned());
+        }
+    }
     let registry = match told? {
         Some(registry) => registry,
         None => registry(&caller, aws.region(), &repositories),
@@ -78,9 +100,13 @@ pub async fn observe(spec: &Spec, aws: &Aws, engine: &EngineObserved) -> Result<
         .iter()
         .zip(repositories)
         .map(|((key, image), observed)| match observed {
-            Ok(observed) => Ok((key.clone(), observed)),
+            Ok((observed, denied)) => {
+                unread.extend(denied);
+                Ok((key.clone(), observed))
+            }
             // Many roles may push but not describe: then the push itself will tell.
             Err(error) if error.is_out_of_reach() => {
+                unread.insert(Unread::Repository(image.repository.clone()));
                 let uri = format!("{registry}/{}", image.repository);
                 let observed = RepositoryObserved::Present { uri, immutable_tags: Mutability::Mutable, tagged: None };
                 Ok((key.clone(), observed))
@@ -89,6 +115,7 @@ pub async fn observe(spec: &Spec, aws: &Aws, engine: &EngineObserved) -> Result<
         })
         .collect::<Result<_, _>>()?;
     Ok(Observed {
+        partition: caller.partition().to_owned(),
         account: caller.account,
         region: aws.region().to_owned(),
         registry,
@@ -97,7 +124,35 @@ pub async fn observe(spec: &Spec, aws: &Aws, engine: &EngineObserved) -> Result<
         services: spec.services.keys().cloned().zip(services).collect(),
         clusters,
         task_definition_files: task_definition_files.into_iter().collect(),
+        unread,
     })
+}
+
+/// How many revisions before the live one are looked at. They are asked for at once, and only where the live one is
+/// not ours; somebody who registers more than this between two ships is not surprised by drift.
+const LOOK_BACK: u64 = 5;
+
+/// Which revision this program registered last for the service. A revision that cannot be read (it was deleted, or
+/// AWS is busy) is passed over: drift is worth knowing and never worth failing for.
+pub async fn last_shipped(aws: &Aws, live: &ServiceActive, cluster: &Cluster, service: &ServiceName) -> Shipped {
+    if drift::is_ours(&live.definition, &live.tags, cluster, service) {
+        return Shipped::ThisRevision;
+    }
+    let Some(revision) = live.task_definition.revision() else { return Shipped::NotFound };
+    // A revision's number is one more than that of the one before, and never used again.
+    let names: Vec<_> = (revision.saturating_sub(LOOK_BACK).max(1)..revision)
+        .rev()
+        .map(|number| live.task_definition.at_revision(number))
+        .collect();
+    let read = join_all(names.iter().map(|name| ecs::definition(aws, Some(name.as_str())))).await;
+    names
+        .into_iter()
+        .zip(read)
+        .find_map(|(arn, read)| {
+            let (definition, tags) = read.ok()?;
+            drift::is_ours(&definition, &tags, cluster, service).then_some(Shipped::Earlier { arn, definition })
+        })
+        .unwrap_or(Shipped::NotFound)
 }
 
 fn distinct<T: Ord>(items: impl Iterator<Item = T>) -> Vec<T> {
@@ -114,22 +169,24 @@ async fn told_registry(aws: &Aws) -> Result<Option<String>, AwsError> {
 }
 
 /// Not essential: a role that may only deploy need not be able to describe clusters, and a service
-/// that is found says as much.
-async fn known_clusters(aws: &Aws, names: &[Cluster]) -> Result<BTreeMap<Cluster, ClusterObserved>, AwsError> {
+/// that is found says as much. `None` where it may not.
+async fn known_clusters(aws: &Aws, names: &[Cluster]) -> Result<Option<BTreeMap<Cluster, ClusterObserved>>, AwsError> {
     match ecs::clusters(aws, names).await {
-        Err(error) if error.is_out_of_reach() => {
-            Ok(names.iter().map(|name| (name.clone(), ClusterObserved::Active)).collect())
-        }
-        answered => answered,
+        Err(error) if error.is_out_of_reach() => Ok(None),
+        answered => answered.map(Some),
     }
 }
 
 /// The host of a repository that is there, which is right also for dual-stack and FIPS names; else
 /// `<account>.dkr.ecr.<region>.<suffix of the partition>`.
-fn registry(caller: &Caller, region: &str, repositories: &[Result<RepositoryObserved, AwsError>]) -> String {
+fn registry(
+    caller: &Caller,
+    region: &str,
+    repositories: &[Result<(RepositoryObserved, Option<Unread>), AwsError>],
+) -> String {
     let present = repositories.iter().find_map(|observed| match observed {
-        Ok(RepositoryObserved::Present { uri, .. }) => uri.split('/').next(),
-        Ok(RepositoryObserved::Missing) | Err(_) => None,
+        Ok((RepositoryObserved::Present { uri, .. }, _)) => uri.split('/').next(),
+        Ok((RepositoryObserved::Missing, _)) | Err(_) => None,
     });
     present.map_or_else(|| format!("{}.dkr.ecr.{region}.{}", caller.account, suffix(caller.partition())), str::to_owned)
 }
@@ -178,8 +235,13 @@ mod tests {
         },
         id::{Cluster, Key, ServiceName},
         image::Tag,
-        plan::observed::{
-            BuildKit, ClusterObserved, EngineObserved, Mutability, Observed, RepositoryObserved, ServiceObserved,
+        plan::{
+            diff::{TAG_FINGERPRINT, TAG_TARGET},
+            drift,
+            observed::{
+                BuildKit, ClusterObserved, EngineObserved, Mutability, Observed, RepositoryObserved, ServiceObserved,
+                Shipped,
+            },
         },
     };
 
@@ -187,6 +249,9 @@ mod tests {
     const DEFINITION: &str = include_str!("../tests/recorded/aws/describe-task-definition.json");
     const CALLER: &str = include_str!("../tests/recorded/aws/get-caller-identity.xml");
     const ATTRIBUTES: &str = include_str!("../tests/recorded/aws/describe-target-group-attributes.xml");
+    const GROUPS: &str = "<DescribeTargetGroupsResponse xmlns=\"http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/\">\
+        <DescribeTargetGroupsResult><TargetGroups><member><LoadBalancerArns><member>arn:lb</member></LoadBalancerArns>\
+        </member></TargetGroups></DescribeTargetGroupsResult></DescribeTargetGroupsResponse>";
     const REPOSITORIES: &str = include_str!("../tests/recorded/aws/describe-repositories.json");
 
     fn spec(source: TaskDefinitionSource) -> Spec {
@@ -257,6 +322,7 @@ mod tests {
             ("DescribeServices", answer(200, SERVICE)),
             ("DescribeTaskDefinition", answer(200, DEFINITION)),
             ("DescribeTargetGroupAttributes", answer(200, ATTRIBUTES)),
+            ("DescribeTargetGroups", answer(200, GROUPS)),
             ("DescribeRepositories", answer(200, REPOSITORIES)),
             ("DescribeImages", refused("ImageNotFoundException")),
         ])
@@ -272,7 +338,10 @@ mod tests {
     async fn the_world_is_read_with_one_call_for_each_thing() {
         let (observed, server) = seen(world()).await;
         let observed = observed.unwrap();
-        assert!(server.counts().values().all(|count| *count == 1), "{:?}", server.counts());
+        let mut counts = server.counts();
+        // The live revision is not ours, so those before it are looked at as well.
+        assert_eq!(counts.remove("DescribeTaskDefinition"), Some(1 + 5));
+        assert!(counts.values().all(|count| *count == 1), "{counts:?}");
         assert_eq!((observed.account.as_str(), observed.registry.as_str()), ("111111111111", "127.0.0.1:4510"));
         assert_eq!(observed.clusters[&Cluster::new("jobs")], ClusterObserved::Active);
         let ServiceObserved::Active(service) = &observed.services[&Key::new("api")] else { panic!("{observed:?}") };
@@ -333,6 +402,7 @@ mod tests {
                     container_port: 8080,
                     deregistration_delay_s: 30,
                     health_check_interval_s: 30,
+                    attached: ToBalancer,
                 },
             ],
             "ECS",
@@ -347,6 +417,37 @@ mod tests {
             },
         )
         "#);
+    }
+
+    /// As ECS answers for a revision that this program registered for service `api` of cluster `jobs`.
+    fn ours(definition: &Value) -> Value {
+        let tag = |key: &str, value: &str| json!({ "key": key, "value": value });
+        let tags = [tag(TAG_TARGET, "jobs/api"), tag(TAG_FINGERPRINT, &drift::fingerprint(definition))];
+        json!({ "taskDefinition": definition, "tags": tags })
+    }
+
+    #[tokio::test]
+    async fn what_was_shipped_last_is_found_by_its_tags() {
+        let sent: Value = serde_json::from_str(DEFINITION).unwrap();
+        let live = &sent["taskDefinition"];
+        let mut before = live.clone();
+        before["cpu"] = json!("128");
+        let shipped_of = async |definitions: Vec<Answer>| {
+            let others = world().into_iter().filter(|(operation, _)| *operation != "DescribeTaskDefinition");
+            let definitions = definitions.into_iter().map(|answer| ("DescribeTaskDefinition", answer));
+            let server = Server::start(others.chain(definitions)).await;
+            let observed = observe(&spec(TaskDefinitionSource::Live), &server.aws().await, &engine()).await.unwrap();
+            let ServiceObserved::Active(service) = &observed.services[&Key::new("api")] else { panic!("{observed:?}") };
+            (service.shipped.clone(), server.counts()["DescribeTaskDefinition"])
+        };
+        assert_eq!(shipped_of(vec![answer(200, ours(live))]).await, (Shipped::ThisRevision, 1));
+        // The last answer is given again and again: which of the revisions asks first does not matter.
+        let found = shipped_of(vec![answer(200, DEFINITION), answer(200, ours(&before))]).await;
+        let (Shipped::Earlier { arn, definition }, 6) = found else { panic!("{found:?}") };
+        assert_eq!((arn.short(), definition), ("api:41", before));
+        // Deleted revisions, or throttling: nothing to say, and nothing to fail for.
+        let found = shipped_of(vec![answer(200, DEFINITION), refused("ClientException")]).await;
+        assert_eq!(found.0, Shipped::NotFound);
     }
 
     #[tokio::test]
@@ -380,6 +481,7 @@ mod tests {
         }
         let denied = r"<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code><Message>no</Message></Error></ErrorResponse>";
         world.insert("DescribeTargetGroupAttributes", answer(403, denied));
+        world.insert("DescribeTargetGroups", answer(403, denied));
         let observed = seen(world).await.0.unwrap();
         assert_eq!(observed.clusters[&Cluster::new("jobs")], ClusterObserved::Active);
         let uri = "127.0.0.1:4510/jobs/api".to_owned();
@@ -387,6 +489,13 @@ mod tests {
         assert_eq!(observed.repositories[&Key::new("api")], present);
         let ServiceObserved::Active(service) = &observed.services[&Key::new("api")] else { panic!("{observed:?}") };
         assert_eq!(service.target_groups[0].deregistration_delay_s, 300);
+        let told: Vec<_> = observed.unread.iter().map(|unread| format!("{}: {unread}", unread.action())).collect();
+        insta::assert_snapshot!(told.join("\n"), @"
+        ecs:DescribeClusters: whether the clusters exist is not known
+        ecr:DescribeRepositories: whether repository jobs/api exists, and what its tags are, is not known until the push
+        elasticloadbalancing:DescribeTargetGroupAttributes: how long targets of api drain is not known: 300 s, AWS's default, is assumed
+        elasticloadbalancing:DescribeTargetGroups: whether a load balancer forwards to api is not known
+        ");
     }
 
     #[tokio::test]

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     image::{Digest, Tag},
-    plan::observed::{Mutability, RepositoryObserved},
+    plan::observed::{Mutability, RepositoryObserved, Unread},
     secret::Secret,
 };
 
@@ -60,8 +60,8 @@ fn host(endpoint: &str) -> &str {
     rest.split('/').next().unwrap_or(rest)
 }
 
-/// The repository and what `tag` points at, in one round trip.
-pub async fn repository(aws: &Aws, name: &str, tag: &Tag) -> Result<RepositoryObserved, AwsError> {
+/// The repository and what `tag` points at, in one round trip; with what may not be read.
+pub async fn repository(aws: &Aws, name: &str, tag: &Tag) -> Result<(RepositoryObserved, Option<Unread>), AwsError> {
     let describe = async { send!(aws, "DescribeRepositories", aws.ecr.describe_repositories().repository_names(name)) };
     let (described, tagged) = tokio::join!(describe, image_digest(aws, name, tag));
     let described = match described {
@@ -69,20 +69,22 @@ pub async fn repository(aws: &Aws, name: &str, tag: &Tag) -> Result<RepositoryOb
         Err(error) if error.is_not_found() => None,
         Err(error) => return Err(error),
     };
-    let Some(described) = described else { return Ok(RepositoryObserved::Missing) };
+    let Some(described) = described else { return Ok((RepositoryObserved::Missing, None)) };
     let uri = described.repository_uri;
     let uri = uri.ok_or_else(|| AwsError::unreadable(aws, SERVICE, "DescribeRepositories", "it names no URI"))?;
     // With IMMUTABLE_WITH_EXCLUSION a filter may free this very tag. A plan refused wrongly is worse
     // than a push that ECR refuses, hence only the plain value counts.
     let immutable = described.image_tag_mutability == Some(ImageTagMutability::Immutable);
-    let tagged = match tagged {
-        Ok(digest) => digest,
+    let (tagged, unread) = match tagged {
+        Ok(digest) => (digest, None),
         // Not essential: it only spares a push that would change nothing.
-        Err(error) if error.is_out_of_reach() => None,
+        Err(error) if error.is_out_of_reach() => {
+            (None, Some(Unread::Tag { repository: name.to_owned(), tag: tag.to_string() }))
+        }
         Err(error) => return Err(error),
     };
     let immutable_tags = if immutable { Mutability::Immutable } else { Mutability::Mutable };
-    Ok(RepositoryObserved::Present { uri, immutable_tags, tagged })
+    Ok((RepositoryObserved::Present { uri, immutable_tags, tagged }, unread))
 }
 
 /// What the registry says the tag is; `None` when there is no such image.

@@ -3,7 +3,7 @@
 //!
 //! Words ECS may add to (statuses, stages, stop codes) stay text: a new one is never an error.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ecs as sdk;
 use aws_sdk_ecs::types::{
@@ -23,7 +23,10 @@ use crate::{
     config::spec::{Percentages, SandboxService},
     id::{Cluster, ServiceName, TaskDefArn},
     plan::{
-        observed::{ClusterObserved, DeploymentObserved, ServiceActive, ServiceObserved, TargetGroupObserved},
+        observed::{
+            Attached, ClusterObserved, DeploymentObserved, ServiceActive, ServiceObserved, Shipped,
+            TargetGroupObserved, Unread,
+        },
         step::Started,
     },
     rollout::view::{
@@ -65,6 +68,42 @@ pub async fn clusters(aws: &Aws, names: &[Cluster]) -> Result<BTreeMap<Cluster, 
     Ok(observed)
 }
 
+/// Names of the clusters that these credentials may list.
+pub async fn cluster_names(aws: &Aws) -> Result<Vec<String>, AwsError> {
+    let mut names = Vec::new();
+    let mut token = None;
+    loop {
+        let answer = send!(aws, "ListClusters", aws.ecs.list_clusters().set_next_token(token))?;
+        names.extend(answer.cluster_arns().iter().map(|arn| last_part(arn)));
+        token = answer.next_token;
+        if token.is_none() {
+            names.sort_unstable();
+            return Ok(names);
+        }
+    }
+}
+
+/// Names of the services in a cluster.
+pub async fn service_names(aws: &Aws, cluster: &Cluster) -> Result<Vec<String>, AwsError> {
+    let mut names = Vec::new();
+    let mut token = None;
+    loop {
+        // "The maximum number of services returned is 100 in one call", 10 where nothing is said.
+        let request = aws.ecs.list_services().cluster(cluster.as_str()).max_results(100).set_next_token(token);
+        let answer = send!(aws, "ListServices", request)?;
+        names.extend(answer.service_arns().iter().map(|arn| last_part(arn)));
+        token = answer.next_token;
+        if token.is_none() {
+            names.sort_unstable();
+            return Ok(names);
+        }
+    }
+}
+
+fn last_part(arn: &str) -> String {
+    arn.rsplit('/').next().unwrap_or(arn).to_owned()
+}
+
 /// The service with its task definition and target groups: two round trips.
 pub async fn service(aws: &Aws, cluster: &Cluster, name: &ServiceName) -> Result<ServiceObserved, AwsError> {
     let Some(found) = describe(aws, cluster, name).await? else { return Ok(ServiceObserved::Missing) };
@@ -75,6 +114,7 @@ pub async fn service(aws: &Aws, cluster: &Cluster, name: &ServiceName) -> Result
     let (definition, target_groups) =
         tokio::join!(definition(aws, found.task_definition()), target_groups(aws, found.load_balancers()));
     let (definition, tags) = definition?;
+    let (target_groups, unread) = target_groups?;
     let percentages = found.deployment_configuration();
     // REPLICA's defaults, 100 and 200: DeploymentConfiguration in the ECS API reference.
     let minimum = percentages.and_then(DeploymentConfiguration::minimum_healthy_percent).unwrap_or(100);
@@ -90,7 +130,10 @@ pub async fn service(aws: &Aws, cluster: &Cluster, name: &ServiceName) -> Result
         minimum_healthy_percent: count(minimum),
         maximum_percent: count(maximum),
         controller: controller.to_owned(),
-        target_groups: target_groups?,
+        target_groups,
+        // Only planning wants to know, and looks for itself.
+        shipped: Shipped::NotFound,
+        unread,
     })))
 }
 
@@ -137,29 +180,49 @@ pub async fn definition(aws: &Aws, arn: Option<&str>) -> Result<(Value, Vec<(Str
     }
 }
 
-async fn target_groups(aws: &Aws, balancers: &[LoadBalancer]) -> Result<Vec<TargetGroupObserved>, AwsError> {
-    try_join_all(balancers.iter().filter_map(|balancer| {
+/// The target groups, and what of them may not be read.
+async fn target_groups(
+    aws: &Aws,
+    balancers: &[LoadBalancer],
+) -> Result<(Vec<TargetGroupObserved>, BTreeSet<Unread>), AwsError> {
+    let read = try_join_all(balancers.iter().filter_map(|balancer| {
         let arn = balancer.target_group_arn()?;
         Some(async move {
-            let (delay, interval) =
-                tokio::join!(elb::deregistration_delay(aws, arn), elb::health_check_interval(aws, arn));
-            let deregistration_delay_s = match delay {
-                Ok(delay) => delay,
-                // Not essential: it makes the countdown and the drain budget exact.
-                Err(error) if error.is_out_of_reach() => elb::DEFAULT_DEREGISTRATION_DELAY_S,
-                Err(error) => return Err(error),
-            };
-            Ok(TargetGroupObserved {
+            let (delay, described) = tokio::join!(elb::deregistration_delay(aws, arn), elb::described(aws, arn));
+            let mut group = TargetGroupObserved {
                 arn: arn.to_owned(),
                 container: balancer.container_name().unwrap_or_default().to_owned(),
                 container_port: count(balancer.container_port().unwrap_or_default()),
-                deregistration_delay_s,
-                // It says how long a rollout takes as a rule, and nothing depends on that.
-                health_check_interval_s: interval.unwrap_or(elb::DEFAULT_HEALTH_CHECK_INTERVAL_S),
-            })
+                deregistration_delay_s: elb::DEFAULT_DEREGISTRATION_DELAY_S,
+                health_check_interval_s: elb::DEFAULT_HEALTH_CHECK_INTERVAL_S,
+                attached: Attached::NotSaid,
+            };
+            let mut unread = BTreeSet::new();
+            match delay {
+                Ok(delay) => group.deregistration_delay_s = delay,
+                // Not essential: it makes the countdown and the drain budget exact.
+                Err(error) if error.is_out_of_reach() => {
+                    unread.insert(Unread::DeregistrationDelay(group.name().to_owned()));
+                }
+                Err(error) => return Err(error),
+            }
+            match described {
+                Ok(described) => {
+                    group.attached = described.attached;
+                    group.health_check_interval_s = described.health_check_interval_s;
+                }
+                // Never essential: without it a rollout that cannot end is not refused, and how long one takes as a
+                // rule is not exact.
+                Err(_) => {
+                    unread.insert(Unread::Attached(group.name().to_owned()));
+                }
+            }
+            Ok((group, unread))
         })
     }))
-    .await
+    .await?;
+    let (groups, unread): (_, Vec<_>) = read.into_iter().unzip();
+    Ok((groups, unread.into_iter().flatten().collect()))
 }
 
 fn deployment_observed(deployment: &Deployment) -> DeploymentObserved {

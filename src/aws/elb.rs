@@ -14,7 +14,7 @@ use super::{
     connect::Aws,
     error::{AwsError, Service},
 };
-use crate::{config::spec::SandboxService, rollout::view::TargetView};
+use crate::{config::spec::SandboxService, plan::observed::Attached, rollout::view::TargetView};
 
 const SERVICE: Service = Service::Elb;
 
@@ -56,12 +56,26 @@ pub async fn deregistration_delay(aws: &Aws, target_group: &str) -> Result<u64, 
     Ok(delay.unwrap_or(DEFAULT_DEREGISTRATION_DELAY_S))
 }
 
-/// Seconds between two health checks of a target of the group.
-pub async fn health_check_interval(aws: &Aws, target_group: &str) -> Result<u64, AwsError> {
+/// What `DescribeTargetGroups` says of one group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Described {
+    pub attached: Attached,
+    /// Seconds between two health checks of a target.
+    pub health_check_interval_s: u64,
+}
+
+/// Whether a load balancer forwards to the group, and how often its targets are looked at.
+pub async fn described(aws: &Aws, target_group: &str) -> Result<Described, AwsError> {
     let request = aws.elb.describe_target_groups().target_group_arns(target_group);
     let groups = send!(aws, "DescribeTargetGroups", request)?.target_groups.unwrap_or_default();
+    let attached = match groups.first() {
+        Some(group) if group.load_balancer_arns().is_empty() => Attached::ToNothing,
+        Some(_) => Attached::ToBalancer,
+        None => Attached::NotSaid,
+    };
     let interval = groups.first().and_then(sdk::types::TargetGroup::health_check_interval_seconds);
-    Ok(interval.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(DEFAULT_HEALTH_CHECK_INTERVAL_S))
+    let interval = interval.and_then(|seconds| u64::try_from(seconds).ok());
+    Ok(Described { attached, health_check_interval_s: interval.unwrap_or(DEFAULT_HEALTH_CHECK_INTERVAL_S) })
 }
 
 /// How a target group asks its targets how they are.

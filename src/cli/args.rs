@@ -30,6 +30,7 @@ pub enum Verb {
     Watch(Watch),
     Rollback(Rollback),
     StopDeployment(StopDeployment),
+    Init(Init),
     Status(Status),
     Rehearse(Rehearse),
     Sandbox(Sandbox),
@@ -121,13 +122,68 @@ pub struct Deploy {
     /// End when the new tasks serve, the old ones are gone, or ECS is steady (default: as ship.toml says)
     #[arg(long, value_enum, value_name = "string")]
     pub done_when: Option<DoneWhen>,
+    /// Wait until another deployment of a service has ended, instead of refusing
+    #[arg(long)]
+    pub wait_for_other: bool,
 }
 
 /// Show what deploy would do, and change nothing
+///
+/// For every service: what is built, which fields of the task definition change and how it is rolled out.
+/// A definition that was changed outside of this program since its last ship is named with what becomes of
+/// each field.
 #[derive(Debug, Clone, Args)]
+#[command(after_help = "  # Is there anything to ship? 0 says no, 6 says yes
+  docker ecs-ship plan --exit-code --environment production")]
 pub struct Plan {
     #[command(flatten)]
     pub selection: Selection,
+    /// Format of the output
+    #[arg(long, value_enum, value_name = "string", default_value = "table")]
+    pub format: TableFormat,
+    /// Exit with 6 when there is something to do
+    #[arg(long)]
+    pub exit_code: bool,
+}
+
+/// Write a first ship.toml
+///
+/// Made of the Dockerfile and, where a service is named or picked from a list, of what that service runs:
+/// "plan" then has nothing to change but the image. Nothing that exists is overwritten.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "  # For a service that runs already
+  docker ecs-ship init --cluster jobs --service jobs-api --region eu-west-1
+
+  # Keep its task definition in the repo
+  docker ecs-ship init --task-definition deploy/task.json")]
+pub struct Init {
+    /// ECS cluster of the service
+    #[arg(long, value_name = "string")]
+    pub cluster: Option<String>,
+    /// ECS service to take over
+    #[arg(long, value_name = "string")]
+    pub service: Option<String>,
+    /// Name to give the environment (default: production)
+    #[arg(short, long, value_name = "string")]
+    pub environment: Option<String>,
+    /// File to write (default: ship.toml)
+    #[arg(short, long, value_name = "string", value_hint = ValueHint::FilePath)]
+    pub file: Option<PathBuf>,
+    /// AWS region
+    #[arg(long, value_name = "string")]
+    pub region: Option<String>,
+    /// AWS profile
+    #[arg(long, value_name = "string")]
+    pub profile: Option<String>,
+    /// Look in the sandbox on this machine instead of AWS
+    #[arg(long)]
+    pub sandbox: bool,
+    /// Write the service's task definition to this file, as register-task-definition takes it
+    #[arg(long, value_name = "string", value_hint = ValueHint::FilePath)]
+    pub task_definition: Option<PathBuf>,
+    /// Replace files that exist
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// Watch a rollout that is going on

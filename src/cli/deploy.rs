@@ -3,8 +3,8 @@
 use std::io::Write as _;
 
 use super::{
-    Door, args,
-    prepare::{self, Prepared, Sleeping},
+    Door, args, outlook,
+    prepare::{self, Others, Prepared},
     show, walk,
 };
 use crate::{config::spec::Confirm, credentials::Tokens, exit::Exit, failure::Failure, run::act::Hands};
@@ -12,7 +12,8 @@ use crate::{config::spec::Confirm, credentials::Tokens, exit::Exit, failure::Fai
 pub async fn run(args: &args::Deploy, door: &Door) -> Result<Exit, Failure> {
     let begun = walk::begin(&args.display, door)?;
     let selection = args::Selection { done_when: args.done_when, ..args.selection.clone() };
-    let prepared = begun.unless_cancelled(prepare::prepare(&selection, door, Sleeping::Start)).await?;
+    let prepared =
+        begun.unless_cancelled(prepare::patiently(&selection, door, Others::of(args.wait_for_other))).await?;
     let Prepared { understood, place, engine, observed, plan } = prepared;
     show::warnings(&understood, door)?;
     let plan = plan.map_err(Failure::Refused)?;
@@ -22,9 +23,13 @@ pub async fn run(args: &args::Deploy, door: &Door) -> Result<Exit, Failure> {
         writeln!(door.stderr(), "warning: {complaint}").map_err(Failure::Output)?;
     }
     let environment = understood.spec.environment.name.clone();
+    let paper = show::paper(door.surroundings.stderr, door);
     if understood.spec.environment.confirm == Confirm::Ask && !door.agreed(args.yes) {
         let to = environment.as_ref().map(|name| format!(" to {name}")).unwrap_or_default();
-        begun.unless_cancelled(show::confirm(&format!("{plan}\n\nDeploy{to}? [y/N] "), door)).await?;
+        let text = outlook::text(&plan, &understood.spec, &observed, paper);
+        begun.unless_cancelled(show::confirm(&format!("{text}\nDeploy{to}? [y/N] "), door)).await?;
+    } else {
+        door.tell(&outlook::asides(&plan, &understood.spec, &observed, paper))?;
     }
     let hands = Hands {
         pace: place.pace(understood.spec.services.len()),

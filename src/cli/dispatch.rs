@@ -19,7 +19,7 @@ use super::{
     args::{self, SandboxVerb, Verb},
     completion, credential_helper, deploy,
     door::Door,
-    help, install,
+    help, init, install,
     output::Output,
     plan, rehearse, replay, rollback, sandbox, status, stop_deployment,
     surroundings::Surroundings,
@@ -159,6 +159,7 @@ fn shows_json(line: &args::Line, door: &Door) -> bool {
         Some(
             Verb::Plan(_)
             | Verb::StopDeployment(_)
+            | Verb::Init(_)
             | Verb::Status(_)
             | Verb::Replay(_)
             | Verb::Sandbox(_)
@@ -179,6 +180,7 @@ fn act(verb: Verb, command: &clap::Command, door: &Door) -> Result<Exit, Failure
         Verb::Watch(args) => block_on(watch::run(&args, door)),
         Verb::Rollback(args) => block_on(rollback::run(&args, door)),
         Verb::StopDeployment(args) => block_on(stop_deployment::run(&args, door)),
+        Verb::Init(args) => block_on(init::run(&args, door)),
         Verb::Status(args) => block_on(status::run(&args, door)),
         Verb::Rehearse(args) => block_on(rehearse::run(&args, door)),
         Verb::Sandbox(args) => match args.verb {

@@ -201,6 +201,7 @@ mod tests {
           watch             Watch a rollout that is going on
           rollback          Go back to what ran before
           stop-deployment   Ask ECS to take back a rollout that is going on
+          init              Write a first ship.toml
           status            Show what is running
           sandbox           Rehearse without an AWS account
           replay            Show a recorded run again
@@ -242,6 +243,8 @@ mod tests {
               --done-when string     End when the new tasks serve, the old ones are
                                      gone, or ECS is steady (default: as ship.toml says)
                                      ("live", "drained", "steady")
+              --wait-for-other       Wait until another deployment of a service has
+                                     ended, instead of refusing
         "#);
     }
 

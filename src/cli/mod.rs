@@ -1,6 +1,7 @@
 //! The command line: what was typed ([`args`]), what the process was found in ([`surroundings`]), and
 //! one file per verb. [`main`] finds out which face was asked for and hands over.
 
+pub(crate) mod adopt;
 pub mod args;
 pub mod completion;
 pub mod credential_helper;
@@ -8,7 +9,9 @@ pub mod deploy;
 mod dispatch;
 pub mod door;
 pub mod help;
+pub mod init;
 pub mod install;
+mod outlook;
 pub mod output;
 pub mod plan;
 mod prepare;

@@ -28,6 +28,7 @@ use crate::{
     git, observe,
     plan::{make, observed::Observed, refusal::Refusal, step::Plan},
     rollout::goal::Pace,
+    run::others::{self, Other, Waited},
     sandbox::daemon,
 };
 
@@ -145,6 +146,48 @@ pub(crate) async fn prepare(selection: &Selection, door: &Door, sleeping: Sleepi
     let observed = observe::observe(&understood.spec, &place.aws, &described.observed).await?;
     let plan = make::plan(&understood.spec, &observed);
     Ok(Prepared { understood, place, engine, observed, plan })
+}
+
+/// What to do about a deployment that somebody else has started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Others {
+    Refuse,
+    /// `--wait-for-other`.
+    WaitFor,
+}
+
+impl Others {
+    pub(crate) const fn of(wait_for_other: bool) -> Self {
+        if wait_for_other { Self::WaitFor } else { Self::Refuse }
+    }
+}
+
+/// Prepares a deploy; where nothing but deployments of others is in its way, and that is wished, when they have
+/// ended. However they end, the plan is made anew of what is live then.
+pub(crate) async fn patiently(selection: &Selection, door: &Door, wish: Others) -> Result<Prepared, Failure> {
+    loop {
+        let prepared = prepare(selection, door, Sleeping::Start).await?;
+        let Err(refusals) = &prepared.plan else { return Ok(prepared) };
+        let going = refusals.iter().filter_map(|refusal| match refusal {
+            Refusal::DeploymentGoing { service, name, deployment, revision } => {
+                let words = format!("waiting for {deployment} of {service} to end, which rolls out {revision}\n");
+                let cluster = prepared.understood.spec.services.get(service)?.cluster.clone();
+                Some((words, Other { cluster, name: name.clone(), deployment: deployment.clone() }))
+            }
+            _ => None,
+        });
+        let (words, going): (Vec<_>, Vec<_>) = going.unzip();
+        if wish == Others::Refuse || going.len() < refusals.len() {
+            return Ok(prepared);
+        }
+        door.tell(&words.concat())?;
+        let services = &prepared.understood.spec.services;
+        let limit = services.values().map(|service| service.rollout.total).max().unwrap_or_default();
+        let pace = prepared.place.pace(going.len());
+        if others::until_ended(&prepared.place.aws, &going, pace, limit).await == Waited::TooLong {
+            return Ok(prepared);
+        }
+    }
 }
 
 /// Clients for the place the spec names.

@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 use super::{
     Door,
     args::{Display, Progress},
+    outlook::Paper,
     prepare::Understood,
     surroundings::{self, Stream},
 };
@@ -32,8 +33,19 @@ pub(crate) fn now_ms() -> u64 {
 
 /// What standard error can show.
 pub(crate) fn style(door: &Door) -> Style {
+    style_of(door.surroundings.stderr, door)
+}
+
+/// The room for a page on one of the streams. A log has no width, but people read it.
+pub(crate) fn paper(stream: Stream, door: &Door) -> Paper {
+    let size = door.surroundings.terminal_size.filter(|_| stream == Stream::Terminal);
+    let width = size.map_or(100, |size| usize::from(size.columns).clamp(40, 120));
+    Paper { style: style_of(stream, door), width }
+}
+
+fn style_of(stream: Stream, door: &Door) -> Style {
     let surroundings = &door.surroundings;
-    let colour = match surroundings.stderr {
+    let colour = match stream {
         Stream::Terminal if surroundings.variables.get(env::NO_COLOR).is_none() => Colour::On,
         Stream::Terminal | Stream::Redirected => Colour::Off,
     };
@@ -138,6 +150,44 @@ pub(crate) async fn confirm(question: &str, door: &Door) -> Result<(), Failure> 
         return Err(Failure::NobodyToAsk);
     }
     door.tell(question)?;
+    let answer = line().await?;
+    match answer.trim().to_ascii_lowercase().as_str() {
+        "y" | "yes" => Ok(()),
+        _ => {
+            writeln!(door.stderr()).map_err(Failure::Output)?;
+            Err(Failure::Declined)
+        }
+    }
+}
+
+/// Shows what there is to choose from and asks; `None` where nothing is chosen.
+pub(crate) async fn choose(
+    choices: &[(String, String)],
+    question: &str,
+    door: &Door,
+) -> Result<Option<(String, String)>, Failure> {
+    let width = choices.len().to_string().len();
+    for (number, (cluster, name)) in choices.iter().enumerate() {
+        door.tell(&format!("  {:>width$}  {name}  in cluster {cluster}\n", number + 1))?;
+    }
+    loop {
+        door.tell(&format!("{question} "))?;
+        let answer = line().await?;
+        let answer = answer.trim();
+        if answer.is_empty() {
+            return Ok(None);
+        }
+        let by_number = answer.parse::<usize>().ok().and_then(|number| choices.get(number.checked_sub(1)?));
+        let by_name = || choices.iter().find(|(_, name)| name == answer);
+        if let Some(chosen) = by_number.or_else(by_name) {
+            return Ok(Some(chosen.clone()));
+        }
+        door.tell(&format!("there is no {answer}; a number from 1 to {}, please\n", choices.len()))?;
+    }
+}
+
+/// One line of an answer; empty at the end of the input.
+async fn line() -> Result<String, Failure> {
     // A thread of its own, left behind when nobody answers: a wish to stop is heard meanwhile, and the end of
     // the program does not wait for a line that never comes.
     let (answered, answer) = oneshot::channel();
@@ -146,12 +196,5 @@ pub(crate) async fn confirm(question: &str, door: &Door) -> Result<(), Failure> 
         // Whoever asked may be gone.
         let _gone = answered.send(io::stdin().read_line(&mut answer).map(|_| answer));
     });
-    let answer = answer.await.expect("the thread sends before it ends").map_err(Failure::Output)?;
-    match answer.trim().to_ascii_lowercase().as_str() {
-        "y" | "yes" => Ok(()),
-        _ => {
-            writeln!(door.stderr()).map_err(Failure::Output)?;
-            Err(Failure::Declined)
-        }
-    }
+    answer.await.expect("the thread sends before it ends").map_err(Failure::Output)
 }

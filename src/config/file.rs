@@ -49,11 +49,6 @@ pub(super) const LATER: &[(&str, &str, &str)] = &[
     ("ImageTable", "ssh", ""),
     ("ImageTable", "cache_from", ""),
     ("ImageTable", "checks", ""),
-    ("ServiceTable", "cpu", ""),
-    ("ServiceTable", "memory", ""),
-    ("ServiceTable", "environment", ""),
-    ("ServiceTable", "environment_files", ""),
-    ("ServiceTable", "ssm_secrets", ""),
     ("EnvironmentTable", "role_arn", "name a profile in ~/.aws/config that has the `role_arn`: `profile = \"…\"`"),
 ];
 

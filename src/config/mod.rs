@@ -2,6 +2,7 @@
 //! ([`resolve`](mod@resolve)), which is the only place where precedence is decided. Mistakes are collected, all of
 //! them, as [`error::ConfigError`].
 
+pub mod draft;
 pub mod duration;
 pub mod environment_file;
 pub mod error;

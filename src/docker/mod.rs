@@ -6,6 +6,7 @@
 
 pub mod build;
 pub mod context;
+pub mod dockerfile;
 pub mod endpoint;
 pub mod engine;
 pub mod error;

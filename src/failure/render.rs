@@ -250,6 +250,21 @@ mod tests {
         error: the environment variable ECS_SHIP_PROGRESS is "fancy", which is not one of auto, tty, plain, json, quiet
           hint:  set ECS_SHIP_PROGRESS to one of them, or unset it
 
+        error: /a/ship.toml exists already
+          hint:  name another file, or replace it with --force
+
+        error: there is no Dockerfile in /a
+          hint:  run it in the folder of the repo; a Dockerfile is looked for three folders deep
+
+        error: which service is not clear: jobs/api, jobs/web
+          hint:  name it with --cluster and --service
+
+        error: there is no service api
+          hint:  check --cluster, --service, --region and --profile; `aws ecs list-services` shows what is there
+
+        error: service api in cluster jobs is DRAINING
+          hint:  check --cluster, --service and --region; a deploy updates services, it creates none
+
         error: there is no home folder to install into
           hint:  set HOME, or install for all users with --system
 

@@ -28,6 +28,12 @@ const MOST_TAGS: usize = 50;
 pub const TAG_IMAGE: &str = "docker-ecs-ship:image-tag";
 /// The tag that says which service of `ship.toml` a revision was registered for.
 pub const TAG_SERVICE: &str = "docker-ecs-ship:service";
+/// The tag that says which service of which cluster a revision was registered for, `jobs/jobs-api`.
+pub const TAG_TARGET: &str = "docker-ecs-ship:target";
+/// The tag that says what a revision was when it was registered: see [`super::drift`].
+pub const TAG_FINGERPRINT: &str = "docker-ecs-ship:fingerprint";
+/// What every tag of ours begins with.
+const OURS: &str = "docker-ecs-ship:";
 /// The tag on definitions that were made up for the sandbox, so that the next deploy makes them up
 /// again instead of cloning them.
 pub const TAG_ORIGIN: &str = "docker-ecs-ship:definition";
@@ -60,19 +66,34 @@ pub fn register_input(base: &Value, tags: &[(String, String)]) -> Value {
 #[must_use]
 pub fn tags_with_ours(before: &[(String, String)], ours: &[(&str, &str)]) -> Vec<(String, String)> {
     let reserved = |key: &str| key.get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case("aws:"));
-    let is_ours = |key: &str| [TAG_IMAGE, TAG_SERVICE, TAG_ORIGIN].contains(&key);
+    // Of all ours, also those that are not written again: what was true of another revision is not of this one.
+    let is_ours = |key: &str| key.starts_with(OURS);
     let mut tags: Vec<_> =
         before.iter().filter(|(key, _)| !reserved(key) && !is_ours(key)).take(MOST_TAGS).cloned().collect();
     for (key, value) in ours {
-        if tags.len() < MOST_TAGS {
-            tags.push(((*key).to_owned(), tag_value(value)));
-        }
+        tags = with_tag(tags, key, value);
     }
     tags
 }
 
+/// With one tag more, where there is room for it.
+#[must_use]
+pub fn with_tag(mut tags: Vec<(String, String)>, key: &str, value: &str) -> Vec<(String, String)> {
+    if tags.len() < MOST_TAGS {
+        tags.push((key.to_owned(), tag_value(value)));
+    }
+    tags
+}
+
+/// The tags that belong to a task definition whoever registers it, without ours and AWS's.
+#[must_use]
+pub fn tags_of_others(tags: &[(String, String)]) -> Vec<(String, String)> {
+    tags_with_ours(tags, &[])
+}
+
 /// Letters, digits, spaces and `+ - = . _ : / @`, at most 256 of them: what a tag's value may hold.
-fn tag_value(text: &str) -> String {
+#[must_use]
+pub fn tag_value(text: &str) -> String {
     let allowed = |letter: char| letter.is_alphanumeric() || " +-=._:/@".contains(letter);
     text.chars().map(|letter| if allowed(letter) { letter } else { '_' }).take(256).collect()
 }

@@ -10,10 +10,12 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    diff::{self, Change, Difference, ORIGIN_SANDBOX, TAG_IMAGE, TAG_ORIGIN, TAG_SERVICE},
+    diff::{self, Change, Difference, ORIGIN_SANDBOX, TAG_IMAGE, TAG_ORIGIN, TAG_SERVICE, TAG_TARGET},
+    drift,
     observed::{
         ClusterObserved, DeploymentObserved, Mutability, Observed, RepositoryObserved, ServiceActive, ServiceObserved,
     },
+    overlay, preflight,
     refusal::{Refusal, is_deadlock},
     step::{
         Action, BuildAction, DoneWhen, ImagePatch, Later, LiveDefinition, OnFailure, OnInterrupt, Percentages, Plan,
@@ -21,7 +23,9 @@ use super::{
     },
 };
 use crate::{
-    config::spec::{self, Image, MissingRepository, Place, SandboxService, Service, Spec, TaskDefinitionSource},
+    config::spec::{
+        self, Image, MissingRepository, Overlays, Place, SandboxService, Service, Spec, TaskDefinitionSource,
+    },
     id::{Cluster, Key, StepId},
     image::{Digest, ImageName, Reference},
 };
@@ -106,6 +110,7 @@ struct Wanted<'a> {
     name: ImageName,
     services: Vec<&'a Key>,
     source: Source,
+    platform: Option<String>,
 }
 
 /// Where the digest of an image comes from.
@@ -169,11 +174,18 @@ fn resolve<'a>(
     if let Some(live) = live {
         refuse_live(observed, key, service, image, live, refusals);
     }
-    let (base, tags) = base_definition(place, observed, key, service, image, live, refusals)?;
+    let (mut base, tags) = base_definition(place, observed, key, service, image, live, refusals)?;
     let container = container_for(key, service, &base, refusals);
-    if *place == Place::Aws {
-        refuse_other_platform(observed, key, service, image, &base, refusals);
+    if let Some(container) = &container {
+        overlay::lay(&mut base, container, &service.overlays, observed);
+        if is_to_make_up(place, service, live) {
+            // What is said for the sandbox goes before what is said for all places, also in the place of a secret
+            // that the sandbox does not have.
+            let of_sandbox = Overlays { environment: service.sandbox.environment.clone(), ..Overlays::default() };
+            overlay::lay(&mut base, container, &of_sandbox, observed);
+        }
     }
+    preflight::refuse(place, key, service, live, &base, refusals);
     if refusals.len() > before {
         return None;
     }
@@ -316,7 +328,7 @@ fn runs_digest(live: &ServiceActive, digest: &Digest) -> bool {
         .any(|image| image.ends_with(digest.as_str()))
 }
 
-fn containers(definition: &Value) -> &[Value] {
+pub(super) fn containers(definition: &Value) -> &[Value] {
     definition["containerDefinitions"].as_array().map_or(&[], Vec::as_slice)
 }
 
@@ -353,18 +365,22 @@ fn base_definition(
         }
         (TaskDefinitionSource::Live, _) => (made_up(observed, key, service, image), live_tags(), None),
     };
-    let made_up = *place == Place::Sandbox
-        && service.task_definition == TaskDefinitionSource::Live
-        && live.is_none_or(is_made_up);
+    let made_up = is_to_make_up(place, service, live);
     if containers(&base).is_empty() {
         refusals.push(Refusal::NoContainers { service: key.clone(), file });
         return None;
     }
-    let mut ours = vec![(TAG_IMAGE, image.tag.as_str()), (TAG_SERVICE, key.as_str())];
+    let target = drift::target(&service.cluster, &service.service);
+    let mut ours = vec![(TAG_IMAGE, image.tag.as_str()), (TAG_SERVICE, key.as_str()), (TAG_TARGET, target.as_str())];
     if made_up {
         ours.push((TAG_ORIGIN, ORIGIN_SANDBOX));
     }
     Some((diff::register_input(&base, &[]), diff::tags_with_ours(&tags, &ours)))
+}
+
+/// Whether the definition is one that only the sandbox knows.
+fn is_to_make_up(place: &Place, service: &Service, live: Option<&ServiceActive>) -> bool {
+    *place == Place::Sandbox && service.task_definition == TaskDefinitionSource::Live && live.is_none_or(is_made_up)
 }
 
 fn is_made_up(live: &ServiceActive) -> bool {
@@ -450,32 +466,76 @@ fn container_for(key: &Key, service: &Service, base: &Value, refusals: &mut Vec<
     None
 }
 
-fn refuse_other_platform(
-    observed: &Observed,
-    key: &Key,
-    service: &Service,
-    image: &Image,
-    base: &Value,
-    refusals: &mut Vec<Refusal>,
-) {
+/// What the tasks of a definition run on, where it says: `linux/arm64`.
+fn runtime_platform(base: &Value) -> Option<Platform> {
     let runtime = &base["runtimePlatform"];
     let architecture = runtime["cpuArchitecture"].as_str().map(str::to_ascii_lowercase).map(architecture);
     // `WINDOWS_SERVER_2022_CORE` and its kin differ in versions that an image's platform does not name.
     let system = runtime["operatingSystemFamily"]
         .as_str()
         .map(|family| if family.starts_with("WINDOWS") { "windows" } else { "linux" }.to_owned());
-    let built = image.platform.as_deref().unwrap_or(&observed.engine.platform).to_ascii_lowercase();
-    let mut parts = built.split('/');
-    let (built_system, built_architecture) =
-        (parts.next().unwrap_or_default().to_owned(), architecture_of(parts.next()));
-    let differs = |wanted: &Option<String>, built: &str| wanted.as_ref().is_some_and(|wanted| wanted != built);
-    if differs(&system, &built_system) || differs(&architecture, &built_architecture) {
-        refusals.push(Refusal::OtherPlatform {
-            image: service.image.clone(),
-            service: key.clone(),
-            built: format!("{built_system}/{built_architecture}"),
-            wanted: format!("{}/{}", system.unwrap_or(built_system), architecture.unwrap_or(built_architecture)),
-        });
+    (architecture.is_some() || system.is_some()).then_some(Platform { system, architecture })
+}
+
+/// A platform of which a part may be left open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Platform {
+    system: Option<String>,
+    architecture: Option<String>,
+}
+
+impl Platform {
+    /// `linux/arm64`, `linux/arm64/v8`.
+    fn of_image(text: &str) -> Self {
+        let text = text.to_ascii_lowercase();
+        let mut parts = text.split('/');
+        Self { system: parts.next().map(str::to_owned), architecture: Some(architecture_of(parts.next())) }
+    }
+
+    /// What is left open, as `other` has it.
+    fn or(&self, other: &Self) -> String {
+        let part =
+            |own: &Option<String>, other: &Option<String>| own.clone().or_else(|| other.clone()).unwrap_or_default();
+        format!("{}/{}", part(&self.system, &other.system), part(&self.architecture, &other.architecture))
+    }
+
+    fn fits(&self, image: &Self) -> bool {
+        let fits = |wanted: &Option<String>, built: &Option<String>| wanted.is_none() || wanted == built;
+        fits(&self.system, &image.system) && fits(&self.architecture, &image.architecture)
+    }
+}
+
+/// What to build an image for: what ship.toml says, else what the task definitions of its services run on, else what
+/// the engine is. `None` is the engine's own. Services that want different things cannot have one image.
+fn platform_of(
+    observed: &Observed,
+    key: &Key,
+    image: &Image,
+    users: &[&Resolved],
+    refusals: &mut Vec<Refusal>,
+) -> Option<String> {
+    let engine = Platform::of_image(&observed.engine.platform);
+    let wanted = users.iter().find_map(|user| runtime_platform(&user.base));
+    let built = match (&image.platform, &wanted) {
+        (Some(written), _) => Platform::of_image(written),
+        (None, Some(wanted)) => Platform::of_image(&wanted.or(&engine)),
+        (None, None) => engine.clone(),
+    };
+    for user in users {
+        if let Some(wanted) = runtime_platform(&user.base)
+            && !wanted.fits(&built)
+        {
+            refusals.push(Refusal::OtherPlatform {
+                image: key.clone(),
+                service: user.key.clone(),
+                built: built.or(&engine),
+                wanted: wanted.or(&built),
+            });
+        }
+    }
+    match &image.platform {
+        Some(written) => Some(written.clone()),
+        None => (built != engine).then(|| built.or(&engine)),
     }
 }
 
@@ -501,6 +561,11 @@ fn resolve_image<'a>(
     refusals: &mut Vec<Refusal>,
 ) -> Option<Wanted<'a>> {
     let users: Vec<_> = services.iter().filter(|service| service.spec.image == *key).collect();
+    let platform = match spec.environment.place {
+        Place::Aws => platform_of(observed, key, image, &users, refusals),
+        // Tasks of the sandbox run on the engine that builds.
+        Place::Sandbox => image.platform.clone(),
+    };
     let source = match observed.repositories.get(key) {
         Some(RepositoryObserved::Missing) | None => match (&spec.environment.place, image.missing_repository) {
             (Place::Sandbox, MissingRepository::Refuse | MissingRepository::Create)
@@ -538,7 +603,7 @@ fn resolve_image<'a>(
         ) => Source::Build { repository: RepositoryStep::Keep },
     };
     let name = ImageName { registry: observed.registry.clone(), repository: image.repository.clone() };
-    Some(Wanted { key, image, name, services: users.iter().map(|user| user.key).collect(), source })
+    Some(Wanted { key, image, name, services: users.iter().map(|user| user.key).collect(), source, platform })
 }
 
 /// The steps so far; ids are dense because only [`Steps::add`] gives them.
@@ -631,7 +696,7 @@ impl Steps {
             secrets: _,
             ssh: _,
             cache_from: _,
-            platform,
+            platform: _,
             tag,
             further_tags,
             builder,
@@ -644,7 +709,8 @@ impl Steps {
             dockerfile: dockerfile.clone(),
             target: target.clone(),
             args: args.clone(),
-            platform: platform.clone(),
+            // Which may be what the task definition wants.
+            platform: wanted.platform.clone(),
             tags: tags.map(|tag| Reference::tagged(wanted.name.clone(), tag.clone())).collect(),
             builder: *builder,
         }));
@@ -908,4 +974,4 @@ fn balancer_name(service: &Service) -> String {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+mod tests;

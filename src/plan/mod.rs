@@ -3,10 +3,16 @@
 //! [`rollback`] plan from what a service runs and has been through.
 
 pub mod diff;
+pub mod drift;
 pub mod make;
 pub mod observed;
+pub mod outlook;
+mod overlay;
 pub mod pick_up;
+pub mod preflight;
 pub mod refusal;
 pub mod rollback;
 pub mod settle;
 pub mod step;
+#[cfg(test)]
+pub(crate) mod testing;

@@ -1,7 +1,10 @@
 //! The world as read once before planning: plain data, possibly stale a moment later. No choice is
 //! made here; choices are made in `plan::make`.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 use serde_json::Value;
 
@@ -13,6 +16,8 @@ use crate::{
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Observed {
+    /// `aws`, `aws-cn`, `aws-us-gov`: the second part of every ARN.
+    pub partition: String,
     /// From `GetCallerIdentity`.
     pub account: String,
     pub region: String,
@@ -27,6 +32,8 @@ pub struct Observed {
     pub clusters: BTreeMap<Cluster, ClusterObserved>,
     /// The parsed content of every task definition file the spec names.
     pub task_definition_files: BTreeMap<PathBuf, Value>,
+    /// What these credentials may not read.
+    pub unread: BTreeSet<Unread>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,6 +117,19 @@ pub struct ServiceActive {
     /// `ECS`, `CODE_DEPLOY`, `EXTERNAL`.
     pub controller: String,
     pub target_groups: Vec<TargetGroupObserved>,
+    pub shipped: Shipped,
+    pub unread: BTreeSet<Unread>,
+}
+
+/// Which revision this program registered last for a service, as far as its tags say.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Shipped {
+    /// The one the service is set to, unchanged.
+    ThisRevision,
+    /// An earlier one: what runs was registered by somebody else.
+    Earlier { arn: TaskDefArn, definition: Value },
+    /// None of the latest revisions, or nobody has looked.
+    NotFound,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,4 +156,52 @@ pub struct TargetGroupObserved {
     pub deregistration_delay_s: u64,
     /// Seconds between two health checks of a target; AWS's default is 30.
     pub health_check_interval_s: u64,
+    pub attached: Attached,
+}
+
+/// Whether a target group gets any traffic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attached {
+    ToBalancer,
+    /// No load balancer forwards to it: its targets stay `unused`, which ECS never counts as healthy.
+    ToNothing,
+    /// It may not be read.
+    NotSaid,
+}
+
+impl TargetGroupObserved {
+    /// `jobs-api` of `arn:…:targetgroup/jobs-api/0123456789abcdef`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.arn.split(":targetgroup/").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or(&self.arn)
+    }
+}
+
+/// Something that could not be read before planning: what it would have told is not known, and that is said.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+pub enum Unread {
+    #[error("whether the clusters exist is not known")]
+    Clusters,
+    #[error("whether repository {0} exists, and what its tags are, is not known until the push")]
+    Repository(String),
+    #[error("what tag {tag} of repository {repository} is, is not known until the push")]
+    Tag { repository: String, tag: String },
+    #[error("how long targets of {0} drain is not known: 300 s, AWS's default, is assumed")]
+    DeregistrationDelay(String),
+    #[error("whether a load balancer forwards to {0} is not known")]
+    Attached(String),
+}
+
+impl Unread {
+    /// The IAM action that would tell.
+    #[must_use]
+    pub const fn action(&self) -> &'static str {
+        match self {
+            Self::Clusters => "ecs:DescribeClusters",
+            Self::Repository(_) => "ecr:DescribeRepositories",
+            Self::Tag { .. } => "ecr:DescribeImages",
+            Self::DeregistrationDelay(_) => "elasticloadbalancing:DescribeTargetGroupAttributes",
+            Self::Attached(_) => "elasticloadbalancing:DescribeTargetGroups",
+        }
+    }
 }

@@ -60,6 +60,19 @@ pub enum Refusal {
     RevisionMissing { service: Key, revision: TaskDefArn },
     #[error("{revision} was deregistered (it is INACTIVE), and ECS updates no service to such a revision")]
     RevisionInactive { service: Key, revision: TaskDefArn },
+    #[error(
+        "no load balancer forwards to target group {target_group} of service {name}: its targets never get healthy"
+    )]
+    TargetGroupUnattached { service: Key, name: ServiceName, target_group: String, arn: String },
+    #[error("target group {target_group} wants port {port} of container {container}, which maps {}", list(mapped))]
+    PortNotMapped { service: Key, container: String, port: u32, target_group: String, mapped: Vec<String> },
+    #[error(
+        "target group {target_group} wants container {container}, and the task definition of {service} has {}",
+        list(containers)
+    )]
+    BalancedContainerMissing { service: Key, container: String, target_group: String, containers: Vec<String> },
+    #[error("the task definition of {service} has no execution role, which it needs for {}", list(needs))]
+    NoExecutionRole { service: Key, needs: Vec<&'static str> },
     #[error("{} are the same service {name} in cluster {cluster}", list(services))]
     SameService { services: Vec<Key>, name: ServiceName, cluster: Cluster },
 }
@@ -87,6 +100,10 @@ impl Refusal {
             Self::HistoryUnread { .. } => "plan::history_unread",
             Self::RevisionMissing { .. } => "plan::revision_missing",
             Self::RevisionInactive { .. } => "plan::revision_inactive",
+            Self::TargetGroupUnattached { .. } => "plan::target_group_unattached",
+            Self::PortNotMapped { .. } => "plan::port_not_mapped",
+            Self::BalancedContainerMissing { .. } => "plan::balanced_container_missing",
+            Self::NoExecutionRole { .. } => "plan::no_execution_role",
             Self::SameService { .. } => "plan::same_service",
         }
     }
@@ -117,7 +134,7 @@ impl Refusal {
                 )
             }
             Self::DeploymentGoing { service, .. } => format!(
-                "wait for its end with `docker-ecs-ship watch {service}`, then deploy again; \
+                "wait for its end with `deploy --wait-for-other`, or see it with `docker-ecs-ship watch {service}`; \
                  `docker-ecs-ship rollback {service}` takes it back"
             ),
             Self::Deadlock { name, cluster, desired, minimum_healthy_percent, .. } => {
@@ -169,6 +186,22 @@ impl Refusal {
             Self::RevisionInactive { service, .. } => format!(
                 "deploy the commit it was made of, or go back to another revision of `docker-ecs-ship history {service}` \
                  with --to; keep what you may want to go back to registered"
+            ),
+            Self::TargetGroupUnattached { arn, .. } => format!(
+                "add a listener or a rule that forwards to it: `aws elbv2 create-listener --load-balancer-arn … --protocol HTTP \
+                 --port 80 --default-actions Type=forward,TargetGroupArn={arn}`; or take it out of the service"
+            ),
+            Self::PortNotMapped { service, container, port, .. } => format!(
+                "add {{ \"containerPort\": {port} }} to `portMappings` of container {container} in the task definition of \
+                 [services.{service}], or point the service at another port with `aws ecs update-service --load-balancers`"
+            ),
+            Self::BalancedContainerMissing { service, container, .. } => format!(
+                "call the container {container} in the task definition of [services.{service}], \
+                 or point the service at another one with `aws ecs update-service --load-balancers`"
+            ),
+            Self::NoExecutionRole { service, .. } => format!(
+                "put `executionRoleArn` into the task definition of [services.{service}], with a role that trusts \
+                 ecs-tasks.amazonaws.com and has the policy AmazonECSTaskExecutionRolePolicy"
             ),
             Self::SameService { services, .. } => format!(
                 "give each its own `service`: {}",
@@ -305,6 +338,27 @@ mod tests {
                 built: "linux/amd64".to_owned(),
                 wanted: "linux/arm64".to_owned(),
             },
+            Refusal::TargetGroupUnattached {
+                service: service(),
+                name: name(),
+                target_group: "shop-web".to_owned(),
+                arn: "arn:aws:elasticloadbalancing:eu-west-1:111111111111:targetgroup/shop-web/73e2d6bc24d8a067"
+                    .to_owned(),
+            },
+            Refusal::PortNotMapped {
+                service: service(),
+                container: "web".to_owned(),
+                port: 8080,
+                target_group: "shop-web".to_owned(),
+                mapped: vec!["80".to_owned(), "9000-9010".to_owned()],
+            },
+            Refusal::BalancedContainerMissing {
+                service: service(),
+                container: "web".to_owned(),
+                target_group: "shop-web".to_owned(),
+                containers: vec!["app".to_owned()],
+            },
+            Refusal::NoExecutionRole { service: service(), needs: vec!["`secrets`", "an image in ECR on Fargate"] },
             Refusal::SameService { services: vec![service(), Key::new("api")], name: name(), cluster: cluster() },
         ]
     }
@@ -345,7 +399,7 @@ mod tests {
           hint: roll it out with CodeDeploy, or give [services.web] a service whose `deploymentController` is ECS
         plan::deployment_going
           another deployment of service shop-web is going on: ecs-svc/1 to web:42
-          hint: wait for its end with `docker-ecs-ship watch web`, then deploy again; `docker-ecs-ship rollback web` takes it back
+          hint: wait for its end with `deploy --wait-for-other`, or see it with `docker-ecs-ship watch web`; `docker-ecs-ship rollback web` takes it back
         plan::deadlock
           service shop-web can neither start nor stop a task: of 3 at least 3 must run (100 %) and at most 3 may (125 %)
           hint: let ECS start one more task: `aws ecs update-service --cluster shop --service shop-web --deployment-configuration minimumHealthyPercent=100,maximumPercent=134`
@@ -370,6 +424,18 @@ mod tests {
         plan::other_platform
           image web is built for linux/amd64, but the task definition of web runs linux/arm64
           hint: `platform = "linux/arm64"` in [images.web] builds for it; otherwise change `runtimePlatform` of the task definition
+        plan::target_group_unattached
+          no load balancer forwards to target group shop-web of service shop-web: its targets never get healthy
+          hint: add a listener or a rule that forwards to it: `aws elbv2 create-listener --load-balancer-arn … --protocol HTTP --port 80 --default-actions Type=forward,TargetGroupArn=arn:aws:elasticloadbalancing:eu-west-1:111111111111:targetgroup/shop-web/73e2d6bc24d8a067`; or take it out of the service
+        plan::port_not_mapped
+          target group shop-web wants port 8080 of container web, which maps 80 and 9000-9010
+          hint: add { "containerPort": 8080 } to `portMappings` of container web in the task definition of [services.web], or point the service at another port with `aws ecs update-service --load-balancers`
+        plan::balanced_container_missing
+          target group shop-web wants container web, and the task definition of web has app
+          hint: call the container web in the task definition of [services.web], or point the service at another one with `aws ecs update-service --load-balancers`
+        plan::no_execution_role
+          the task definition of web has no execution role, which it needs for `secrets` and an image in ECR on Fargate
+          hint: put `executionRoleArn` into the task definition of [services.web], with a role that trusts ecs-tasks.amazonaws.com and has the policy AmazonECSTaskExecutionRolePolicy
         plan::same_service
           web and api are the same service shop-web in cluster shop
           hint: give each its own `service`: [services.web], [services.api]

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::{
-    diff,
+    diff::{self, TAG_FINGERPRINT},
+    drift,
     step::{
         Action, BuildAction, Going, ImagePatch, Later, Percentages, Produced, RegisterAction, RolloutObserved, Running,
         Started, Step, Terms, Toward,
@@ -223,7 +224,9 @@ fn settle_register(register: &RegisterAction, earlier: &Earlier) -> Settled {
         let gives = Produced::TaskDefinition(live.arn.clone());
         return Settled::Skip { cause: format!("the same as {}", live.arn), gives };
     }
-    Settled::Do(Ready::Register { service: service.clone(), json: diff::register_input(&definition, tags) })
+    // Only now is all of it known.
+    let tags = diff::with_tag(tags.clone(), TAG_FINGERPRINT, &drift::fingerprint(&definition));
+    Settled::Do(Ready::Register { service: service.clone(), json: diff::register_input(&definition, &tags) })
 }
 
 fn patch(definition: &mut Value, image: &ImagePatch, digest: &Digest) {
@@ -399,7 +402,7 @@ mod tests {
             let settled = settle(&register(live), &given(Produced::Digest(digest('b'))));
             let Settled::Do(Ready::Register { json, .. }) = settled else { panic!("{settled:?}") };
             insta::allow_duplicates! {
-                insta::assert_snapshot!(json, @r#"{"family":"web","containerDefinitions":[{"name":"web","image":"r/shop/web@sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb","odd":[1.5]},{"name":"log","image":"l"}],"tags":[{"key":"team","value":"shop"}]}"#);
+                insta::assert_snapshot!(json, @r#"{"family":"web","containerDefinitions":[{"name":"web","image":"r/shop/web@sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb","odd":[1.5]},{"name":"log","image":"l"}],"tags":[{"key":"team","value":"shop"},{"key":"docker-ecs-ship:fingerprint","value":"2cb845df204f6bb2df3bd0a1ea191e81"}]}"#);
             }
         }
     }

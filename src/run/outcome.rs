@@ -91,6 +91,7 @@ impl Outcome {
             | Exit::Config
             | Exit::Environment
             | Exit::Refused
+            | Exit::Changes
             | Exit::Build
             | Exit::Push
             | Exit::Register
@@ -121,6 +122,7 @@ fn title(step: Option<&Step>, error: &RunError, exit: Exit) -> String {
         | Exit::Config
         | Exit::Environment
         | Exit::Refused
+        | Exit::Changes
         | Exit::Build
         | Exit::Push
         | Exit::Register

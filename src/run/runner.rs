@@ -120,6 +120,7 @@ fn meaning_for_others(error: &RunError) -> ForOthers {
             | Exit::Config
             | Exit::Environment
             | Exit::Refused
+            | Exit::Changes
             | Exit::Build
             | Exit::Push
             | Exit::Register

@@ -14,7 +14,10 @@ use std::{
 
 use regex::Regex;
 
-use crate::environment::{Environment, Output, PROGRAM};
+use crate::{
+    environment::{Environment, Output, PROGRAM},
+    paper::Paper,
+};
 
 const SMALLEST: &str = "format = 1\n\n[images.web]\nrepository = \"shop/web\"\n\n[services.web]\ncluster = \"shop\"\n\n\
                         [environments.production]\nregion = \"us-east-1\"\n";
@@ -42,79 +45,6 @@ fn told(output: &Output) -> String {
 
 fn deploy(environment: &Environment) -> Output {
     environment.run(PROGRAM, ["deploy"])
-}
-
-/// A sandbox on paper for one test, and AWS's own settings that point there.
-struct Paper {
-    environment: Environment,
-    authority: String,
-}
-
-impl Paper {
-    fn up(speed: &str) -> Self {
-        let mut environment = Environment::with_docker();
-        let _ = environment
-            .run(PROGRAM, ["sandbox", "up", "--paper", "--port", "0", "--any-signature", "--speed", speed])
-            .success();
-        let status = environment.run(PROGRAM, ["sandbox", "status", "--format", "json"]).success();
-        let status: serde_json::Value = serde_json::from_str(&status.stdout).expect("JSON");
-        let authority = status["registry"].as_str().expect("an authority").to_owned();
-        environment
-            .set("AWS_ENDPOINT_URL", &format!("http://{authority}"))
-            .set("AWS_ACCESS_KEY_ID", "sandbox")
-            .set("AWS_SECRET_ACCESS_KEY", "sandbox");
-        Self { environment, authority }
-    }
-
-    /// One call to ECS or ECR, as an AWS client makes it.
-    fn call(&self, target: &str, body: &serde_json::Value) {
-        let body = body.to_string();
-        let service = if target.starts_with("AmazonEC2ContainerService") { "ecs" } else { "ecr" };
-        let mut stream = TcpStream::connect(&self.authority).expect("the sandbox listens");
-        write!(
-            stream,
-            "POST / HTTP/1.1\r\nhost: {}\r\nx-amz-target: {target}\r\ncontent-type: application/x-amz-json-1.1\r\n\
-             x-amz-date: 20260101T000000Z\r\nauthorization: AWS4-HMAC-SHA256 \
-             Credential=sandbox/20260101/us-east-1/{service}/aws4_request, SignedHeaders=host;x-amz-date, \
-             Signature=0000000000000000000000000000000000000000000000000000000000000000\r\n\
-             connection: close\r\ncontent-length: {}\r\n\r\n{body}",
-            self.authority,
-            body.len()
-        )
-        .expect("the sandbox reads");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("the sandbox answers");
-        assert!(answer.starts_with("HTTP/1.1 200"), "{target}: {answer}");
-    }
-
-    fn ecs(&self, operation: &str, body: &serde_json::Value) {
-        self.call(&format!("AmazonEC2ContainerServiceV20141113.{operation}"), body);
-    }
-
-    fn repository(&self) {
-        let name = serde_json::json!({ "repositoryName": "shop/web" });
-        self.call("AmazonEC2ContainerRegistry_V20150921.CreateRepository", &name);
-    }
-
-    fn cluster(&self) {
-        self.ecs("CreateCluster", &serde_json::json!({ "clusterName": "shop" }));
-    }
-
-    fn service(&self) {
-        let container = serde_json::json!({ "name": "web", "image": "web:1", "memory": 64 });
-        self.ecs(
-            "RegisterTaskDefinition",
-            &serde_json::json!({ "family": "web", "containerDefinitions": [container] }),
-        );
-        let service = serde_json::json!({ "cluster": "shop", "serviceName": "web", "taskDefinition": "web:1", "desiredCount": 2 });
-        self.ecs("CreateService", &service);
-    }
-}
-
-impl Drop for Paper {
-    fn drop(&mut self) {
-        let _ = self.environment.run(PROGRAM, ["sandbox", "down"]);
-    }
 }
 
 #[test]

@@ -164,7 +164,7 @@ impl Environment {
         self.read(&child.wait_with_output().expect("the program ends"))
     }
 
-    fn finish(&self, command: &mut Command) -> Output {
+    pub(crate) fn finish(&self, command: &mut Command) -> Output {
         self.read(&command.output().unwrap_or_else(|error| panic!("{command:?} does not start: {error}")))
     }
 

@@ -11,165 +11,15 @@ use serde_json::{Value, json};
 
 use super::plan;
 use crate::{
-    config::spec::{
-        Builder, Environment, Image, MissingRepository, Place, Release, Rollout, SandboxService, Service, Spec,
-        TaskDefinitionSource,
-    },
-    id::{Cluster, Key, ServiceName, StepId, TaskDefArn},
-    image::Digest,
+    config::spec::{MissingRepository, Place, Spec, TaskDefinitionSource},
+    id::{Cluster, Key, StepId},
     plan::{
-        observed::{
-            BuildKit, ClusterObserved, DeploymentObserved, EngineObserved, Mutability, Observed, RepositoryObserved,
-            ServiceActive, ServiceObserved, TargetGroupObserved,
-        },
+        observed::{ClusterObserved, Mutability, Observed, RepositoryObserved, ServiceObserved},
         settle::{Ready, Settled, settle},
         step::{Action, Plan, Produced, Started},
+        testing::{active, arn, deployment, digest, empty_sandbox, image, live, observed, present, service, spec},
     },
 };
-
-const REGISTRY: &str = "111111111111.dkr.ecr.eu-west-1.amazonaws.com";
-
-pub(in crate::plan) fn arn(short: &str) -> TaskDefArn {
-    TaskDefArn::new(format!("arn:aws:ecs:eu-west-1:111111111111:task-definition/{short}"))
-}
-
-fn digest(letter: char) -> Digest {
-    format!("sha256:{}", letter.to_string().repeat(64)).parse().expect("a digest")
-}
-
-fn image(repository: &str) -> Image {
-    Image {
-        repository: repository.to_owned(),
-        missing_repository: MissingRepository::Refuse,
-        context: "/src".into(),
-        dockerfile: "/src/Dockerfile".into(),
-        target: None,
-        args: BTreeMap::new(),
-        secrets: BTreeMap::new(),
-        ssh: Vec::new(),
-        cache_from: Vec::new(),
-        platform: None,
-        further_tags: Vec::new(),
-        checks: Vec::new(),
-        tag: "4f2c1d".parse().expect("a tag"),
-        builder: Builder::Auto,
-    }
-}
-
-fn service(image: &str, name: &str) -> Service {
-    Service {
-        image: Key::new(image),
-        container: None,
-        cluster: Cluster::new("shop"),
-        service: ServiceName::new(name),
-        task_definition: TaskDefinitionSource::Live,
-        overlays: crate::config::spec::Overlays::default(),
-        rollout: Rollout::default(),
-        sandbox: SandboxService::default(),
-    }
-}
-
-/// One service `web` that runs one image of the same name.
-pub(in crate::plan) fn spec(place: Place) -> Spec {
-    Spec {
-        root: "/src".into(),
-        environment: Environment {
-            name: None,
-            place,
-            region: None,
-            profile: None,
-            role_arn: None,
-            account: None,
-            confirm: crate::config::spec::Confirm::Never,
-        },
-        images: BTreeMap::from([(Key::new("web"), image("shop/web"))]),
-        services: BTreeMap::from([(Key::new("web"), service("web", "web"))]),
-        release: Release::Independent,
-    }
-}
-
-/// As `DescribeTaskDefinition` answers.
-pub(in crate::plan) fn definition(family: &str, revision: u64, containers: &[&str]) -> Value {
-    let containers: Vec<_> = containers
-        .iter()
-        .map(|name| json!({ "name": name, "image": format!("{REGISTRY}/shop/{name}@{}", digest('a')), "essential": true, "cpu": 0 }))
-        .collect();
-    json!({
-        "taskDefinitionArn": arn(&format!("{family}:{revision}")).as_str(), "family": family, "revision": revision,
-        "status": "ACTIVE", "cpu": "256", "memory": "512", "containerDefinitions": containers,
-        "requiresAttributes": [], "compatibilities": ["EC2"], "registeredAt": 1,
-    })
-}
-
-pub(in crate::plan) fn deployment(id: &str, status: &str, state: &str, revision: &TaskDefArn) -> DeploymentObserved {
-    DeploymentObserved {
-        id: id.to_owned(),
-        status: status.to_owned(),
-        rollout_state: Some(state.to_owned()),
-        task_definition: revision.clone(),
-        running: 2,
-        desired: 2,
-        created_ms: None,
-    }
-}
-
-pub(in crate::plan) fn active(family: &str, containers: &[&str]) -> ServiceActive {
-    let revision = arn(&format!("{family}:41"));
-    ServiceActive {
-        arn: format!("arn:aws:ecs:eu-west-1:111111111111:service/shop/{family}"),
-        desired_count: 2,
-        definition: definition(family, 41, containers),
-        tags: vec![("team".to_owned(), "shop".to_owned())],
-        deployments: vec![deployment("ecs-svc/1", "PRIMARY", "COMPLETED", &revision)],
-        task_definition: revision,
-        minimum_healthy_percent: 100,
-        maximum_percent: 200,
-        controller: "ECS".to_owned(),
-        target_groups: vec![TargetGroupObserved {
-            arn: "arn:tg".to_owned(),
-            container: family.to_owned(),
-            container_port: 8080,
-            deregistration_delay_s: 300,
-            health_check_interval_s: 30,
-        }],
-    }
-}
-
-fn present(mutability: Mutability, tagged: Option<Digest>) -> RepositoryObserved {
-    RepositoryObserved::Present { uri: format!("{REGISTRY}/shop/web"), immutable_tags: mutability, tagged }
-}
-
-/// The world of [`spec`] with everything in place.
-fn observed() -> Observed {
-    Observed {
-        account: "111111111111".to_owned(),
-        region: "eu-west-1".to_owned(),
-        registry: REGISTRY.to_owned(),
-        engine: EngineObserved { platform: "linux/amd64".to_owned(), buildkit: BuildKit::Present },
-        repositories: BTreeMap::from([(Key::new("web"), present(Mutability::Mutable, None))]),
-        services: BTreeMap::from([(Key::new("web"), ServiceObserved::Active(Box::new(active("web", &["web"]))))]),
-        clusters: BTreeMap::from([(Cluster::new("shop"), ClusterObserved::Active)]),
-        task_definition_files: BTreeMap::new(),
-    }
-}
-
-/// The sandbox when it was just started.
-fn empty_sandbox() -> Observed {
-    Observed {
-        registry: "127.0.0.1:4517".to_owned(),
-        repositories: BTreeMap::new(),
-        services: BTreeMap::new(),
-        clusters: BTreeMap::new(),
-        ..observed()
-    }
-}
-
-fn live(observed: &mut Observed) -> &mut ServiceActive {
-    match observed.services.get_mut(&Key::new("web")) {
-        Some(ServiceObserved::Active(live)) => live,
-        other => panic!("not active: {other:?}"),
-    }
-}
 
 fn told(spec: &Spec, observed: &Observed) -> String {
     match plan(spec, observed) {
@@ -238,7 +88,7 @@ fn a_service_of_the_sandbox_is_updated_as_any_other() {
     #1 log in to 111111111111.dkr.ecr.eu-west-1.amazonaws.com  ← to push web
     #2 build web  ← tag 4f2c1d  (after #1)
     #3 push web  ← shop/web:4f2c1d for web  (after #1, #2)
-    #4 register web  ← new image, containerDefinitions[web].portMappings[8080/tcp] added, containerDefinitions[web].stopTimeout added, containerDefinitions[web].logConfiguration added, requiresCompatibilities[EC2] added  (after #3)
+    #4 register web  ← new image, containerDefinitions[web].stopTimeout added, containerDefinitions[web].logConfiguration added, requiresCompatibilities[EC2] added  (after #3)
     #5 update web  ← it runs web:41  (after #4)
     #6 roll out web  ← until the tasks of web:41 have drained  (after #5)
     ");
@@ -296,7 +146,8 @@ fn a_file_says_what_else_it_changes() {
         spec.services.get_mut(&Key::new("web")).expect("web").task_definition = TaskDefinitionSource::File(path.clone());
         let file = json!({
             "cpu": "512", "memory": "512",
-            "containerDefinitions": [{ "name": "web", "image": "x", "environment": [{ "name": "API_TOKEN", "value": "t" }] },
+            "containerDefinitions": [{ "name": "web", "image": "x", "portMappings": [{ "containerPort": 8080 }],
+                                       "environment": [{ "name": "API_TOKEN", "value": "t" }] },
                                      { "name": "log", "image": "l", "essential": false }],
         });
         observed.task_definition_files.insert(path, file);
@@ -355,7 +206,7 @@ fn a_container_is_chosen_where_the_choice_is_clear() {
     insta::assert_snapshot!(when(|_, observed| {
         live(observed).definition["containerDefinitions"] = json!([
             { "name": "init", "image": "i", "essential": false },
-            { "name": "web", "image": "w" },
+            { "name": "web", "image": "w", "portMappings": [{ "containerPort": 8080 }] },
         ]);
     }), @"
     #1 log in to 111111111111.dkr.ecr.eu-west-1.amazonaws.com  ← to push web
@@ -405,13 +256,12 @@ fn what_is_live_can_be_in_the_way() {
     insta::assert_snapshot!(when(|_, observed| {
         live(observed).deployments[0].rollout_state = Some("IN_PROGRESS".to_owned());
         live(observed).maximum_percent = 100;
-        live(observed).definition["runtimePlatform"] = json!({ "cpuArchitecture": "ARM64", "operatingSystemFamily": "LINUX" });
+        live(observed).target_groups.clear();
         live(observed).definition["containerDefinitions"] = json!([{ "name": "a", "image": "a" }, { "name": "b", "image": "b" }]);
     }), @"
     refused: service web can neither start nor stop a task: of 2 at least 2 must run (100 %) and at most 2 may (100 %)
     refused: another deployment of service web is going on: ecs-svc/1 to web:41
     refused: which container of web gets the image is not clear: a and b are essential
-    refused: image web is built for linux/amd64, but the task definition of web runs linux/arm64
     ");
     insta::assert_snapshot!(when(|_, observed| live(observed).controller = "CODE_DEPLOY".to_owned()), @"refused: service web is rolled out by the CODE_DEPLOY deployment controller, not by ECS itself");
 }
@@ -450,23 +300,48 @@ fn an_immutable_tag_that_does_not_run_is_in_the_way() {
 #[test]
 fn platforms_are_compared_in_one_spelling() {
     let with = |platform: Option<&str>, runtime: Value| {
-        when(|spec, observed| {
-            spec.images.get_mut(&Key::new("web")).expect("web").platform = platform.map(str::to_owned);
-            live(observed).definition["runtimePlatform"] = runtime;
-        })
+        let (mut spec, mut observed) = (spec(Place::Aws), observed());
+        spec.images.get_mut(&Key::new("web")).expect("web").platform = platform.map(str::to_owned);
+        live(&mut observed).definition["runtimePlatform"] = runtime;
+        plan(&spec, &observed).map(|plan| built_for(&plan))
     };
-    for (platform, runtime, fits) in [
-        (None, json!({ "cpuArchitecture": "X86_64" }), true),
-        (None, json!({ "cpuArchitecture": "ARM64" }), false),
-        (Some("linux/arm64/v8"), json!({ "cpuArchitecture": "ARM64", "operatingSystemFamily": "LINUX" }), true),
-        (Some("linux/aarch64"), json!({ "cpuArchitecture": "ARM64" }), true),
-        (Some("linux/amd64"), json!({ "operatingSystemFamily": "WINDOWS_SERVER_2022_CORE" }), false),
-        (Some("windows/amd64"), json!({ "operatingSystemFamily": "WINDOWS_SERVER_2022_CORE" }), true),
-        (Some("linux/arm64"), Value::Null, true),
+    let arm = || json!({ "cpuArchitecture": "ARM64", "operatingSystemFamily": "LINUX" });
+    let windows = || json!({ "operatingSystemFamily": "WINDOWS_SERVER_2022_CORE" });
+    // What is written, what the tasks run on, and what is built for; the engine is linux/amd64.
+    for (platform, runtime, built) in [
+        (None, json!({ "cpuArchitecture": "X86_64" }), Some(None)),
+        (None, arm(), Some(Some("linux/arm64"))),
+        (None, json!({ "cpuArchitecture": "ARM64" }), Some(Some("linux/arm64"))),
+        (None, windows(), Some(Some("windows/amd64"))),
+        (Some("linux/arm64/v8"), arm(), Some(Some("linux/arm64/v8"))),
+        (Some("linux/aarch64"), json!({ "cpuArchitecture": "ARM64" }), Some(Some("linux/aarch64"))),
+        (Some("linux/amd64"), arm(), None),
+        (Some("linux/amd64"), windows(), None),
+        (Some("windows/amd64"), windows(), Some(Some("windows/amd64"))),
+        (Some("linux/arm64"), Value::Null, Some(Some("linux/arm64"))),
     ] {
-        let told = with(platform, runtime.clone());
-        assert_eq!(!told.contains("refused"), fits, "{platform:?} on {runtime}: {told}");
+        let planned = with(platform, runtime.clone());
+        let expected = built.map(|built: Option<&str>| built.map(str::to_owned));
+        assert_eq!(planned.as_ref().ok(), expected.as_ref(), "{platform:?} on {runtime}: {planned:?}");
     }
+}
+
+fn built_for(plan: &Plan) -> Option<String> {
+    plan.steps.iter().find_map(|step| {
+        let Action::Build(build) = &step.action else { return None };
+        build.platform.clone()
+    })
+}
+
+#[test]
+fn one_image_is_built_for_one_platform() {
+    insta::assert_snapshot!(when(|spec, observed| {
+        spec.services.insert(Key::new("worker"), service("web", "worker"));
+        let mut worker = active("worker", &["worker"]);
+        worker.definition["runtimePlatform"] = json!({ "cpuArchitecture": "X86_64" });
+        observed.services.insert(Key::new("worker"), ServiceObserved::Active(Box::new(worker)));
+        live(observed).definition["runtimePlatform"] = json!({ "cpuArchitecture": "ARM64" });
+    }), @"refused: image web is built for linux/arm64, but the task definition of worker runs linux/amd64");
 }
 
 #[test]
@@ -527,6 +402,7 @@ fn the_sandbox_makes_up_a_definition() {
         [
             ("docker-ecs-ship:image-tag", "4f2c1d"),
             ("docker-ecs-ship:service", "web"),
+            ("docker-ecs-ship:target", "shop/web"),
             ("docker-ecs-ship:definition", "sandbox")
         ]
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
@@ -619,6 +495,7 @@ fn act(ready: Ready, observed: &mut Observed) -> Produced {
             let tags = definition.as_object_mut().and_then(|members| members.shift_remove("tags")).unwrap_or_default();
             definition["status"] = json!("ACTIVE");
             let mut live = active("web", &["web"]);
+            live.target_groups.clear();
             live.tags = tags
                 .as_array()
                 .into_iter()
@@ -692,7 +569,11 @@ prop_compose! {
             let seen = match state {
                 0 => ServiceObserved::Missing,
                 1 => ServiceObserved::Inactive { status: "INACTIVE".to_owned() },
-                _ => ServiceObserved::Active(Box::new(active(key.as_str(), &[key.as_str()]))),
+                _ => {
+                    let mut live = active(key.as_str(), &[key.as_str()]);
+                    live.target_groups.clear();
+                    ServiceObserved::Active(Box::new(live))
+                }
             };
             observed.services.insert(key, seen);
         }

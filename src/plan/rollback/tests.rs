@@ -9,9 +9,9 @@ use crate::{
     config::spec::{Place, Spec},
     id::{Key, TaskDefArn},
     plan::{
-        make::tests::{active, arn, definition, deployment, spec},
         observed::{DefinitionObserved, ServiceActive, ServiceKnown, ServiceObserved},
         pick_up,
+        testing::{active, arn, definition, deployment, spec},
     },
     rollout::past::{Past, RevisionOfService},
 };
