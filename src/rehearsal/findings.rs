@@ -184,8 +184,13 @@ fn cause(lost: &Lost, seen: &Seen) -> Cause {
         Some(life) if life.stop_code.as_deref() == Some("SpotInterruption") => Cause::Reclaimed,
         Some(life) if matches!(Ending::of(life), Ending::Unasked(_) | Ending::OutOfMemory) => Cause::Crashed,
         Some(life) if life.side == Side::New => Cause::NewFailed,
-        Some(life) if life.signalled_at.is_some_and(|at| at <= end + 100) => Cause::EndedOverIt,
-        Some(life) if life.drained_from.is_some_and(|from| from <= lost.at + lost.took_ms) => Cause::DrainOver,
+        // The signal follows the end of the drain at once: what tells them apart is whether the program was still there.
+        Some(life)
+            if life.signalled_at.is_some_and(|at| at <= end) && life.ended_at.is_some_and(|at| at <= end + 1_000) =>
+        {
+            Cause::EndedOverIt
+        }
+        Some(life) if life.drained_from.is_some_and(|from| from <= end) => Cause::DrainOver,
         Some(_) => Cause::OldFailed,
     }
 }

@@ -147,6 +147,11 @@ fn a_lost_request_is_laid_at_the_door_of_whoever_lost_it() {
         ..new("new", Side::New)
     };
     let reclaimed = Life { stop_code: Some("SpotInterruption".to_owned()), ..new("new", Side::New) };
+    // Cut by the balancer at the end of the drain, while a program that ignores the signal was still at it.
+    let ignores = Life { ended_at: Some(BEGIN + 23_000), ..old() };
+    let tally_of = |lost: Lost| Tally { failed: 1, lost: vec![lost], ..tally() };
+    let cut = tally_of(lost(15_050, 5_000, "status 502", Some("127.0.0.1:1")));
+    assert_eq!(told(&production(), vec![ignores, new("new", Side::New)], &cut, &forecast())[0].code, "lost_in_drain");
     for (life, expected) in [(crashed, "lost_to_crash"), (reclaimed, "lost_to_spot")] {
         let tally = Tally { failed: 1, lost: vec![lost(5_000, 10, "status 502", Some("127.0.0.1:2"))], ..tally() };
         assert_eq!(told(&production(), vec![old(), life], &tally, &forecast())[0].code, expected);
