@@ -329,6 +329,10 @@ impl Step<'_, '_> {
         };
         let (share, rest) = weights(percent);
         for (balancer, group) in revision.load_balancers.iter().zip(revision.groups()) {
+            // A revision of before the strategy names no rule, but the one that took its traffic away does.
+            let others = self.service.revisions.values().flat_map(|other| &other.load_balancers);
+            let mut named = std::iter::once(balancer).chain(others.filter(|other| other.group == balancer.group));
+            let Some(balancer) = named.find(|known| known.advanced.is_some()) else { continue };
             let Some(advanced) = &balancer.advanced else { continue };
             let rule = match traffic {
                 Traffic::Production => &advanced.production,
