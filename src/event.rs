@@ -196,6 +196,11 @@ pub enum Progress {
         service: Key,
         others: Vec<Key>,
     },
+    /// A call waits until AWS would take it: so many registrations or updates are allowed a second.
+    Queued {
+        operation: String,
+        wait_ms: u64,
+    },
     /// A call to AWS will be tried again.
     Retrying {
         operation: String,
@@ -222,6 +227,7 @@ impl Progress {
             | Self::TaskFailed { .. }
             | Self::TakingBack { .. }
             | Self::WaitingForOthers { .. }
+            | Self::Queued { .. }
             | Self::Retrying { .. }
             | Self::Unknown => false,
         }

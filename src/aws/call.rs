@@ -41,6 +41,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 macro_rules! send {
     ($aws:expr, $operation:literal, $request:expr $(, $interceptor:expr)*) => {{
         let aws: &$crate::aws::connect::Aws = $aws;
+        aws.turn($operation).await;
         let call = $crate::aws::call::Call::new(SERVICE, $operation, aws);
         let sent = $request
             .customize()

@@ -24,16 +24,26 @@ use aws_config::{
     web_identity_token::WebIdentityTokenCredentialsProvider,
 };
 use aws_credential_types::provider::{ProvideCredentials, error::CredentialsError, future};
-use aws_sdk_ecs::config::{Credentials, SharedAsyncSleep, SharedCredentialsProvider, SharedHttpClient};
+use aws_sdk_ecs::config::{
+    AsyncSleep as _, Credentials, SharedAsyncSleep, SharedCredentialsProvider, SharedHttpClient,
+};
 use aws_smithy_http_client::{
     Builder as HttpClientBuilder, Connector,
     proxy::ProxyConfig,
     tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode},
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 
-use super::error::{AwsError, ConnectCause, Kind, innermost};
-use crate::{env, event::Progress};
+use super::{
+    allowance::Allowance,
+    batch::Batch,
+    error::{AwsError, ConnectCause, Kind, innermost},
+};
+use crate::{
+    env,
+    event::Progress,
+    id::{Cluster, ServiceName},
+};
 
 /// Whom the clients talk to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,7 +112,20 @@ pub struct Aws {
     pub(super) progress: Option<mpsc::Sender<Progress>>,
     /// Container instance ARN → EC2 instance id: asked once each, they never change.
     pub(super) instances: Arc<Mutex<HashMap<String, String>>>,
+    pub(super) batches: Arc<Batches>,
+    allowance: Arc<Allowance>,
 }
+
+/// What is asked for together.
+#[derive(Debug, Default)]
+pub(super) struct Batches {
+    pub(super) services: Batch<(Cluster, ServiceName), aws_sdk_ecs::types::Service>,
+    pub(super) deployments: Batch<String, aws_sdk_ecs::types::ServiceDeployment>,
+    pub(super) tasks: Batch<(Cluster, String), aws_sdk_ecs::types::Task>,
+}
+
+/// A shorter wait in the queue is not worth a line.
+const WORTH_A_WORD: Duration = Duration::from_secs(1);
 
 impl fmt::Debug for Aws {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -130,6 +153,27 @@ impl Aws {
     #[must_use]
     pub fn profile(&self) -> Option<&str> {
         self.profile.as_deref()
+    }
+
+    /// The same clients for an endpoint whose clock runs so many times faster: it takes as many more calls a second.
+    #[must_use]
+    pub fn at_speed(&self, speed: f64) -> Self {
+        Self { allowance: Arc::new(Allowance::at_speed(speed)), ..self.clone() }
+    }
+
+    /// Waits until a call may be made, and says so where that takes a while.
+    pub(super) async fn turn(&self, operation: &'static str) {
+        let wait = self.allowance.take(operation, Instant::now());
+        if wait.is_zero() {
+            return;
+        }
+        if let Some(progress) = self.progress.as_ref().filter(|_| wait >= WORTH_A_WORD) {
+            let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+            let queued = Progress::Queued { operation: operation.to_owned(), wait_ms };
+            // A face that has gone away is no reason not to wait.
+            progress.send(queued).await.ok();
+        }
+        self.sleep.sleep(wait).await;
     }
 
     /// The same clients, reporting every wait before a retry as [`Progress::Retrying`].
@@ -207,6 +251,12 @@ pub(super) async fn open(endpoint: &Endpoint, identity: &Identity, retries: Retr
         sleep,
         progress: None,
         instances: Arc::default(),
+        batches: Arc::default(),
+        allowance: Arc::new(Allowance::at_speed(match endpoint {
+            Endpoint::Aws => 1.0,
+            // Nobody else is there who could be throttled, until somebody says how fast its clock runs.
+            Endpoint::At { .. } => 1e6,
+        })),
         config,
     })
 }

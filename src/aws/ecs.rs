@@ -147,20 +147,39 @@ pub async fn grace_period(aws: &Aws, cluster: &Cluster, name: &ServiceName) -> R
 
 /// `DescribeServices`; `None` when the service or its cluster is not there.
 async fn describe(aws: &Aws, cluster: &Cluster, name: &ServiceName) -> Result<Option<sdk::types::Service>, AwsError> {
-    let request = aws.ecs.describe_services().cluster(cluster.as_str()).services(name.as_str());
-    let answer = match send!(aws, "DescribeServices", request) {
-        Ok(answer) => answer,
-        Err(error) if error.code() == Some("ClusterNotFoundException") => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    match (answer.services.unwrap_or_default().pop(), answer.failures.unwrap_or_default().pop()) {
-        (Some(service), _) => Ok(Some(service)),
-        (None, Some(failure)) if failure.reason() != Some("MISSING") => {
-            let reason = failure.reason().unwrap_or("failure without a reason");
-            Err(AwsError::refused(aws, "DescribeServices", reason, failure.detail()))
-        }
-        (None, _) => Ok(None),
-    }
+    let key = (cluster.clone(), name.clone());
+    // "A list of services to describe. You may specify up to 10 services to describe in a single operation."
+    let ask = aws.batches.services.ask(
+        aws,
+        "DescribeServices",
+        key,
+        10,
+        |(cluster, _)| cluster.clone(),
+        |keys: Vec<(Cluster, ServiceName)>| async move {
+            let names = keys.iter().map(|(_, name)| name.to_string()).collect();
+            let cluster = keys[0].0.as_str();
+            let request = aws.ecs.describe_services().cluster(cluster).set_services(Some(names));
+            let answer = match send!(aws, "DescribeServices", request) {
+                Ok(answer) => answer,
+                Err(error) if error.code() == Some("ClusterNotFoundException") => return Ok(BTreeMap::new()),
+                Err(error) => return Err(error),
+            };
+            let refused = answer.failures().iter().find(|failure| failure.reason() != Some("MISSING"));
+            if let Some(failure) = refused {
+                let reason = failure.reason().unwrap_or("failure without a reason");
+                return Err(AwsError::refused(aws, "DescribeServices", reason, failure.detail()));
+            }
+            let services = answer.services.unwrap_or_default();
+            let key_of = |service: &sdk::types::Service| {
+                let is =
+                    |name: &ServiceName| [service.service_name(), service.service_arn()].contains(&Some(name.as_str()));
+                // Asked for alone it can only be that one, whatever it is called.
+                keys.iter().find(|(_, name)| is(name)).or_else(|| keys.first().filter(|_| keys.len() == 1)).cloned()
+            };
+            Ok(services.into_iter().filter_map(|service| Some((key_of(&service)?, service))).collect())
+        },
+    );
+    ask.await
 }
 
 /// The task definition as ECS sent it, and its tags; `family:revision` will do for an ARN. Null for a
@@ -420,9 +439,25 @@ fn groups(balancer: &LoadBalancer) -> Vec<GroupView> {
 
 /// `None` when ECS does not know the service deployment (or not yet).
 pub async fn view_deployment(aws: &Aws, service_deployment: &str) -> Result<Option<ServiceDeploymentView>, AwsError> {
-    let request = aws.ecs.describe_service_deployments().service_deployment_arns(service_deployment);
-    let answer = send!(aws, "DescribeServiceDeployments", request)?;
-    Ok(answer.service_deployments().first().map(|found| deployment_view(found, service_deployment)))
+    // "A list of up to 20 service deployment ARNs"; the input has no cluster and no service.
+    let ask = aws.batches.deployments.ask(
+        aws,
+        "DescribeServiceDeployments",
+        service_deployment.to_owned(),
+        20,
+        |_| (),
+        |arns: Vec<String>| async move {
+            let request = aws.ecs.describe_service_deployments().set_service_deployment_arns(Some(arns.clone()));
+            let answer = send!(aws, "DescribeServiceDeployments", request)?;
+            let found = answer.service_deployments.unwrap_or_default();
+            let arn_of = |found: &sdk::types::ServiceDeployment| match arns.as_slice() {
+                [only] => Some(only.clone()),
+                _ => found.service_deployment_arn().map(str::to_owned),
+            };
+            Ok(found.into_iter().filter_map(|found| Some((arn_of(&found)?, found))).collect())
+        },
+    );
+    Ok(ask.await?.map(|found| deployment_view(&found, service_deployment)))
 }
 
 fn deployment_view(found: &sdk::types::ServiceDeployment, asked: &str) -> ServiceDeploymentView {
@@ -504,15 +539,30 @@ pub async fn view_tasks(
     arns.extend(stopping?);
     arns.sort_unstable();
     arns.dedup();
-    // "A list of up to 100 task IDs or full ARN entries."
-    let answers = try_join_all(arns.chunks(100).map(|some| async move {
-        let request = aws.ecs.describe_tasks().cluster(cluster.as_str()).set_tasks(Some(some.to_vec()));
-        send!(aws, "DescribeTasks", request)
-    }))
-    .await?;
-    let tasks: Vec<Task> = answers.into_iter().flat_map(|answer| answer.tasks.unwrap_or_default()).collect();
+    let tasks = try_join_all(arns.into_iter().map(|arn| describe_task(aws, cluster, arn))).await?;
+    let tasks: Vec<Task> = tasks.into_iter().flatten().collect();
     let hosts = instances(aws, cluster, &tasks).await;
     Ok(tasks.iter().filter_map(|task| task_view(task, ports, &hosts)).collect())
+}
+
+async fn describe_task(aws: &Aws, cluster: &Cluster, arn: String) -> Result<Option<Task>, AwsError> {
+    // "A list of up to 100 task IDs or full ARN entries."
+    let ask = aws.batches.tasks.ask(
+        aws,
+        "DescribeTasks",
+        (cluster.clone(), arn),
+        100,
+        |(cluster, _)| cluster.clone(),
+        |keys: Vec<(Cluster, String)>| async move {
+            let cluster = &keys[0].0;
+            let arns = keys.iter().map(|(_, arn)| arn.clone()).collect();
+            let request = aws.ecs.describe_tasks().cluster(cluster.as_str()).set_tasks(Some(arns));
+            let tasks = send!(aws, "DescribeTasks", request)?.tasks.unwrap_or_default();
+            let key = |task: &Task| Some((cluster.clone(), task.task_arn()?.to_owned()));
+            Ok(tasks.into_iter().filter_map(|task| Some((key(&task)?, task))).collect())
+        },
+    );
+    ask.await
 }
 
 /// `ListTasks` takes `startedBy` only as its sole filter, so old and new tasks come together.
@@ -818,10 +868,15 @@ mod tests {
             "containerInstanceArn": "arn:aws:ecs:eu-west-1:111111111111:container-instance/jobs/5b7f",
             "ec2InstanceId": "i-0f76f4a2b9c8d7e6f",
         }]});
+        let [one, two, three] = [
+            "arn:aws:ecs:eu-west-1:111111111111:task/jobs/0c3b1c5e0d9b4f0f8a7d6e5c4b3a2f1e",
+            "arn:aws:ecs:eu-west-1:111111111111:task/jobs/1d4c2d6f1e0c5a1a9b8e7f6d5c4b3a2e",
+            "arn:aws:ecs:us-east-1:000000000000:task/jobs/2e5d3e702f1d6b2bac9f807e6d5c4b3f",
+        ];
         let server = Server::start([
             // Two pages of running tasks or of stopped ones, whichever list comes first.
-            ("ListTasks", answer(200, json!({"taskArns": ["arn/1", "arn/2"], "nextToken": "more"}))),
-            ("ListTasks", answer(200, json!({"taskArns": ["arn/2", "arn/3"]}))),
+            ("ListTasks", answer(200, json!({"taskArns": [one, two], "nextToken": "more"}))),
+            ("ListTasks", answer(200, json!({"taskArns": [two, three]}))),
             ("DescribeTasks", answer(200, TASKS)),
             ("DescribeContainerInstances", answer(200, instances)),
         ])

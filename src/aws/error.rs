@@ -252,6 +252,20 @@ impl AwsError {
         }))
     }
 
+    /// The same for one more who asked with this call. What lies under it is told once.
+    pub(super) fn retold(&self) -> Self {
+        let Failed { call, kind, code, message, request_id, region, cause: _ } = &*self.0;
+        Self(Box::new(Failed {
+            call: *call,
+            kind: kind.clone(),
+            code: code.clone(),
+            message: message.clone(),
+            request_id: request_id.clone(),
+            region: region.clone(),
+            cause: None,
+        }))
+    }
+
     /// For a `failures[]` entry of ECS: a call that succeeded and still says no.
     pub(super) fn refused(aws: &Aws, operation: &'static str, reason: &str, detail: Option<&str>) -> Self {
         let kind = if reason == "MISSING" { Kind::NotFound } else { Kind::Unknown };

@@ -2,6 +2,8 @@
 //! or change one thing and answer in our own words; [`error`] turns every failure into one type and
 //! [`hints`] says what to do about it.
 
+mod allowance;
+mod batch;
 mod call;
 pub mod connect;
 pub mod deployments;

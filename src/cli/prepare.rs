@@ -4,7 +4,6 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use super::{
@@ -124,16 +123,13 @@ impl Connected {
     pub(crate) fn pace(&self, services: usize) -> Pace {
         match &self.sandbox {
             None => Pace::for_services(services),
-            Some(running) => {
-                let interval = Duration::from_secs(2).div_f64(running.speed.max(1.0)).max(QUICKEST);
-                Pace::every(u64::try_from(interval.as_millis()).unwrap_or(u64::MAX))
-            }
+            Some(running) => Pace::for_services(services).quicker(running.speed, QUICKEST_MS),
         }
     }
 }
 
 /// A look at the sandbox costs a few milliseconds; more often than this only burns them.
-const QUICKEST: Duration = Duration::from_millis(200);
+const QUICKEST_MS: u64 = 200;
 
 /// Reads `ship.toml`, connects, observes and plans. Nothing is changed, but for the sandbox being started
 /// where that is asked for.
@@ -207,6 +203,10 @@ pub(crate) async fn connect(spec: &Spec, door: &Door, sleeping: Sleeping) -> Res
         variables: Variables::read(|name| variables.get(name).map(str::to_owned)),
     };
     let aws = aws::connect(&endpoint, &identity).await?;
+    let aws = match &sandbox {
+        None => aws,
+        Some(running) => aws.at_speed(running.speed.max(1.0)),
+    };
     Ok(Connected { aws, sandbox })
 }
 

@@ -228,6 +228,7 @@ impl StepView {
                 self.retrying =
                     Some(format!("{operation} answered {code}, trying again in {}", words::duration(*delay_ms)));
             }
+            Progress::Queued { operation, wait_ms } => self.retrying = Some(queued_line(operation, *wait_ms)),
             Progress::WaitingForOthers { others, .. } => self.waiting = Some(others_line(others)),
             Progress::TakingBack { .. } => self.waiting = None,
             Progress::BuildWarning { .. } | Progress::Phase { .. } | Progress::Unknown => {}
@@ -426,6 +427,20 @@ pub fn breaker_line(board: &Board) -> Option<String> {
     })
 }
 
+/// Where a rollout stands, in a word.
+#[must_use]
+pub const fn phase_word(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Asked => "asked",
+        Phase::Starting => "starting",
+        Phase::Healthy => "live",
+        Phase::Draining => "draining",
+        Phase::Drained => "drained",
+        Phase::RollingBack => "rolling back",
+        Phase::Unknown => "unknown",
+    }
+}
+
 /// What a rollout is at, for the line above its board.
 #[must_use]
 pub fn phase_line(board: &Board, board_ms: u64, now_ms: u64) -> String {
@@ -449,6 +464,12 @@ pub fn phase_line(board: &Board, board_ms: u64, now_ms: u64) -> String {
         Phase::Drained => format!("{revision} is live, the old tasks are gone"),
         Phase::RollingBack => format!("ECS takes {revision} back"),
     }
+}
+
+/// `RegisterTaskDefinition waits its turn: about 20s`.
+#[must_use]
+pub fn queued_line(operation: &str, wait_ms: u64) -> String {
+    format!("{operation} waits its turn: about {}", words::about(wait_ms))
 }
 
 /// `done, waits for worker and web: the release is all or nothing`.

@@ -172,6 +172,7 @@ impl<W: Write + Send> Plain<W> {
                 let text = self.style.paint(Meaning::Caution, format!("taking it back: {}", words::clean(why)));
                 self.line(step, now_ms, &text)
             }
+            Progress::Queued { operation, wait_ms } => self.line(step, now_ms, &fold::queued_line(operation, *wait_ms)),
             Progress::WaitingForOthers { others, .. } => self.line(step, now_ms, &fold::others_line(others)),
             // The board line that follows says more.
             Progress::Phase { .. } | Progress::Context { .. } | Progress::VertexStatus { .. } | Progress::Unknown => {

@@ -131,7 +131,7 @@ impl<W: Write + Send> Summary<W> {
             if let Some(phases) = self.phases.get(service) {
                 let phases: Vec<_> = phases
                     .iter()
-                    .map(|(phase, since)| format!("{} +{}", phase_word(*phase), words::duration(*since)))
+                    .map(|(phase, since)| format!("{} +{}", fold::phase_word(*phase), words::duration(*since)))
                     .collect();
                 lines.push(format!("  {service}: {}", phases.join(", ")));
             }
@@ -146,17 +146,5 @@ impl<W: Write + Send> Summary<W> {
             lines.push(style.paint(meaning, line));
         }
         lines
-    }
-}
-
-const fn phase_word(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Asked => "asked",
-        Phase::Starting => "starting",
-        Phase::Healthy => "live",
-        Phase::Draining => "draining",
-        Phase::Drained => "drained",
-        Phase::RollingBack => "rolling back",
-        Phase::Unknown => "unknown",
     }
 }

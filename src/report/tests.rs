@@ -24,7 +24,10 @@ use super::{
     tty::{self, Tty},
     words,
 };
-use crate::event::{Board, BoardTask, Event, Phase, Progress, Record, Side, TaskState};
+use crate::{
+    event::{Board, BoardTask, Event, Phase, Progress, Record, Side, StepKind, StepOutline, TaskState},
+    id::{RunId, StepId},
+};
 
 const RUNS: [&str; 5] = ["first", "drained", "nothing-to-do", "rolled-back", "interrupted"];
 
@@ -252,6 +255,57 @@ fn a_picture_stays_in_its_bounds() {
                         3 tasks   ● unhealthy   Target.Timeout: Request timed out
         old     web:41  30 tasks  ◐ draining    1m00s left
         ecs     has reached a steady state.
+    ");
+}
+
+/// A hundred rollouts at once: trouble is on top, the rest is counted, and it stays in its bounds.
+#[test]
+fn a_hundred_services_are_one_picture() {
+    let mut records = records("drained");
+    let last = records
+        .iter()
+        .rposition(|record| matches!(record.event, Event::Told { progress: Progress::Board(_), .. }))
+        .unwrap();
+    let Record { event: Event::Told { progress: Progress::Board(board), .. }, time_ms, schema, sequence } =
+        records.swap_remove(last)
+    else {
+        unreachable!("it was looked for")
+    };
+    let mut fold = Fold::default();
+    let mut hear = |event| fold.apply(&Record { schema, sequence, time_ms, event });
+    let step = |number: u32| StepOutline {
+        id: StepId(number),
+        kind: StepKind::Watch,
+        title: format!("roll out s{number:03}"),
+        cause: String::new(),
+        needs: Vec::new(),
+    };
+    let steps = (0..120).map(step).collect();
+    let run = RunId::new("run");
+    hear(Event::Begun { run, verb: "deploy".to_owned(), environment: None, steps, prepared_ms: 0 });
+    for number in 0..100 {
+        hear(Event::Started { step: StepId(number) });
+        let phase = match number {
+            0..50 => Phase::Draining,
+            50..98 => Phase::Starting,
+            _ => Phase::RollingBack,
+        };
+        let board = Board { phase, tasks: Vec::new(), failed: 0, ..board.clone() };
+        hear(Event::Told { step: StepId(number), progress: Progress::Board(board) });
+    }
+    for most in 0..=24 {
+        let rows = tty::frame(&fold, time_ms + 1_000, Style::BARE, 80, most);
+        assert!(rows.len() <= most && rows.iter().all(|row| row.columns < 80));
+    }
+    let rows = tty::frame(&fold, time_ms + 1_000, Style::BARE, 80, 6);
+    let rows: Vec<_> = rows.iter().map(|row| row.text.trim_end()).collect();
+    insta::assert_snapshot!(rows.join("\n"), @r"
+    ⠏ roll out s098   1.0s  ECS takes hello:2 back
+    ⠏ roll out s099   1.0s  ECS takes hello:2 back
+    ⠏ roll out s050   1.0s  hello:2: no task yet
+    ⠏ roll out s051   1.0s  hello:2: no task yet
+      … 96 more: 46 starting, 50 draining
+      … 20 steps to come
     ");
 }
 

@@ -17,7 +17,7 @@ use super::{
     words,
 };
 use crate::event::{
-    Board, BoardTask, Event, FailedKind, LayerState, Progress, Record, Side, StepKind, TaskState, VertexState,
+    Board, BoardTask, Event, FailedKind, LayerState, Phase, Progress, Record, Side, StepKind, TaskState, VertexState,
 };
 
 /// However tall the terminal is: more than this is not read, it flickers.
@@ -308,6 +308,9 @@ pub fn frame(fold: &Fold, now_ms: u64, style: Style, width: usize, most: usize) 
     }
     let columns = title_columns(fold, width);
     let waiting: Vec<_> = fold.steps.iter().filter(|view| view.state == StepState::Pending).collect();
+    if running.len() >= most {
+        return crowd(running, waiting.len(), now_ms, style, width, columns, most);
+    }
     // What waits gets at most four lines; what runs shares the rest evenly.
     let waiting_lines = waiting.len().min(4).min(most.saturating_sub(running.len()));
     let inside = most.saturating_sub(waiting_lines + running.len()) / running.len();
@@ -323,6 +326,45 @@ pub fn frame(fold: &Fold, now_ms: u64, style: Style, width: usize, most: usize) 
             break;
         }
         rows.push(head(view, now_ms, columns).draw(style, width));
+    }
+    rows.truncate(most);
+    rows
+}
+
+/// More steps than lines, as when a hundred services roll out at once: those that are in trouble, then those that have
+/// farthest to go, and the rest in numbers.
+fn crowd(
+    mut running: Vec<&StepView>,
+    waiting: usize,
+    now_ms: u64,
+    style: Style,
+    width: usize,
+    columns: usize,
+    most: usize,
+) -> Vec<Row> {
+    let phase = |view: &StepView| view.board.as_ref().map(|board| board.phase);
+    let is_troubled = |view: &StepView| {
+        let is_held = view.board.as_ref().is_some_and(|board| board.hook.is_some() || board.failed > 0);
+        is_held || !view.failures.is_empty() || view.trouble.is_some() || phase(view) == Some(Phase::RollingBack)
+    };
+    running.sort_by_key(|view| (!is_troubled(view), phase(view)));
+    let lines_below = 1 + usize::from(waiting > 0);
+    let hidden = running.split_off(most.saturating_sub(lines_below).min(running.len()));
+    let mut rows: Vec<_> = running.into_iter().map(|view| head(view, now_ms, columns).draw(style, width)).collect();
+    let mut counts: Vec<(&str, usize)> = Vec::new();
+    for view in &hidden {
+        let word = phase(view).map_or("running", fold::phase_word);
+        match counts.iter_mut().find(|(known, _)| *known == word) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((word, 1)),
+        }
+    }
+    let counted: Vec<_> = counts.into_iter().map(|(word, count)| format!("{count} {word}")).collect();
+    let more = format!("  … {} more: {}", hidden.len(), counted.join(", "));
+    rows.push(Line::new().meant(Meaning::Aside, more).draw(style, width));
+    if waiting > 0 {
+        let more = words::count(waiting, "step");
+        rows.push(Line::new().meant(Meaning::Aside, format!("  … {more} to come")).draw(style, width));
     }
     rows.truncate(most);
     rows

@@ -757,7 +757,7 @@ impl Machine {
 
     /// When to look again, and at what.
     fn look(&mut self) -> Next {
-        let Pace { service_ms, deployment_ms, tasks_ms, targets_ms, ending_ms } = self.goal.pace;
+        let Pace { service_ms, deployment_ms, tasks_ms, targets_ms, ending_ms, beat_ms: _ } = self.goal.pace;
         let delay_ms = self.goal.terms.budget.deregistration_delay_ms;
         let drain_left_ms = self.tasks.longest_drain_left_ms(delay_ms, self.now_ms);
         // The last seconds of the last drain, and everything after it.

@@ -163,6 +163,8 @@ fn step(id: u32, action: Action, needs: &[u32]) -> Step {
     Step { id: StepId(id), action, cause: "a test".to_owned(), needs: needs.iter().copied().map(StepId).collect() }
 }
 
+mod faults;
+mod fleet;
 mod together;
 
 fn app() -> Key {
@@ -276,9 +278,12 @@ fn next_steps(offset: u32, live: (TaskDefArn, Value), base: Value, terms: Terms)
 
 impl Lab {
     async fn new() -> Self {
+        Self::at_speed(SPEED).await
+    }
+
+    async fn at_speed(speed: f64) -> Self {
         let state = TempDir::new().unwrap();
-        let sandbox =
-            Sandbox::start(Settings { speed: SPEED, ..Settings::new(state.path().to_owned()) }).await.unwrap();
+        let sandbox = Sandbox::start(Settings { speed, ..Settings::new(state.path().to_owned()) }).await.unwrap();
         let hands = hands(sandbox.endpoint()).await;
         Self { sandbox, hands, _state: state }
     }

@@ -147,7 +147,7 @@ impl Looker<'_> {
                 Next::Look { after_ms, ask: next } => {
                     ask = next;
                     tokio::select! {
-                        () = pause(after_ms) => {}
+                        () = pause(goal.pace.sleep_ms(clock(), after_ms)) => {}
                         what = together.failure(), if machine.may_be_taken_back() => {
                             let why = others_failed(&what);
                             if machine.take_back_for(&why) == Asked::Now {

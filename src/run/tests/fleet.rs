@@ -1,0 +1,66 @@
+//! How many calls it takes to roll out one, ten and a hundred services in one run, counted on the wire.
+
+use super::{faults::Wire, *};
+
+/// Slow enough for a hundred services on two processors.
+const FLEET_SPEED: f64 = 20.0;
+
+/// What AWS refills in a minute, a quarter of it: ECS 20 a second, ELB 10.
+const A_QUARTER: [(&[&str], f64); 4] = [
+    (&["DescribeServices", "ListServices"], 300.0),
+    (&["DescribeServiceDeployments", "ListServiceDeployments"], 300.0),
+    (&["ListTasks", "DescribeTasks", "DescribeContainerInstances"], 300.0),
+    (&["DescribeTargetHealth"], 150.0),
+];
+
+async fn fleet(services: u32) {
+    let lab = Lab::at_speed(FLEET_SPEED).await;
+    let names: Vec<String> = (0..services).map(|number| format!("s{number:03}")).collect();
+    let steps = (0_u32..).step_by(10).zip(&names).flat_map(|(offset, name)| first_steps(name, offset, SHORT));
+    let first = Plan { steps: steps.collect(), release: Release::Independent };
+    let walked = lab.walk(&first).await;
+    assert_eq!(walked.outcome.exit, Exit::Done, "{:?}", walked.outcome.failure);
+
+    let wire = Wire::counting(lab.sandbox.endpoint()).await;
+    let mut hands = hands(&wire.url).await;
+    hands.aws = hands.aws.at_speed(FLEET_SPEED);
+    hands.pace = Pace::for_services(names.len()).quicker(FLEET_SPEED, 1);
+    let mut steps = Vec::new();
+    for (offset, name) in (0_u32..).step_by(10).zip(&names) {
+        steps.extend(next_steps(offset, lab.live_of(name).await, definition_of(name, "256"), terms(BUDGET)));
+    }
+    let (_canceller, cancel) = cancel::token();
+    let began = tokio::time::Instant::now();
+    let walked = walk(&Plan { steps, release: Release::Independent }, &hands, &cancel, |_| {}).await;
+    let minutes = began.elapsed().as_secs_f64() * FLEET_SPEED / 60.0;
+    assert_eq!(walked.outcome.exit, Exit::Done, "{:?}", walked.outcome.failure);
+    for (operations, quarter) in A_QUARTER {
+        let calls: usize = operations.iter().map(|operation| wire.calls(operation)).sum();
+        let calls = f64::from(u32::try_from(calls).unwrap());
+        println!(
+            "{services} services, {minutes:.1} min: {} {:.0} a minute of {quarter:.0}",
+            operations[0],
+            calls / minutes
+        );
+        // The first minute may be shorter than one and still have the burst in it.
+        assert!(calls <= quarter * minutes.max(1.0), "{operations:?}: {calls} calls in {minutes:.2} minutes");
+    }
+    // Put together: far fewer calls than services times looks.
+    assert_eq!(wire.calls("RegisterTaskDefinition"), names.len());
+    assert_eq!(wire.calls("UpdateService"), names.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_service_is_watched_within_a_quarter_of_what_aws_gives() {
+    fleet(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_services_are_watched_within_a_quarter_of_what_aws_gives() {
+    fleet(10).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_services_are_watched_within_a_quarter_of_what_aws_gives() {
+    fleet(100).await;
+}
