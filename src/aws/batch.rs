@@ -167,7 +167,7 @@ mod tests {
         // The first one is dropped while it gathers; the second must neither hang nor be forgotten for ever.
         let leading = Box::pin(ecs::view_service(&aws, &cluster, &one));
         let following = ecs::view_service(&aws, &cluster, &two);
-        let (lost, _) = tokio::join!(following, async {
+        let (lost, ()) = tokio::join!(following, async {
             drop(futures_util::future::select(leading, std::future::ready(())).await);
         });
         assert!(lost.is_err());

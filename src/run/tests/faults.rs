@@ -222,27 +222,27 @@ async fn a_passing_fault_is_no_failure(fault: Fault) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_5xx_at_every_call_is_no_failure() {
-    a_passing_fault_is_no_failure(Fault::Broken).await;
+    Box::pin(a_passing_fault_is_no_failure(Fault::Broken)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_throttle_at_every_call_is_no_failure() {
-    a_passing_fault_is_no_failure(Fault::Throttled).await;
+    Box::pin(a_passing_fault_is_no_failure(Fault::Throttled)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cut_connection_at_every_call_is_no_failure() {
-    a_passing_fault_is_no_failure(Fault::Cut).await;
+    Box::pin(a_passing_fault_is_no_failure(Fault::Cut)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_answer_at_every_call_is_no_failure() {
-    a_passing_fault_is_no_failure(Fault::AnswerLost).await;
+    Box::pin(a_passing_fault_is_no_failure(Fault::AnswerLost)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn half_an_answer_at_every_call_is_no_failure() {
-    a_passing_fault_is_no_failure(Fault::Truncated).await;
+    Box::pin(a_passing_fault_is_no_failure(Fault::Truncated)).await;
 }
 
 /// A clock that AWS does not accept is a refusal: nothing was done, and that is what is said.
@@ -287,19 +287,21 @@ async fn a_look_that_is_never_answered_is_made_up_for_or_admitted() {
         // ECS's own word on the rollout is not heard then.
         ("DescribeServices", Exit::RolloutUnknown),
     ];
-    let walks = cases.map(|(operation, expected)| async move {
-        let (lab, hands, _wire) =
-            behind(move |called, _| if called == operation { Fault::Throttled } else { Fault::Pass }).await;
-        let budget = WatchBudget { no_progress_ms: 15_000, total_ms: 30_000, ..BUDGET };
-        let walked = walked(&lab, &hands, budget).await;
-        assert_eq!(walked.outcome.exit, expected, "{operation}: {:?}", walked.outcome.live);
-        // Never that the old one serves, which would be wrong in each case.
-        assert_eq!(walked.outcome.live[0].live, Live::New, "{operation}");
-        if expected != Exit::Done {
-            let words = &walked.outcome.live[0].words;
-            assert!(words.contains("ECS may still go on"), "{words}");
-        }
-        assert_eq!(lab.settled().await, "256", "{operation}");
+    let walks = cases.map(|(operation, expected)| {
+        Box::pin(async move {
+            let (lab, hands, _wire) =
+                behind(move |called, _| if called == operation { Fault::Throttled } else { Fault::Pass }).await;
+            let budget = WatchBudget { no_progress_ms: 15_000, total_ms: 30_000, ..BUDGET };
+            let walked = walked(&lab, &hands, budget).await;
+            assert_eq!(walked.outcome.exit, expected, "{operation}: {:?}", walked.outcome.live);
+            // Never that the old one serves, which would be wrong in each case.
+            assert_eq!(walked.outcome.live[0].live, Live::New, "{operation}");
+            if expected != Exit::Done {
+                let words = &walked.outcome.live[0].words;
+                assert!(words.contains("ECS may still go on"), "{words}");
+            }
+            assert_eq!(lab.settled().await, "256", "{operation}");
+        })
     });
     futures_util::future::join_all(walks).await;
 }
