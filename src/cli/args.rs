@@ -32,6 +32,7 @@ pub enum Verb {
     StopDeployment(StopDeployment),
     Init(Init),
     Status(Status),
+    Config(Config),
     Rehearse(Rehearse),
     Sandbox(Sandbox),
     Replay(Replay),
@@ -302,6 +303,60 @@ pub struct Rehearse {
     /// Format of the report
     #[arg(long, value_enum, value_name = "string", default_value = "table")]
     pub format: TableFormat,
+}
+
+/// Check ship.toml, show what it means, and describe it to editors
+#[derive(Debug, Clone, Args)]
+pub struct Config {
+    /// Without a verb the help is shown.
+    #[command(subcommand)]
+    pub verb: Option<ConfigVerb>,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum ConfigVerb {
+    Validate(ConfigValidate),
+    Show(ConfigShow),
+    /// Print the JSON Schema of ship.toml
+    ///
+    /// Editors complete and check with it: put it beside the file and write "#:schema ship.schema.json" as its
+    /// first line.
+    Schema,
+}
+
+/// Check the whole file, without asking AWS or the engine
+///
+/// Judges every environment, or the one that is named, and draws each mistake in its place. A variable that is
+/// not set on this machine is only warned about.
+#[derive(Debug, Clone, Args)]
+pub struct ConfigValidate {
+    /// Environment of ship.toml to check (default: all of them)
+    #[arg(id = complete::ENVIRONMENT, short, long = "environment", value_name = "string")]
+    pub environment: Option<String>,
+    /// File to read (default: the nearest ship.toml, from here upwards)
+    #[arg(id = complete::FILE, short, long = "file", value_name = "string", value_hint = ValueHint::FilePath)]
+    pub file: Option<PathBuf>,
+    /// Format of the output
+    #[arg(long, value_enum, value_name = "string", default_value = "table")]
+    pub format: TableFormat,
+}
+
+/// Show what the file means for one environment, and where each value came from
+#[derive(Debug, Clone, Args)]
+pub struct ConfigShow {
+    #[command(flatten)]
+    pub selection: Selection,
+    /// Format of the output
+    #[arg(long, value_enum, value_name = "string", default_value = "toml")]
+    pub format: ConfigFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ConfigFormat {
+    /// For people, with the origins as comments
+    Toml,
+    /// For programs
+    Json,
 }
 
 /// Rehearse without an AWS account

@@ -16,8 +16,8 @@ use std::{
 use clap::error::ErrorKind;
 
 use super::{
-    args::{self, SandboxVerb, Verb},
-    completion, credential_helper, deploy,
+    args::{self, ConfigVerb, SandboxVerb, Verb},
+    completion, config, credential_helper, deploy,
     door::Door,
     help, init, install,
     output::Output,
@@ -156,8 +156,15 @@ fn shows_json(line: &args::Line, door: &Door) -> bool {
         Some(Verb::Watch(watch)) => &watch.display,
         Some(Verb::Rollback(rollback)) => &rollback.display,
         Some(Verb::Rehearse(rehearse)) => &rehearse.display,
+        Some(Verb::Config(args::Config { verb: Some(ConfigVerb::Validate(validate)) })) => {
+            return validate.format == args::TableFormat::Json;
+        }
+        Some(Verb::Config(args::Config { verb: Some(ConfigVerb::Show(show)) })) => {
+            return show.format == args::ConfigFormat::Json;
+        }
         Some(
             Verb::Plan(_)
+            | Verb::Config(_)
             | Verb::StopDeployment(_)
             | Verb::Init(_)
             | Verb::Status(_)
@@ -183,6 +190,12 @@ fn act(verb: Verb, command: &clap::Command, door: &Door) -> Result<Exit, Failure
         Verb::Init(args) => block_on(init::run(&args, door)),
         Verb::Status(args) => block_on(status::run(&args, door)),
         Verb::Rehearse(args) => block_on(rehearse::run(&args, door)),
+        Verb::Config(args) => match args.verb {
+            None => show_help(command, &["config".into()], door),
+            Some(ConfigVerb::Validate(args)) => config::validate(&args, door),
+            Some(ConfigVerb::Show(args)) => block_on(config::show(&args, door)),
+            Some(ConfigVerb::Schema) => config::schema(door),
+        },
         Verb::Sandbox(args) => match args.verb {
             None => show_help(command, &["sandbox".into()], door),
             Some(SandboxVerb::Up(args)) => block_on(sandbox::up(&args, door)),

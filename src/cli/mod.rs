@@ -4,6 +4,7 @@
 pub(crate) mod adopt;
 pub mod args;
 pub mod completion;
+mod config;
 pub mod credential_helper;
 pub mod deploy;
 mod dispatch;

@@ -15,7 +15,7 @@ use crate::{
     aws::{self, Aws, Endpoint, Identity, Variables},
     config::{
         error::{self, ConfigError, ConfigErrors, ConfigWarning, Mistake},
-        file,
+        file::{self, Parsed},
         resolve::{self, Facts, Resolved, Typed},
         sources::Sources,
         spec::{self, Spec},
@@ -39,11 +39,36 @@ pub(crate) struct Understood {
     pub(crate) sources: Sources,
 }
 
-/// Finds, reads and resolves the file, or reports all mistakes in it.
-pub(crate) async fn understand(selection: &Selection, door: &Door) -> Result<Understood, Failure> {
+/// `ship.toml` and all that it extends, as written.
+pub(crate) struct Found {
+    pub(crate) parsed: Parsed,
+    root: PathBuf,
+}
+
+impl Found {
+    /// What the surroundings say, git included.
+    pub(crate) async fn facts(&self, door: &Door) -> Facts {
+        Facts { git: git::facts(&self.root).await, ..self.facts_without_git(door) }
+    }
+
+    /// The same where nobody asks for a commit: git takes longer than all the rest.
+    pub(crate) fn facts_without_git(&self, door: &Door) -> Facts {
+        Facts {
+            root: self.root.clone(),
+            home: door.surroundings.home.clone(),
+            variables: door.surroundings.variables.to_text(),
+            git: Err(spec::NoGit::NotARepository),
+            now_ms: show::now_ms(),
+            read: read_file,
+        }
+    }
+}
+
+/// Finds and reads the file.
+pub(crate) fn read(named: Option<&Path>, door: &Door) -> Result<Found, Failure> {
     let surroundings = &door.surroundings;
     let folder = surroundings.folder().map_err(Failure::FolderGone)?;
-    let path = find(selection, door, folder)?;
+    let path = find(named, door, folder)?;
     let root = path.parent().unwrap_or(folder).to_owned();
     let name = path.strip_prefix(folder).unwrap_or(&path).display().to_string();
     let bytes = fs::read(&path).map_err(|source| Failure::read(path.clone(), source))?;
@@ -52,15 +77,20 @@ pub(crate) async fn understand(selection: &Selection, door: &Door) -> Result<Und
         let errors = ConfigErrors { sources: Sources::of(name.clone(), ""), errors: vec![error] };
         Failure::Config { errors, look }
     })?;
-    let parsed = file::parse_all(&name, text, &root, read);
-    let facts = Facts {
-        git: git::facts(&root).await,
-        root,
-        home: surroundings.home.clone(),
-        variables: surroundings.variables.to_text(),
-        now_ms: show::now_ms(),
-        read,
-    };
+    let parsed = file::parse_all(&name, text, &root, read_file);
+    Ok(Found { parsed, root })
+}
+
+/// Finds, reads and resolves the file, or reports all mistakes in it.
+pub(crate) async fn understand(selection: &Selection, door: &Door) -> Result<Understood, Failure> {
+    let Resolved { spec, warnings, sources, origins: _ } = resolve(selection, door).await?;
+    Ok(Understood { spec, warnings, sources })
+}
+
+/// The same with the origin of each value.
+pub(crate) async fn resolve(selection: &Selection, door: &Door) -> Result<Resolved, Failure> {
+    let found = read(selection.file.as_deref(), door)?;
+    let facts = found.facts(door).await;
     let typed = Typed {
         environment: selection.environment.clone(),
         region: selection.region.clone(),
@@ -72,17 +102,16 @@ pub(crate) async fn understand(selection: &Selection, door: &Door) -> Result<Und
             DoneWhen::Steady => spec::DoneWhen::Steady,
         }),
     };
-    let Resolved { spec, warnings, sources, origins: _ } =
-        resolve::resolve(&parsed, &typed, &facts).map_err(|errors| Failure::Config { errors, look })?;
-    Ok(Understood { spec, warnings, sources })
+    let look = show::look(door);
+    resolve::resolve(&found.parsed, &typed, &facts).map_err(|errors| Failure::Config { errors, look })
 }
 
-fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
     fs::read(path)
 }
 
-fn find(selection: &Selection, door: &Door, folder: &Path) -> Result<PathBuf, Failure> {
-    let named = selection.file.clone().or_else(|| door.surroundings.variables.path(env::ECS_SHIP_FILE));
+fn find(named: Option<&Path>, door: &Door, folder: &Path) -> Result<PathBuf, Failure> {
+    let named = named.map(Path::to_owned).or_else(|| door.surroundings.variables.path(env::ECS_SHIP_FILE));
     let found = match named {
         Some(path) if folder.join(&path).is_file() => Ok(folder.join(path)),
         Some(path) => Err(ConfigError::new(Mistake::FileMissing { path }, error::Place::Nowhere)),

@@ -6,12 +6,14 @@
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    fs,
+    io::{self, Write as _},
     path::{Path, PathBuf},
+    process::{Command, Stdio},
 };
 
 use super::{
-    error::{ConfigErrors, Look, render_warnings},
+    error::{ConfigErrors, Look, Place, render_warnings},
     file,
     resolve::{Facts, Typed, resolve},
     sources::Sources,
@@ -124,4 +126,87 @@ fn no_report_shows_a_secret() {
     for secret in ["npm_1234", "12345", "hunter2"] {
         assert!(!report.contains(secret), "{report}");
     }
+}
+
+/// What a schema can see: the form of a file, and nothing that the surroundings decide.
+fn is_of_form(code: &str) -> bool {
+    matches!(
+        code,
+        "config::unknown_key"
+            | "config::nameless"
+            | "config::wrong_type"
+            | "config::bad_name"
+            | "config::no_format"
+            | "config::unknown_format"
+            | "config::newer_format"
+            | "config::bad_region"
+            | "config::bad_account"
+            | "config::bad_role"
+            | "config::bad_word"
+            | "config::bad_builder"
+            | "config::bad_on_failure"
+    )
+}
+
+/// What a real validator says about each of the values, by name. `python3-jsonschema`, because the validators among the
+/// crates would be more to compile than the rest of the tests.
+fn validated(values: &serde_json::Map<String, serde_json::Value>) -> BTreeMap<String, Vec<String>> {
+    const SCRIPT: &str = "import json, sys, jsonschema\n\
+        given = json.load(sys.stdin)\n\
+        jsonschema.Draft7Validator.check_schema(given['schema'])\n\
+        judge = jsonschema.Draft7Validator(given['schema'])\n\
+        json.dump({name: [e.message for e in judge.iter_errors(v)] for name, v in given['values'].items()}, sys.stdout)";
+    let given = serde_json::json!({ "schema": super::schema::schema(), "values": values });
+    let mut python = Command::new("python3")
+        .args(["-W", "ignore", "-c", SCRIPT])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the test needs python3 and its jsonschema: apt-get install python3-jsonschema");
+    let mut input = python.stdin.take().expect("it is piped");
+    let writer = std::thread::spawn(move || input.write_all(given.to_string().as_bytes()));
+    let output = python.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "the test needs jsonschema: apt-get install python3-jsonschema");
+    writer.join().expect("no panic").expect("it reads all of it");
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+#[test]
+fn the_schema_takes_what_is_right_and_refuses_what_it_can_tell() {
+    let (mut good, mut bad) = (Vec::new(), Vec::new());
+    let mut values = serde_json::Map::new();
+    for path in files("toml") {
+        let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+        let Ok(text) = fs::read_to_string(&path) else { continue };
+        let Ok(table) = text.parse::<toml::Table>() else { continue };
+        values.insert(name.clone(), serde_json::to_value(table).expect("TOML is JSON"));
+        let (typed, facts) = scene(&text);
+        let parsed = file::parse_all("ship.toml", &text, &facts.root, read);
+        let here = |place: &Place| match place {
+            Place::File(span) => parsed.sources.locate(span).is_some_and(|(source, _)| source.begin == 0),
+            Place::Nowhere => true,
+            Place::Flag(_) | Place::Variable(_) => false,
+        };
+        match resolve(&parsed, &typed, &facts) {
+            Ok(_) => good.push(name),
+            // A value that a variable fills in is out of its sight, and so is what was typed.
+            Err(errors) => {
+                let visible = !text.contains("${") && !text.starts_with("#@ --region");
+                if visible && errors.errors.iter().any(|error| is_of_form(error.mistake.code()) && here(&error.place)) {
+                    bad.push(name);
+                }
+            }
+        }
+    }
+    let whole = include_str!("../../examples/hello/ship.toml").parse::<toml::Table>().expect("TOML");
+    values.insert("the example".to_owned(), serde_json::to_value(whole).expect("JSON"));
+    good.push("the example".to_owned());
+    let told = validated(&values);
+    for name in &good {
+        assert!(told[name].is_empty(), "{name}: {:?}", told[name]);
+    }
+    for name in &bad {
+        assert!(!told[name].is_empty(), "{name}: the schema sees nothing wrong");
+    }
+    assert!(good.len() >= 5 && bad.len() >= 20, "{} taken, {} refused", good.len(), bad.len());
 }

@@ -38,7 +38,12 @@ pub fn parse(text: &str, begin: usize) -> (Vec<Line>, Vec<(Mistake, Range<usize>
             |write: String| mistakes.push((Mistake::EnvironmentFileLine { write }, offset..start + line.len()));
         let Some((name, value)) = bare.split_once('=') else {
             // docker would take the value from its own environment, which is another one on every machine.
-            wrong(format!("write `{}=…`; nothing is taken from the environment of the deploy here", bare.trim()));
+            let name = bare.trim();
+            wrong(if is_name(name) {
+                format!("write `{name}=…`; nothing is taken from the environment of the deploy here")
+            } else {
+                "a line is `KEY=value`, or a comment that begins with `#`".to_owned()
+            });
             continue;
         };
         if let Some(name) = name.strip_prefix("export ") {

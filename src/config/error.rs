@@ -53,7 +53,7 @@ pub enum Mistake {
     ExtendsUnread { path: String, why: io::ErrorKind },
     #[error("`{path}` is not UTF-8 text; line {line} is the first that is not")]
     ExtendsNotText { path: String, line: usize },
-    #[error("these files extend each other: {}", chain.join(" → "))]
+    #[error("{}", circle(chain))]
     ExtendsCircle { chain: Vec<String> },
     #[error("`{key}` is not supported by docker-ecs-ship {}", env!("CARGO_PKG_VERSION"))]
     Later { key: String, instead: &'static str },
@@ -222,6 +222,8 @@ pub enum Doubt {
     DirtyTag { tag: String },
     #[error("`{key}` looks like a secret, and its value stands {}", match seen { Seen::InTheFile => "in the file", Seen::InTheTask => "in the task definition", Seen::InTheImage => "in the history of the image" })]
     LooksSecret { key: String, seen: Seen, home: Home },
+    #[error("`${{{variable}}}` is not set here")]
+    Unset { variable: String, why: Unset },
     #[error("the quotes are part of the value of `{key}`")]
     QuotedValue { key: String },
 }
@@ -536,6 +538,11 @@ impl Mistake {
                 "builders: auto (the engine's own choice), engine (its BuildKit), classic (its builder of before)"
                     .to_owned()
             }
+            Self::BadTag { problem } if problem.to_string().contains('/') => {
+                "a branch with `/` in its name makes no tag: write \"v1-${build}\", or what your CI makes of the branch, such \
+                 as GitLab's ${env.CI_COMMIT_REF_SLUG}"
+                    .to_owned()
+            }
             Self::BadTag { .. } => {
                 "leave `tags` out to get a tag from the commit, or write one such as \"v1-${build}\"".to_owned()
             }
@@ -563,6 +570,7 @@ impl Doubt {
             Self::FixedTag { .. } => "config::fixed_tag",
             Self::DirtyTag { .. } => "config::dirty_tag",
             Self::LooksSecret { .. } => "config::looks_secret",
+            Self::Unset { .. } => "config::unset_variable",
             Self::QuotedValue { .. } => "config::quoted_value",
         }
     }
@@ -599,6 +607,7 @@ impl Doubt {
                 };
                 format!("{who}; {instead}")
             }
+            Self::Unset { variable, why } => unset_help(variable, why),
             Self::QuotedValue { .. } => {
                 "in such a file everything behind the `=` is taken as it is, by ECS and docker alike; leave the quotes out"
                     .to_owned()
@@ -659,6 +668,13 @@ fn repository_help(why: &BadRepository) -> String {
                 .to_owned()
         }
         BadRepository::Length => "ECR takes 2 to 256 letters".to_owned(),
+    }
+}
+
+fn circle(chain: &[String]) -> String {
+    match chain {
+        [first, second] if first == second => format!("`{first}` extends itself"),
+        _ => format!("these files extend each other: {}", chain.join(" → ")),
     }
 }
 

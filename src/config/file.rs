@@ -21,7 +21,7 @@ pub use super::read::{Field, Key, KeyOutline, Kind, Outline, Reader, Scalar, Sha
 use super::{
     error::{ConfigError, Mistake, Place},
     read::integer,
-    sources::Sources,
+    sources::{Language, Sources},
     syntax::{Ruin, same_line, syntax_mistakes},
 };
 
@@ -47,14 +47,15 @@ const PLATFORM: &str = "(linux|windows)/[a-z0-9]+(/v[0-9]+)?";
 pub(super) const LATER: &[(&str, &str, &str)] = &[
     ("ImageTable", "secrets", ""),
     ("ImageTable", "ssh", ""),
-    ("ImageTable", "cache_from", ""),
     ("ImageTable", "checks", ""),
     ("EnvironmentTable", "role_arn", "name a profile in ~/.aws/config that has the `role_arn`: `profile = \"…\"`"),
 ];
 
 /// Keys that are planned and have no meaning yet.
-pub(super) const OF_LATER_VERSIONS: &[(&str, &str)] =
-    &[("promote_from", "until then, `tags` and a repository shared by both environments bring the same image to both")];
+pub(super) const OF_LATER_VERSIONS: &[(&str, &str)] = &[
+    ("cache_to", "put the cache into the image itself: `args = { BUILDKIT_INLINE_CACHE = \"1\" }`"),
+    ("promote_from", "until then, `tags` and a repository shared by both environments bring the same image to both"),
+];
 
 macro_rules! table {
     ($(#[doc = $about:literal])* $type:ident $(($whole:ident))? {
@@ -427,7 +428,7 @@ pub fn parse_all(name: &str, text: &str, root: &Path, read: ReadFile) -> Parsed 
         let (below, wrong, readable) = parse_at(&base, sources.end());
         let shown = Path::new(name).parent().unwrap_or(Path::new("")).join(&path);
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-        let begin = sources.add(tidy(&shown).display().to_string(), folder, base);
+        let begin = sources.add(tidy(&shown).display().to_string(), folder, base, Language::Toml);
         errors.extend(wrong.into_iter().map(|mut error| {
             // What is missing is missing in that file.
             if error.place == Place::Nowhere {

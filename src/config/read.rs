@@ -8,7 +8,9 @@ use toml::{Spanned, de::DeTable, de::DeValue};
 use super::{
     duration,
     error::{ConfigError, Mistake, Place, nearest},
-    file::{EnvironmentTable, ImageTable, LATER, OF_LATER_VERSIONS, SandboxTable, ServiceTable},
+    file::{
+        EnvironmentTable, ImageTable, LATER, OF_LATER_VERSIONS, RolloutTable, SandboxTable, ServiceTable, TimeoutsTable,
+    },
     secrets::looks_secret,
 };
 
@@ -149,6 +151,7 @@ const HABITS: &[(&str, &str)] = &[
     ("default_env", "default_environment"),
     ("docker_file", "dockerfile"),
     ("env", "environment"),
+    ("env", "environments"),
     ("env_file", "environment_files"),
     ("env_files", "environment_files"),
     ("environment_file", "environment_files"),
@@ -158,6 +161,7 @@ const HABITS: &[(&str, &str)] = &[
     ("mem", "memory"),
     ("min_healthy_percent", "minimum_healthy_percent"),
     ("name", "service"),
+    ("name", "repository"),
     ("path", "context"),
     ("port", "container_port"),
     ("replicas", "desired_count"),
@@ -208,14 +212,18 @@ impl Reader<'_> {
             return;
         }
         let names = || keys.iter().map(|key| key.name);
-        let habit = HABITS.iter().find(|(habit, _)| *habit == key.to_lowercase().replace('-', "_"));
-        let nearest = habit
+        let plain = key.to_lowercase().replace('-', "_");
+        let habits = || HABITS.iter().filter(|(habit, _)| *habit == plain);
+        let habit = habits().next();
+        let nearest = habits()
             .map(|(_, meant)| *meant)
-            .filter(|meant| names().any(|name| name == *meant))
+            .find(|meant| names().any(|name| name == *meant))
             .or_else(|| nearest(key, names()));
         let belongs = match nearest {
             Some(_) => None,
-            None => sandbox_home_of(table, habit.map_or(key, |(_, meant)| meant)).or_else(|| home_of(table, key)),
+            None => rollout_home_of(table, key)
+                .or_else(|| sandbox_home_of(table, habit.map_or(key, |(_, meant)| meant)))
+                .or_else(|| home_of(table, key)),
         };
         let mistake = Mistake::UnknownKey {
             key: key.to_owned(),
@@ -243,6 +251,19 @@ impl Reader<'_> {
         };
         self.mistake(mistake, value.span());
     }
+}
+
+/// Settings of a rollout have a table of their own, and its times one more.
+fn rollout_home_of(table: &str, key: &str) -> Option<String> {
+    let (section, _) = table.rsplit_once('.')?;
+    if section != "services" && !section.ends_with(".services") {
+        return None;
+    }
+    let home = |keys: &[KeyOutline], below: &str| {
+        let meant = nearest(key, keys.iter().map(|outline| outline.name))?;
+        Some(format!("`{meant}` is about the rollout: write it under `[{table}.{below}]`"))
+    };
+    home(RolloutTable::KEYS, "rollout").or_else(|| home(TimeoutsTable::KEYS, "rollout.timeouts"))
 }
 
 /// What only the sandbox makes of a service: on AWS its definition and its settings are its own.
@@ -388,7 +409,10 @@ impl Scalar for Vec<Written<String>> {
     }
 
     fn rewrite(source: &str, value: &DeValue<'_>) -> Option<String> {
-        value.is_str().then(|| format!("[{source}]"))
+        let text = value.as_str()?;
+        // Only a command has blanks in it, and its words stand alone.
+        let words: Vec<String> = text.split_whitespace().map(|word| format!("{word:?}")).collect();
+        Some(if words.len() > 1 { format!("[{}]", words.join(", ")) } else { format!("[{source}]") })
     }
 
     fn text(&self) -> Option<String> {
@@ -466,7 +490,8 @@ impl Field for BTreeMap<String, Written<String>> {
 
     fn read(reader: &mut Reader<'_>, key: &Key<'_>, value: &Spanned<DeValue<'_>>) -> Self {
         let Some(table) = value.get_ref().as_table() else {
-            reader.wrong_type(key, "a table of names and texts", value, &format!("{} = {}", key.name, key.example));
+            let table = named_texts(value.get_ref()).unwrap_or_else(|| key.example.to_owned());
+            reader.wrong_type(key, "a table of names and texts", value, &format!("{} = {table}", key.name));
             return Self::new();
         };
         let mut entries = Self::new();
@@ -498,6 +523,17 @@ impl Field for BTreeMap<String, Written<String>> {
     }
 }
 
+/// `["A=1", "B=2"]`, as compose takes it, the way it is written here.
+fn named_texts(value: &DeValue<'_>) -> Option<String> {
+    let mut entries = Vec::new();
+    for entry in value.as_array()? {
+        let (name, text) = entry.get_ref().as_str()?.split_once('=')?;
+        let shown = if looks_secret(name, text) { "…" } else { text };
+        entries.push(format!("{name} = {shown:?}"));
+    }
+    (!entries.is_empty()).then(|| format!("{{ {} }}", entries.join(", ")))
+}
+
 /// Tables by a name of the user's choice.
 impl<T: Table> Field for BTreeMap<String, T> {
     const KIND: Kind = Kind::NamedTables(&T::OUTLINE);
@@ -522,7 +558,8 @@ impl<T: Table> Field for BTreeMap<String, T> {
             let good = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_');
             if key.is_empty() || !key.chars().all(good) {
                 let plain: String = key.chars().map(|letter| if good(letter) { letter } else { '-' }).collect();
-                let plain = if plain.is_empty() { "api" } else { &plain };
+                let plain = plain.trim_matches('-');
+                let plain = if plain.is_empty() { "api" } else { plain };
                 let write = format!("[{section}.{plain}]");
                 reader.mistake(Mistake::BadName { section: section.clone(), key: key.clone(), write }, name.span());
             }

@@ -25,7 +25,7 @@ use super::{
         SecretTable, ServiceTable, Table, Written, tidy,
     },
     secrets::{is_secret_name, looks_secret},
-    sources::Sources,
+    sources::{Language, Sources},
     spec::{
         self, BuildSecret, BuildSsh, Builder, CacheFrom, Check, CheckWork, Confirm, DoneWhen, Environment, GitFacts,
         Image, MissingRepository, NoGit, OnFailure, OnInterrupt, Overlays, Percentages, Release, Rollout,
@@ -126,6 +126,12 @@ fn resolve_in(shared: &mut Shared, parsed: &Parsed, typed: &Typed, facts: &Facts
     }
     let environment = resolver.environment(typed);
     let release = resolver.release();
+    for (key, span) in [
+        ("format", file.format.as_ref().map(|written| &written.span)),
+        ("release", file.release.as_ref().map(|written| &written.span)),
+    ] {
+        resolver.origins.extend(span.map(|span| (key.to_owned(), Place::File(span.clone()))));
+    }
     let mut images = BTreeMap::new();
     let mut services = BTreeMap::new();
     for key in file.services.keys() {
@@ -189,9 +195,69 @@ struct Chosen<'a> {
     by: Place,
 }
 
+/// A file that is right, whatever environment is taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judged {
+    pub warnings: Vec<ConfigWarning>,
+    pub sources: Sources,
+}
+
+/// Judges a file for one environment, or for each of them as if it were the one. What is only not set here and now, on
+/// the machine of a developer or of a linter, is a warning.
+pub fn judge(parsed: &Parsed, environment: Option<&str>, facts: &Facts) -> Result<Judged, ConfigErrors> {
+    let file = &parsed.file;
+    let mut shared = Shared { sources: parsed.sources.clone(), environment_files: BTreeMap::new() };
+    let names: Vec<Option<String>> = match environment {
+        Some(name) => vec![Some(name.to_owned())],
+        None if file.environments.is_empty() => vec![None],
+        None => file.environments.keys().cloned().map(Some).collect(),
+    };
+    let (mut errors, mut warnings) = (Vec::new(), Vec::new());
+    // The rest of the judging names its environment and never comes to the default.
+    if let Err(error) = choose_environment(file, &Typed::default(), facts)
+        && parsed.form == Form::Readable
+        && error.place.span().is_some()
+    {
+        errors.push(error);
+    }
+    for name in names {
+        let typed = Typed { environment: name, ..Typed::default() };
+        match resolve_in(&mut shared, parsed, &typed, facts) {
+            Ok((_, more, _)) => warnings.extend(more),
+            Err(more) => errors.extend(more),
+        }
+    }
+    let here_and_now =
+        |why: &Unset| matches!(why, Unset::Environment | Unset::NoGit(_) | Unset::DetachedHead | Unset::NoTag);
+    let (unset, errors): (Vec<_>, Vec<_>) = in_order(errors)
+        .into_iter()
+        .partition(|error| matches!(&*error.mistake, Mistake::Unset { why, .. } if here_and_now(why)));
+    if !errors.is_empty() {
+        return Err(ConfigErrors { sources: shared.sources, errors });
+    }
+    warnings.extend(unset.into_iter().filter_map(|error| match *error.mistake {
+        Mistake::Unset { variable, why } => {
+            Some(ConfigWarning { doubt: Doubt::Unset { variable, why }, place: error.place })
+        }
+        _ => None,
+    }));
+    warnings.sort_by_key(|warning| warning.place.order());
+    warnings.dedup();
+    Ok(Judged { warnings, sources: shared.sources })
+}
+
 /// Whether a key is only missing because it is misspelt or has the wrong type, which is told already.
 fn is_explained(error: &ConfigError, others: &[ConfigError]) -> bool {
+    // Half a check or a secret that was misspelt is not empty.
+    let in_table = |table: &str| {
+        others.iter().any(|other| match &*other.mistake {
+            Mistake::UnknownKey { table: home, .. } | Mistake::WrongType { table: home, .. } => home.ends_with(table),
+            _ => false,
+        })
+    };
     let (missing, home) = match &*error.mistake {
+        Mistake::CheckWork { found: Found::None } => return in_table(".checks"),
+        Mistake::SecretSource { name, found: Found::None } => return in_table(&format!(".secrets.{name}")),
         Mistake::Missing { key, table, .. } => (*key, table.clone()),
         Mistake::NoImage { service, .. } => ("image", format!("services.{service}")),
         Mistake::NoServices => ("services", String::new()),
@@ -822,7 +888,7 @@ impl<'a> Resolver<'a> {
             }
         };
         let shown = tidy(&self.shared.sources.folder(&written.span).join(name)).display().to_string();
-        let begin = self.shared.sources.add(shown, PathBuf::new(), text.clone());
+        let begin = self.shared.sources.add(shown, PathBuf::new(), text.clone(), Language::Lines);
         let (lines, mistakes) = environment_file::parse(&text, begin);
         for (mistake, span) in mistakes {
             self.mistake(mistake, Place::File(span));
@@ -1368,6 +1434,15 @@ impl<'a> Resolver<'a> {
                 })
             }
             _ => match name.strip_prefix("env.") {
+                Some(variable) if variable.contains([':', '=', '?', '+', '-', ' ']) => {
+                    let end = variable.find([':', '=', '?', '+', '-', ' ']).unwrap_or(variable.len());
+                    let default = variable[end..].trim_start_matches([':', '=', '?', '+', '-', ' ']);
+                    let write = format!(
+                        "a default is written `${{env.{}:-{default}}}`; there is nothing else",
+                        &variable[..end]
+                    );
+                    Err(Valueless::Mistake(Mistake::BrokenVariable { text: format!("${{{name}}}"), write }))
+                }
                 Some(variable) => self.facts.variables.get(variable).cloned().ok_or_else(|| unset(Unset::Environment)),
                 None => self.own_value(name, own, chain),
             },
@@ -1415,6 +1490,7 @@ impl<'a> Resolver<'a> {
                 (range, write)
             }
             Broken::Unclosed { range } => (range, "a `}` is missing".to_owned()),
+            Broken::Nested { range } => (range, "a default is plain text and holds no variable".to_owned()),
             Broken::Nameless { range } => (range, "write a name between `{` and `}`, or `$$` for a dollar".to_owned()),
         };
         let text = written.value.get(range.clone()).unwrap_or_default().to_owned();

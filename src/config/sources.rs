@@ -16,6 +16,15 @@ pub struct Source {
     pub text: String,
     /// Where it begins in the row.
     pub begin: usize,
+    pub language: Language,
+}
+
+/// What a text is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Language {
+    Toml,
+    /// `KEY=value` lines.
+    Lines,
 }
 
 /// All of them; `ship.toml` is the first.
@@ -29,14 +38,14 @@ impl Sources {
     #[must_use]
     pub fn of(name: impl Into<String>, text: impl Into<String>) -> Self {
         let mut sources = Self::default();
-        sources.add(name.into(), PathBuf::new(), text.into());
+        sources.add(name.into(), PathBuf::new(), text.into(), Language::Toml);
         sources
     }
 
     /// Lays another text behind the last one and says where it begins.
-    pub fn add(&mut self, name: String, folder: PathBuf, text: String) -> usize {
+    pub fn add(&mut self, name: String, folder: PathBuf, text: String, language: Language) -> usize {
         let begin = self.end();
-        self.row.push(Source { name, folder, text, begin });
+        self.row.push(Source { name, folder, text, begin, language });
         begin
     }
 
@@ -94,7 +103,7 @@ mod tests {
     #[test]
     fn a_place_is_found_in_its_own_text() {
         let mut sources = Sources::of("ship.toml", "ab\n");
-        let begin = sources.add("../base.toml".to_owned(), PathBuf::from(".."), "one\ntwo".to_owned());
+        let begin = sources.add("../base.toml".to_owned(), PathBuf::from(".."), "one\ntwo".to_owned(), Language::Toml);
         let (source, span) = sources.locate(&(begin + 4..begin + 7)).expect("it is there");
         assert_eq!((source.name.as_str(), &source.text[span.clone()]), ("../base.toml", "two"));
         assert_eq!(source.line_and_column(span.start), Some((2, 1)));

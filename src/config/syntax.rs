@@ -134,6 +134,10 @@ fn syntax_mistake(text: &str, span: &Range<usize>, message: &str) -> (Mistake, R
         let value = line.split_once('=').map_or("", |(_, value)| value).trim();
         return (say("a number does not begin with 0", Some(format!("write `{key} = \"{value}\"`"))), Ruin::Line);
     }
+    if message.starts_with("unexpected key or value, expected newline") {
+        let write = "one value for each line; what follows it may be a comment behind `#`";
+        return (say("the value ends before this", Some(write.to_owned())), Ruin::Line);
+    }
     if message.contains("array") {
         let write = "between `[` and `]` stand texts in quotes, divided by commas; is a `]` or a comma missing?";
         return (say("the list is broken here", Some(write.to_owned())), Ruin::Rest);

@@ -29,6 +29,8 @@ pub enum Broken {
     Unclosed { range: Range<usize> },
     /// `${}`.
     Nameless { range: Range<usize> },
+    /// A variable in the default of another, `${a:-${b}}`.
+    Nested { range: Range<usize> },
 }
 
 /// Takes a text apart; `$$` is a dollar.
@@ -52,6 +54,9 @@ pub fn pieces(text: &str) -> Result<Vec<Piece>, Broken> {
                 Some((name, default)) => (name, Some(default.to_owned())),
                 None => (&inside[..length], None),
             };
+            if default.as_ref().is_some_and(|default| default.contains("${")) {
+                return Err(Broken::Nested { range: dollar..end });
+            }
             if name.trim().is_empty() {
                 return Err(Broken::Nameless { range: dollar..end });
             }
@@ -100,6 +105,7 @@ mod tests {
             ("5$", Err(Broken::LoneDollar { range: 1..2 })),
             ("a ${b", Err(Broken::Unclosed { range: 2..5 })),
             ("${}", Err(Broken::Nameless { range: 0..3 })),
+            ("${a:-${b}}", Err(Broken::Nested { range: 0..9 })),
             ("${:-x}", Err(Broken::Nameless { range: 0..6 })),
         ] {
             assert_eq!(pieces(text), expected, "{text}");
@@ -124,7 +130,12 @@ mod tests {
                     Piece::Variable(variable) => Some(variable.range),
                     Piece::Literal(_) => None,
                 }),
-                Err(Broken::LoneDollar { range } | Broken::Unclosed { range } | Broken::Nameless { range }) => Some(range),
+                Err(
+                    Broken::LoneDollar { range }
+                    | Broken::Unclosed { range }
+                    | Broken::Nameless { range }
+                    | Broken::Nested { range },
+                ) => Some(range),
             };
             if let Some(range) = range {
                 prop_assert!(text[range].starts_with('$'));

@@ -149,7 +149,8 @@ impl BuildRequest<'_> {
     /// The query of `POST /build`; `more` is what only one builder takes. bollard's own options know
     /// one tag only.
     fn query(&self, more: &[(&str, &str)]) -> String {
-        let BuildAction { image: _, context: _, dockerfile: _, builder: _, target, args, platform, tags } = self.action;
+        let BuildAction { image: _, context: _, dockerfile: _, builder: _, target, args, cache_from, platform, tags } =
+            self.action;
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         query.append_pair("dockerfile", &self.dockerfile);
         for tag in tags {
@@ -164,6 +165,11 @@ impl BuildRequest<'_> {
             let arguments: serde_json::Map<_, _> =
                 arguments.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
             query.append_pair("buildargs", &serde_json::Value::Object(arguments).to_string());
+        }
+        if !cache_from.is_empty() {
+            // "JSON array of images used for build cache resolution" (POST /build).
+            let images: Vec<String> = cache_from.iter().map(ToString::to_string).collect();
+            query.append_pair("cachefrom", &serde_json::Value::from(images).to_string());
         }
         for (name, value) in [("target", target), ("platform", platform)] {
             if let Some(value) = value {

@@ -153,6 +153,7 @@ impl Source {
             dockerfile: self.path().join("Dockerfile"),
             target: None,
             args: BTreeMap::new(),
+            cache_from: Vec::new(),
             platform: None,
             tags: tags.to_vec(),
             builder,

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     config::spec::{
-        self, Image, MissingRepository, Overlays, Place, SandboxService, Service, Spec, TaskDefinitionSource,
+        self, CacheFrom, Image, MissingRepository, Overlays, Place, SandboxService, Service, Spec, TaskDefinitionSource,
     },
     id::{Cluster, Key, StepId},
     image::{Digest, ImageName, Reference},
@@ -695,7 +695,7 @@ impl Steps {
             args,
             secrets: _,
             ssh: _,
-            cache_from: _,
+            cache_from,
             platform: _,
             tag,
             further_tags,
@@ -709,6 +709,16 @@ impl Steps {
             dockerfile: dockerfile.clone(),
             target: target.clone(),
             args: args.clone(),
+            cache_from: cache_from
+                .iter()
+                .map(|from| match from {
+                    CacheFrom::Ecr { repository, tag } => {
+                        let name = ImageName { repository: repository.clone(), ..wanted.name.clone() };
+                        Reference::tagged(name, tag.clone())
+                    }
+                    CacheFrom::Elsewhere(reference) => reference.clone(),
+                })
+                .collect(),
             // Which may be what the task definition wants.
             platform: wanted.platform.clone(),
             tags: tags.map(|tag| Reference::tagged(wanted.name.clone(), tag.clone())).collect(),

@@ -173,6 +173,8 @@ pub struct BuildAction {
     pub dockerfile: PathBuf,
     pub target: Option<String>,
     pub args: BTreeMap<String, String>,
+    /// Images to take cache from, with their registry.
+    pub cache_from: Vec<Reference>,
     pub platform: Option<String>,
     /// Full names to give the result.
     pub tags: Vec<Reference>,

@@ -127,6 +127,7 @@ mod tests {
             dockerfile: "Dockerfile".into(),
             target: None,
             args: BTreeMap::new(),
+            cache_from: Vec::new(),
             platform: None,
             tags: vec![reference()],
             builder: Builder::Auto,

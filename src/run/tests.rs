@@ -587,6 +587,7 @@ async fn a_failure_of_each_kind_of_step_has_its_exit_code() {
         dockerfile: nothing.path().join("Dockerfile"),
         target: None,
         args: BTreeMap::new(),
+        cache_from: Vec::new(),
         platform: None,
         tags: vec![reference("docker-ecs-ship-test-of-run", "never-built")],
         builder: Builder::Auto,

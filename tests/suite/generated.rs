@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use ecs_ship::cli::reference;
+use ecs_ship::{cli::reference, config::schema::schema};
 
 use crate::event_page;
 
@@ -23,5 +23,6 @@ fn the_reference_is_what_the_program_says() {
     is_fresh("docs/reference/exit-codes.md", &reference::exit_codes());
     is_fresh("docs/reference/environment.md", &reference::environment());
     is_fresh("docs/reference/ship-toml.md", &reference::ship_toml());
+    is_fresh("docs/reference/ship.schema.json", &format!("{:#}\n", schema()));
     is_fresh("docs/reference/events.md", &event_page::page());
 }

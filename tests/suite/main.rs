@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod completion;
+mod config;
 mod credential_helper;
 mod environment;
 mod event_page;

@@ -11,13 +11,15 @@ use serde_json::{Value, json};
 
 use super::plan;
 use crate::{
-    config::spec::{MissingRepository, Place, Spec, TaskDefinitionSource},
+    config::spec::{CacheFrom, MissingRepository, Place, Spec, TaskDefinitionSource},
     id::{Cluster, Key, StepId},
     plan::{
         observed::{ClusterObserved, Mutability, Observed, RepositoryObserved, ServiceObserved},
         settle::{Ready, Settled, settle},
         step::{Action, Plan, Produced, Started},
-        testing::{active, arn, deployment, digest, empty_sandbox, image, live, observed, present, service, spec},
+        testing::{
+            REGISTRY, active, arn, deployment, digest, empty_sandbox, image, live, observed, present, service, spec,
+        },
     },
 };
 
@@ -137,6 +139,22 @@ fn every_further_tag_is_pushed_after_the_first() {
     #7 update web  ← it runs web:41  (after #6)
     #8 roll out web  ← until the tasks of web:41 have drained  (after #7)
     ");
+}
+
+#[test]
+fn cache_without_a_registry_is_that_of_the_environment() {
+    let (mut spec, observed) = (spec(Place::Aws), observed());
+    spec.images.get_mut(&Key::new("web")).expect("web").cache_from = vec![
+        CacheFrom::Ecr { repository: "shop/base".to_owned(), tag: "cache".parse().expect("a tag") },
+        CacheFrom::Elsewhere("ghcr.io/shop/base:1".parse().expect("a reference")),
+    ];
+    let plan = plan(&spec, &observed).expect("a plan");
+    let build = plan.steps.iter().find_map(|step| match &step.action {
+        Action::Build(build) => Some(build),
+        _ => None,
+    });
+    let images: Vec<String> = build.expect("a build").cache_from.iter().map(ToString::to_string).collect();
+    assert_eq!(images, [format!("{REGISTRY}/shop/base:cache"), "ghcr.io/shop/base:1".to_owned()]);
 }
 
 #[test]
