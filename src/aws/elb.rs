@@ -310,7 +310,7 @@ mod tests {
         };
         assert_eq!(create_target_group(&server.aws().await, "api", &settings).await.unwrap(), "arn:tg");
         let sent: Vec<String> = server.asked().into_iter().map(|asked| asked.body.replace('&', "\n")).collect();
-        insta::assert_snapshot!(sent.join("\n\n"), @r"
+        insta::assert_snapshot!(sent.join("\n\n"), @"
         Action=CreateTargetGroup
         Version=2015-12-01
         Name=api
@@ -322,6 +322,7 @@ mod tests {
         HealthCheckTimeoutSeconds=2
         HealthyThresholdCount=2
         UnhealthyThresholdCount=2
+        Matcher.HttpCode=200
         TargetType=ip
 
         Action=ModifyTargetGroupAttributes

@@ -203,6 +203,7 @@ mod tests {
           stop-deployment   Ask ECS to take back a rollout that is going on
           init              Write a first ship.toml
           status            Show what is running
+          rehearse          Rehearse a rollout on this machine, under load
           sandbox           Rehearse without an AWS account
           replay            Show a recorded run again
           install           Make "docker ecs-ship" work on this machine
