@@ -452,6 +452,9 @@ pub struct SandboxUp {
     /// File that says what is to go wrong
     #[arg(long, value_name = "string", value_hint = ValueHint::FilePath)]
     pub scenario: Option<PathBuf>,
+    /// Drain the targets of a task that somebody stops before it is signalled
+    #[arg(long)]
+    pub drain_stopped_tasks: bool,
     /// What "up" runs in the background
     #[arg(long, hide = true, conflicts_with = "foreground")]
     pub detached: bool,
@@ -467,6 +470,7 @@ impl Default for SandboxUp {
             paper: false,
             any_signature: false,
             scenario: None,
+            drain_stopped_tasks: false,
             detached: false,
         }
     }

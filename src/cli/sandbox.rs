@@ -18,7 +18,7 @@ use crate::{
     report::words,
     run::cancel,
     sandbox::{
-        PORT, Port, Settings, Signatures, Tasks,
+        PORT, Port, Settings, Signatures, StopTask, Tasks,
         daemon::{self, Running, Session, Spawned, Substance},
         differences::{self, Difference},
         load::{self, Load, Lost},
@@ -80,6 +80,9 @@ async fn spawn(up: &args::SandboxUp, door: &Door) -> Result<Spawned, Failure> {
         let path = door.surroundings.folder().map_err(Failure::FolderGone)?.join(path);
         words.extend(["--scenario".to_owned(), path.to_string_lossy().into_owned()]);
     }
+    if up.drain_stopped_tasks {
+        words.push("--drain-stopped-tasks".to_owned());
+    }
     Ok(daemon::spawn(&exe, &words, &folder, &folder.join(LOG)).await?)
 }
 
@@ -124,6 +127,7 @@ async fn serve(args: &args::SandboxUp, door: &Door) -> Result<Exit, Failure> {
         bind: args.bind,
         scenario: args.scenario.as_ref().map_or_else(|| Ok(Scenario::default()), |path| scenario(path, door))?,
         signatures: if args.any_signature { Signatures::Any } else { Signatures::Verified },
+        stop_task: if args.drain_stopped_tasks { StopTask::DrainsFirst } else { StopTask::SignalsAtOnce },
         ..Settings::new(state_folder(door)?)
     };
     let session = if args.detached { Session::Own } else { Session::Callers };

@@ -30,6 +30,7 @@ pub mod world;
 pub use state::StateError;
 pub use tasks::{Tasks, Timeouts};
 pub use wire::signature::Signatures;
+pub use world::ecs::StopTask;
 
 use fault::Faults;
 use load::Phase;
@@ -74,6 +75,8 @@ pub struct Settings {
     pub account: String,
     pub region: String,
     pub signatures: Signatures,
+    /// What a `StopTask` does to a task behind a target.
+    pub stop_task: StopTask,
     /// Where the APIs, the registry and the listeners of load balancers can be reached: on loopback, and here.
     pub bind: IpAddr,
 }
@@ -92,6 +95,7 @@ impl Settings {
             account: "000000000000".to_owned(),
             region: "us-east-1".to_owned(),
             signatures: Signatures::Verified,
+            stop_task: StopTask::SignalsAtOnce,
             bind: Ipv4Addr::LOCALHOST.into(),
         }
     }
@@ -119,7 +123,8 @@ impl Sandbox {
     /// Starts a sandbox, or picks up where the one before it on the same state was stopped or killed.
     #[expect(clippy::similar_names, reason = "the world's own names, of types that cannot be mixed up")]
     pub async fn start(settings: Settings) -> Result<Handle, StartError> {
-        let Settings { state, port, speed, tasks, timeouts, scenario, account, region, signatures, bind } = settings;
+        let Settings { state, port, speed, tasks, timeouts, scenario, account, region, signatures, stop_task, bind } =
+            settings;
         let substance = tasks.substance();
         let folder = Folder::open(&state)?;
         let earlier = folder.load()?;
@@ -131,6 +136,8 @@ impl Sandbox {
             Some(world) => World { place, pace, ..world },
             None => World::new(place, pace, seed()),
         };
+        let mut world = world;
+        world::ecs::stop_task_does(&mut world, stop_task);
         let authority = world.place.authority.clone();
         let store = Store::open(&folder.path().join("registry")).map_err(|source| StartError::Store { source })?;
         store.sweep(world.ecr.blobs()).map_err(|source| StartError::Store { source })?;

@@ -201,12 +201,25 @@ struct Attendance {
     ends: JoinSet<()>,
     sides: JoinSet<()>,
     play: Arc<Play>,
+    /// Whether ends may be told. Not while containers are being started: one that ends at once has been RUNNING all the
+    /// same, and that must be told first.
+    open: watch::Sender<bool>,
 }
 
 impl Attendance {
     fn begin(docker: Docker, yard: Arc<Yard>, task: String, stop: watch::Receiver<bool>, play: Play) -> Self {
         let (ends, sides) = (JoinSet::new(), JoinSet::new());
-        Self { docker, yard, task, stop, containers: Vec::new(), ends, sides, play: Arc::new(play) }
+        Self {
+            docker,
+            yard,
+            task,
+            stop,
+            containers: Vec::new(),
+            ends,
+            sides,
+            play: Arc::new(play),
+            open: watch::Sender::new(false),
+        }
     }
 
     /// Has the scenario tell the health of what has come up, and lets it do the rest.
@@ -218,8 +231,14 @@ impl Attendance {
     }
 
     fn take(&mut self, live: Live) {
-        let Self { docker, yard, task, stop, containers, ends, sides, play } = self;
-        let eye = Eye { docker: docker.clone(), yard: Arc::clone(yard), task: task.clone(), play: Arc::clone(play) };
+        let Self { docker, yard, task, stop, containers, ends, sides, play, open } = self;
+        let eye = Eye {
+            docker: docker.clone(),
+            yard: Arc::clone(yard),
+            task: task.clone(),
+            play: Arc::clone(play),
+            open: open.subscribe(),
+        };
         ends.spawn(see_end(eye, live.clone(), stop.clone()));
         sides.spawn(see_health(docker.clone(), Arc::clone(yard), task.clone(), live.clone()));
         containers.push(live);
@@ -244,6 +263,7 @@ impl Attendance {
         let mut waiting: Vec<&Part> = launch.parts.iter().collect();
         let mut look = tokio::time::interval(DEPENDENCY_LOOK);
         while !waiting.is_empty() {
+            self.open.send_replace(false);
             self.see(&waiting, &mut seen).await;
             let mut still = Vec::new();
             for part in waiting {
@@ -259,6 +279,7 @@ impl Attendance {
                         let exited = Report::Exited { container: part.name.clone(), code: 143, reason: Some(reason) };
                         self.yard.report(&self.task, exited);
                         if part.definition["essential"] != false {
+                            self.open.send_replace(true);
                             // The end of an essential container is the end of the task: the order to stop is on its way.
                             unless_stopped(&self.yard, &mut self.stop, future::pending::<()>()).await?;
                         }
@@ -267,6 +288,7 @@ impl Attendance {
             }
             waiting = still;
             if !waiting.is_empty() {
+                self.open.send_replace(true);
                 unless_stopped(&self.yard, &mut self.stop, look.tick()).await?;
             }
         }
@@ -347,7 +369,8 @@ impl Attendance {
 
     /// Stays with the containers until all have ended: passes on logs, health and exits, and stops them when told to.
     async fn until_ended(self) {
-        let Self { docker, yard, task, mut stop, containers, mut ends, mut sides, play } = self;
+        let Self { docker, yard, task, mut stop, containers, mut ends, mut sides, play, open } = self;
+        open.send_replace(true);
         let mut stopping = std::pin::pin!(async {
             // The sender is dropped only when the whole sandbox is.
             if stop.wait_for(|stop| *stop).await.is_ok() {
@@ -692,11 +715,12 @@ struct Eye {
     yard: Arc<Yard>,
     task: String,
     play: Arc<Play>,
+    open: watch::Receiver<bool>,
 }
 
 /// Waits for the end of a container, and starts it once more where its restart policy says so.
 async fn see_end(eye: Eye, mut live: Live, stop: watch::Receiver<bool>) {
-    let Eye { docker, yard, task, play } = eye;
+    let Eye { docker, yard, task, play, mut open } = eye;
     let mut lines = [0, 0];
     loop {
         let mut log = tokio::spawn(follow(docker.clone(), Arc::clone(&yard), live.clone(), lines));
@@ -721,6 +745,8 @@ async fn see_end(eye: Eye, mut live: Live, stop: watch::Receiver<bool>) {
         };
         let crash = play.act.crash.filter(|_| play.crashed.load(Ordering::SeqCst));
         let (code, reason) = crash.map_or((code, reason), Crash::tells);
+        // Nobody is left to open it only when the task itself is being given up.
+        let _open = open.wait_for(|open| *open).await.is_ok();
         return yard.report(&task, Report::Exited { container: live.part.name, code, reason });
     }
 }

@@ -329,6 +329,7 @@ async fn ends_are_told_as_aws_tells_them() {
     assert_eq!(crashed.stop_code(), Some(&TaskStopCode::EssentialContainerExited));
     assert_eq!(crashed.stopped_reason(), Some("Essential container in task exited"));
     assert_eq!(crashed.containers()[0].exit_code(), Some(3));
+    assert!(crashed.started_at().is_some(), "however short, it ran");
 
     let missing = ended(&run_missing(&client).await).await;
     assert_eq!(missing.stop_code(), Some(&TaskStopCode::TaskFailedToStart));

@@ -50,6 +50,8 @@ pub struct Ecs {
     substance: Substance,
     #[serde(default)]
     settings: Settings,
+    #[serde(default)]
+    on_stop: StopTask,
 }
 
 /// Whether there are processes behind the tasks.
@@ -59,6 +61,20 @@ pub enum Substance {
     Containers,
     /// There are none: their targets cannot be probed.
     Paper,
+}
+
+/// What a `StopTask` does to a task behind a target. Sources differ: in the one log of it SIGTERM came 31 s before the
+/// deregistration, other emulators drain first, and AWS promises neither.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum StopTask {
+    #[default]
+    SignalsAtOnce,
+    DrainsFirst,
+}
+
+/// Says what a `StopTask` does from now on.
+pub fn stop_task_does(world: &mut World, what: StopTask) {
+    world.ecs.on_stop = what;
 }
 
 /// Says what tasks are made of from now on.
@@ -175,7 +191,7 @@ pub fn tick(world: &mut World, now: Millis) {
         return;
     }
     ecs.next_look = now + pace.millis(TICK);
-    let Ecs { revision, dice, next_look: _, clusters, definitions, tasks, substance, settings: _ } = ecs;
+    let Ecs { revision, dice, next_look: _, clusters, definitions, tasks, substance, settings: _, on_stop: _ } = ecs;
     for cluster in clusters.values_mut() {
         for service in cluster.services.values_mut().filter(|service| service.status != Status::Inactive) {
             let (events, steady) = (service.latest_event(), service.steady);
@@ -606,8 +622,11 @@ fn stop_task(ecs: &mut Ecs, place: &Place, input: &Value, now: Millis) -> Result
         .filter(|task| task.cluster == cluster)
         .ok_or_else(|| invalid("The referenced task was not found."))?;
     let reason = text(input, "reason").unwrap_or("Task stopped by user").to_owned();
-    // The one log of a StopTask on a service's task shows SIGTERM first and the deregistration 31 s later.
-    task.interrupt(Stop { code: StopCode::UserInitiated, reason }, now);
+    let stop = Stop { code: StopCode::UserInitiated, reason };
+    match ecs.on_stop {
+        StopTask::SignalsAtOnce => task.interrupt(stop, now),
+        StopTask::DrainsFirst => task.dismiss(stop, now),
+    }
     Ok(json!({ "task": task.describe(place, false) }))
 }
 

@@ -501,6 +501,68 @@ fn scaling_starts_and_stops_without_a_deployment() {
 }
 
 #[test]
+fn a_count_changed_in_the_middle_of_a_rollout_is_that_of_the_new_revision() {
+    for desired in [1, 5] {
+        let mut sim = Sim::settled(3, &json!({}));
+        sim.register("app:2");
+        sim.update(json!({ "taskDefinition": "web:2" }));
+        sim.run(14);
+        let rollout = sim.current()["serviceDeploymentArn"].clone();
+        let shown = sim.update(json!({ "desiredCount": desired }));
+        assert_eq!(shown["currentServiceDeployment"], rollout, "no deployment of its own");
+        sim.wait("done", 300, |sim| sim.current()["status"] == "SUCCESSFUL" && sim.is_steady());
+        let running = sim.tasks("RUNNING");
+        assert_eq!(running.len(), desired);
+        assert!(running.iter().all(|task| task["taskDefinitionArn"].as_str().unwrap().ends_with(":2")));
+    }
+}
+
+#[test]
+fn a_tag_is_resolved_once_for_each_deployment() {
+    let mut sim = Sim::new();
+    let ecr = |sim: &mut Sim, operation: &str, input: Value| {
+        super::super::ecr::call(&mut sim.world, operation, &input, sim.now).unwrap()
+    };
+    ecr(&mut sim, "CreateRepository", json!({ "repositoryName": "jobs/api" }));
+    let push = |sim: &mut Sim, name: &str| {
+        let manifest = json!({ "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json",
+            "manifests": [], "annotations": { "name": name } });
+        let put = json!({ "repositoryName": "jobs/api", "imageTag": "live", "imageManifest": manifest.to_string() });
+        ecr(sim, "PutImage", put)["image"]["imageId"]["imageDigest"].as_str().unwrap().to_owned()
+    };
+    let digests = |sim: &mut Sim| -> Vec<String> {
+        let mut all: Vec<String> = sim
+            .tasks("RUNNING")
+            .iter()
+            .map(|task| task["containers"][0]["imageDigest"].as_str().unwrap_or_default().to_owned())
+            .collect();
+        all.sort();
+        all.dedup();
+        all
+    };
+    let first = push(&mut sim, "first");
+    sim.register("127.0.0.1:4517/jobs/api:live");
+    sim.create(1, &json!({}));
+    sim.wait("steady", 200, Sim::is_steady);
+    // The tag moves on; the deployment does not.
+    let second = push(&mut sim, "second");
+    sim.update(json!({ "desiredCount": 3 }));
+    sim.wait("three", 100, |sim| sim.service()["runningCount"] == 3 && sim.is_steady());
+    assert_eq!(digests(&mut sim), std::slice::from_ref(&first));
+    sim.update(json!({ "forceNewDeployment": true }));
+    sim.wait("done", 300, |sim| sim.current()["status"] == "SUCCESSFUL");
+    assert_eq!(digests(&mut sim), std::slice::from_ref(&second));
+    let revision = sim.current()["targetServiceRevision"]["arn"].clone();
+    let described = sim.call("DescribeServiceRevisions", &json!({ "serviceRevisionArns": [revision] }));
+    assert_eq!(described["serviceRevisions"][0]["containerImages"][0]["imageDigest"], second);
+    // And a rollback goes to the digest of then, whatever the tag says now.
+    let history = sim.call("ListServiceDeployments", &json!({ "cluster": "jobs", "service": "web" }));
+    let target = history["serviceDeployments"][1]["targetServiceRevisionArn"].clone();
+    let described = sim.call("DescribeServiceRevisions", &json!({ "serviceRevisionArns": [target] }));
+    assert_eq!(described["serviceRevisions"][0]["containerImages"][0]["imageDigest"], first);
+}
+
+#[test]
 fn a_deleted_service_drains_away_and_can_be_made_again() {
     let mut sim = Sim::settled(1, &json!({}));
     let delete = json!({ "cluster": "jobs", "service": "web" });
@@ -712,6 +774,72 @@ mod balanced {
         (service web) (deployment ecs-svc/N) deployment completed.
         (service web) has reached a steady state.
         ");
+    }
+
+    #[test]
+    fn a_task_told_to_stop_drains_first_where_that_was_asked_for() {
+        for (what, words) in [(StopTask::SignalsAtOnce, "STOPPING"), (StopTask::DrainsFirst, "DEACTIVATING")] {
+            let mut sim = Sim::new();
+            stop_task_does(&mut sim.world, what);
+            let group = sim.target_group("30");
+            sim.register("app:1");
+            sim.create_balanced(&group, 1, &json!({}));
+            sim.wait("steady", 100, Sim::is_steady);
+            let task = sim.tasks("RUNNING").remove(0);
+            let stopped = sim.call("StopTask", &json!({ "cluster": "jobs", "task": task["taskArn"] }));
+            assert_eq!(stopped["task"]["lastStatus"], words);
+            sim.wait("gone", 100, |sim| sim.status_of(&task) == "STOPPED");
+            let ended = sim.tasks("STOPPED").remove(0);
+            assert_eq!(ended["stopCode"], "UserInitiated");
+            let left = ended["stoppedAt"].as_f64().unwrap() - ended["stoppingAt"].as_f64().unwrap();
+            assert_eq!(left >= 30.0, what == StopTask::DrainsFirst, "{left}");
+        }
+    }
+
+    #[test]
+    fn a_task_is_healthy_when_it_is_so_in_every_target_group() {
+        let mut sim = Sim::new();
+        made_of(&mut sim.world, Substance::Containers);
+        let first = sim.target_group("0");
+        let made = sim.elb(
+            "CreateTargetGroup",
+            &[("Name", "admin"), ("Protocol", "HTTP"), ("Port", "81"), ("TargetType", "ip"), ("VpcId", "vpc-1")],
+        );
+        let second = between(&made, "TargetGroupArn");
+        let balancer = sim.elb("DescribeLoadBalancers", &[]);
+        sim.elb(
+            "CreateListener",
+            &[
+                ("LoadBalancerArn", &between(&balancer, "LoadBalancerArn")),
+                ("Protocol", "HTTP"),
+                ("Port", "81"),
+                ("DefaultActions.member.1.Type", "forward"),
+                ("DefaultActions.member.1.TargetGroupArn", &second),
+            ],
+        );
+        sim.register_with(&json!({ "name": "app", "image": "app:1", "memory": 64,
+            "portMappings": [{ "containerPort": 80 }, { "containerPort": 81 }] }));
+        let behind =
+            |group: &str, port: u16| json!({ "targetGroupArn": group, "containerName": "app", "containerPort": port });
+        sim.call(
+            "CreateService",
+            &json!({ "cluster": "jobs", "serviceName": "web", "taskDefinition": "web", "desiredCount": 1,
+                "loadBalancers": [behind(&first, 80), behind(&second, 81)] }),
+        );
+        sim.wait("registered", 60, |sim| sim.events().iter().any(|text| text.contains(&second)));
+        let task = sim.tasks("RUNNING").remove(0);
+        let port = |index: usize| {
+            let port = task["containers"][0]["networkBindings"][index]["hostPort"].as_u64().unwrap();
+            Target { address: "127.0.0.1".into(), port: u16::try_from(port).unwrap() }
+        };
+        sim.run(2);
+        let (now, pace) = (sim.now, sim.world.pace);
+        sim.world.elb.probe_result(&first, &port(0), ProbeOutcome::Passed, pace, now);
+        sim.run(60);
+        assert!(!sim.is_steady(), "one of two is not enough");
+        let now = sim.now;
+        sim.world.elb.probe_result(&second, &port(1), ProbeOutcome::Passed, pace, now);
+        sim.wait("steady", 20, Sim::is_steady);
     }
 
     #[test]
