@@ -328,12 +328,11 @@ impl Step<'_, '_> {
             return Ok(());
         };
         let (share, rest) = weights(percent);
-        for (balancer, group) in revision.load_balancers.iter().zip(revision.groups()) {
-            // A revision of before the strategy names no rule, but the one that took its traffic away does.
-            let others = self.service.revisions.values().flat_map(|other| &other.load_balancers);
-            let mut named = std::iter::once(balancer).chain(others.filter(|other| other.group == balancer.group));
-            let Some(balancer) = named.find(|known| known.advanced.is_some()) else { continue };
+        // The service's own, not the revision's: one of a time when nothing was shifted knows of no rules.
+        for balancer in &self.service.load_balancers {
             let Some(advanced) = &balancer.advanced else { continue };
+            let own = [balancer.group.as_str(), advanced.alternate.as_str()];
+            let group = revision.groups().find(|group| own.contains(group)).unwrap_or(&balancer.group);
             let rule = match traffic {
                 Traffic::Production => &advanced.production,
                 Traffic::Test => match &advanced.test {

@@ -321,6 +321,33 @@ fn a_stop_while_baking_gives_the_traffic_back_at_once() {
     assert_eq!(left, ["web:1", "web:1"]);
 }
 
+/// The revision to go back to is from a time when the service had neither rules nor a second group.
+#[test]
+fn a_service_that_begins_to_shift_can_go_back_to_what_it_was() {
+    let mut web = Shifting::begin(1, &minutes("BLUE_GREEN", 0));
+    web.sim.call("DeleteService", &json!({ "cluster": "jobs", "service": "web", "force": true }));
+    web.sim.wait("gone", 100, |sim| sim.service()["status"] == "INACTIVE");
+    let behind = json!({ "targetGroupArn": web.groups[0], "containerName": "app", "containerPort": 80 });
+    web.sim.call(
+        "CreateService",
+        &json!({ "cluster": "jobs", "serviceName": "web", "taskDefinition": "web:1", "desiredCount": 1,
+            "loadBalancers": [behind] }),
+    );
+    web.sim.wait("steady", 200, Sim::is_steady);
+    let mut advanced = behind;
+    advanced["advancedConfiguration"] = json!({ "alternateTargetGroupArn": web.groups[1],
+        "productionListenerRule": web.production, "testListenerRule": web.test });
+    web.sim.update(json!({ "taskDefinition": "web:2", "loadBalancers": [advanced],
+        "deploymentConfiguration": minutes("BLUE_GREEN", 10) }));
+    web.sim.wait("baking", 300, |sim| sim.current()["lifecycleStage"] == "BAKE_TIME");
+    assert_eq!((web.weights(&web.production), web.weights(&web.test)), ([0, 100], [0, 100]));
+    let arn = web.sim.current()["serviceDeploymentArn"].clone();
+    web.sim.call("StopServiceDeployment", &json!({ "serviceDeploymentArn": arn }));
+    web.sim.wait("back", 200, |sim| sim.current()["status"] == "ROLLBACK_SUCCESSFUL");
+    assert_eq!((web.weights(&web.production), web.weights(&web.test)), ([100, 0], [100, 0]));
+    assert_eq!(definition_of(&web.sim.tasks("RUNNING")[0]), "web:1");
+}
+
 #[test]
 fn a_green_revision_that_does_not_start_is_given_up() {
     let mut web = Shifting::begin(1, &minutes("BLUE_GREEN", 0));
