@@ -1,6 +1,8 @@
 """Measures what the product promises, as ratios within one run. Prints one table; exits 1 if an aim is missed."""
 
+import base64
 import contextlib
+import http.server
 import json
 import os
 import pathlib
@@ -12,6 +14,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -38,10 +41,11 @@ def heading(text):
 NULL = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in (0, 1, 2)]
 
 
-def spawned(argv, env):
+def spawned(argv, env, stdin=os.devnull):
     """Seconds from the start of a process to its end, without Python's own fork in the way."""
     begun = time.perf_counter()
-    pid = os.posix_spawn(argv[0], argv, env, file_actions=NULL)
+    actions = [(os.POSIX_SPAWN_OPEN, 0, str(stdin), os.O_RDONLY, 0), *NULL[1:]]
+    pid = os.posix_spawn(argv[0], argv, env, file_actions=actions)
     _, status = os.waitpid(pid, 0)
     took = time.perf_counter() - begun
     if status != 0:
@@ -309,6 +313,113 @@ aws ecs wait services-stable --cluster hello --services hello
     return once
 
 
+# The login: a warm cache against those of the other ways to log in
+
+
+class Ecr(http.server.BaseHTTPRequestHandler):
+    """ECR's and STS's answers, in the words and the size of the real ones."""
+
+    protocol_version = "HTTP/1.1"
+    token = base64.b64encode(b"AWS:" + base64.b64encode(b"x" * 1400)).decode()
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["content-length"]))
+        if b"GetCallerIdentity" in body:
+            kind, answer = "text/xml", (
+                "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetCallerIdentityResult>"
+                "<Arn>arn:aws:iam::111111111111:user/bench</Arn><UserId>AIDAX</UserId><Account>111111111111</Account>"
+                "</GetCallerIdentityResult></GetCallerIdentityResponse>")
+        else:
+            kind, answer = "application/x-amz-json-1.1", json.dumps({"authorizationData": [{
+                "authorizationToken": self.token, "expiresAt": int(time.time()) + 12 * 3600,
+                "proxyEndpoint": f"https://{REGISTRY}"}]})
+        self.send_response(200)
+        self.send_header("content-type", kind)
+        self.send_header("content-length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer.encode())
+
+    def log_message(self, *_):
+        pass
+
+
+REGISTRY = "111111111111.dkr.ecr.eu-west-1.amazonaws.com"
+
+
+def login(work):
+    heading("the ECR login, with a warm cache")
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Ecr)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    home = work / "login"
+    (home / ".docker").mkdir(parents=True)
+    env = {"PATH": os.environ["PATH"], "HOME": str(home), "AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "eu-west-1",
+           "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}", "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
+           "AWS_SECRET_ACCESS_KEY": "bench"}
+    env |= {name: os.environ[name] for name in ("PYENV_ROOT", "DBUS_SESSION_BUS_ADDRESS") if name in os.environ}
+    ours = str(home / "docker-credential-ecs-ship")
+    os.symlink(SHIP, ours)
+    theirs = os.environ.get("BENCH_ECR_LOGIN") or shutil.which("docker-credential-ecr-login")
+    aws = os.environ.get("BENCH_AWS") or shutil.which("aws")
+    question = home / "registry"
+    question.write_text(REGISTRY)
+    words = [str(SHIP), "login", REGISTRY]
+
+    def asked(argv):
+        return lambda: spawned(argv, env, question)
+
+    commands = {"get": asked([ours, "get"]), "login": asked(words), "list": asked([ours, "list"])}
+    if theirs:
+        commands["theirs"] = asked([theirs, "get"])
+    # Warm from here on.
+    for command in commands.values():
+        command()
+    kept = json.loads(run([*words, "--format", "json"], env)[1])["kept_in"]
+    row("kept in", kept or "memory only")
+    got = medians(41, **commands)
+    row("docker-credential-ecs-ship get", f"{got['get'] * 1000:.2f} ms")
+    row("docker-credential-ecs-ship list", f"{got['list'] * 1000:.2f} ms")
+    row("docker-ecs-ship login", f"{got['login'] * 1000:.2f} ms")
+    if theirs:
+        ratio = got["theirs"] / got["get"]
+        row("docker-credential-ecr-login get / ours", f"{ratio:.1f}", ">= 3", ratio >= 3)
+        row("docker-credential-ecr-login get / docker-ecs-ship login", f"{got['theirs'] / got['login']:.1f}")
+    else:
+        row("docker-credential-ecr-login is not installed here (set BENCH_ECR_LOGIN)", "-")
+    if not aws:
+        row("no aws CLI here (set BENCH_AWS)", "-")
+        return
+    # The docker login at the end of the pipe asks a registry that is on this machine: its network costs nothing.
+    pipe = ["/bin/sh", "-c", f"{aws} ecr get-login-password | docker login -u AWS --password-stdin "
+                             f"127.0.0.1:{registry_that_lets_in()}"]
+    took = statistics.median(spawned(pipe, env) for _ in range(5))
+    ratio = took / got["get"]
+    row("aws ecr get-login-password | docker login / our get", f"{ratio:.0f}", ">= 50", ratio >= 50)
+    row("aws ecr get-login-password | docker login / our login", f"{took / got['login']:.0f}")
+
+
+def registry_that_lets_in():
+    """The port of a registry that takes any login."""
+
+    class Registry(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self):
+            known = "Authorization" in self.headers
+            self.send_response(200 if known else 401)
+            self.send_header("docker-distribution-api-version", "registry/2.0")
+            if not known:
+                self.send_header("www-authenticate", 'Basic realm="bench"')
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Registry)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server.server_port
+
+
 # The sandbox itself
 
 
@@ -399,6 +510,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="ecs-ship-bench.") as folder:
         work = pathlib.Path(folder)
         start_up(work, buildx)
+        login(work)
         place = Place(work, buildx)
         with place.up() as took:
             unchanged(place)

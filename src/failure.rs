@@ -11,9 +11,11 @@ use crate::{
     aws::{AwsError, hints},
     cli::{
         adopt::InitError,
+        login::LoginError,
         usage::{Mistake, UsageError},
     },
     config::error::{ConfigErrors, Look},
+    credentials::DockerLoginError,
     docker::DockerError,
     event::ServiceLive,
     exit::Exit,
@@ -78,6 +80,8 @@ pub enum Failure {
     Docker(#[from] DockerError),
     #[error(transparent)]
     Observe(#[from] ObserveError),
+    #[error(transparent)]
+    Login(#[from] LoginError),
     #[error(transparent)]
     Sandbox(#[from] DaemonError),
     #[error("the sandbox does not run")]
@@ -233,6 +237,28 @@ fn sandbox_hint(error: &DaemonError) -> String {
     }
 }
 
+fn login_hints(error: &LoginError) -> Vec<String> {
+    match error {
+        LoginError::NotEcr { registry } => {
+            vec![format!("log in there with `docker login {registry}`; builds take what docker knows")]
+        }
+        LoginError::WrongAccount { environment, wanted, .. } => vec![
+            format!("name a profile of account {wanted} with --profile, or in [environments.{environment}]"),
+            "see who you are with `aws sts get-caller-identity`".to_owned(),
+        ],
+        LoginError::Docker(DockerLoginError::File(_)) => {
+            vec!["repair the file, or log in without --docker: this program needs nothing from docker".to_owned()]
+        }
+        LoginError::Docker(DockerLoginError::Helper(_)) => vec![
+            "the words are the helper's own; it is named by `credHelpers` or `credsStore` in docker's config.json"
+                .to_owned(),
+        ],
+        LoginError::Forget(_) => {
+            vec!["see whether you may write to the folder `credentials` in the state folder".to_owned()]
+        }
+    }
+}
+
 impl Failure {
     /// A file that could not be read.
     #[must_use]
@@ -292,6 +318,7 @@ impl Failure {
                 InstallError::NotInstalled { .. } => "install::not_installed",
                 InstallError::Record { .. } => "install::record",
                 InstallError::Io { .. } => "install::io",
+                InstallError::Docker(_) => "install::docker_config",
             },
             Self::Shim(error) => match error {
                 ShimError::NoDocker { .. } => "shim::no_docker",
@@ -316,6 +343,13 @@ impl Failure {
                 ObserveError::ParseFile { .. } => "task_definition::parse",
                 ObserveError::NotAnObject { .. } => "task_definition::not_an_object",
             },
+            Self::Login(error) => match error {
+                LoginError::NotEcr { .. } => "login::not_ecr",
+                LoginError::WrongAccount { .. } => "login::wrong_account",
+                LoginError::Docker(DockerLoginError::File(_)) => "login::docker_config",
+                LoginError::Docker(DockerLoginError::Helper(_)) => "login::docker_helper",
+                LoginError::Forget(_) => "login::forget",
+            },
             Self::Sandbox(_) => "sandbox",
             Self::SandboxSleeps => "sandbox::not_running",
             Self::Refused(_) => "plan::refused",
@@ -338,13 +372,20 @@ impl Failure {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Usage(_) | Self::Variable(_) | Self::NoTerminal => Exit::Usage,
+            Self::Login(error) => match error {
+                LoginError::NotEcr { .. } => Exit::Usage,
+                LoginError::WrongAccount { .. } => Exit::Refused,
+                LoginError::Docker(_) | LoginError::Forget(_) => Exit::Environment,
+            },
             Self::Install(error) => match error {
                 InstallError::Foreign { .. }
                 | InstallError::PluginFolder { .. }
                 | InstallError::NotInstalled { .. } => Exit::Refused,
-                InstallError::NoHome | InstallError::Own(_) | InstallError::Record { .. } | InstallError::Io { .. } => {
-                    Exit::Environment
-                }
+                InstallError::NoHome
+                | InstallError::Own(_)
+                | InstallError::Record { .. }
+                | InstallError::Io { .. }
+                | InstallError::Docker(_) => Exit::Environment,
             },
             Self::Shim(_)
             | Self::Io { .. }
@@ -425,6 +466,9 @@ impl Failure {
                 InstallError::Record { path, .. } => {
                     vec![format!("remove {} and run install again", path.display())]
                 }
+                InstallError::Docker(_) => vec![
+                    "run it again; where the file is broken, repair it first: nothing in it was changed".to_owned(),
+                ],
                 InstallError::Io { path, .. } => {
                     vec![format!("see whether you may write {}; --system needs root", path.display())]
                 }
@@ -464,6 +508,7 @@ impl Failure {
                         .to_owned(),
                 ],
             },
+            Self::Login(error) => login_hints(error),
             Self::Sandbox(error) => vec![sandbox_hint(error)],
             Self::SandboxSleeps => {
                 vec!["start it with `docker-ecs-ship sandbox up`; `deploy` starts it by itself".to_owned()]
@@ -499,6 +544,7 @@ impl Failure {
             | Self::Aws(_)
             | Self::Docker(_)
             | Self::Observe(_)
+            | Self::Login(_)
             | Self::Sandbox(_)
             | Self::SandboxSleeps
             | Self::Refused(_)
@@ -580,6 +626,9 @@ impl Failure {
                 source: serde_json::from_str::<u8>("x").expect_err("this is no number"),
             }),
             Self::Install(InstallError::Io { action: "write", path: "/a".into(), source: io() }),
+            Self::Install(InstallError::Docker(crate::credentials::DockerFileError::Changed {
+                path: "/root/.docker/config.json".into(),
+            })),
             Self::Shim(ShimError::NoDocker { shim: "/a/docker".into() }),
             Self::Shim(ShimError::Start { program: "/a/docker".into(), source: io() }),
             Self::Shim(ShimError::Own(io())),
@@ -592,6 +641,23 @@ impl Failure {
             Self::Signals(io()),
             Self::Docker(DockerError::NoBuildKit),
             Self::Observe(ObserveError::NotAnObject { path: "/a/task.json".into() }),
+            Self::Login(LoginError::NotEcr { registry: "ghcr.io".to_owned() }),
+            Self::Login(LoginError::WrongAccount {
+                environment: "production".to_owned(),
+                wanted: "222222222222".to_owned(),
+                found: "111111111111".to_owned(),
+                identity: "profile jobs".to_owned(),
+            }),
+            Self::Login(LoginError::Docker(DockerLoginError::File(crate::credentials::DockerFileError::Parse {
+                path: "/root/.docker/config.json".into(),
+                line: 3,
+            }))),
+            Self::Login(LoginError::Docker(DockerLoginError::Helper(crate::credentials::DockerConfigError::Helper {
+                helper: "docker-credential-pass".to_owned(),
+                registry: "111111111111.dkr.ecr.eu-west-1.amazonaws.com".to_owned(),
+                words: "pass not initialized".to_owned(),
+            }))),
+            Self::Login(LoginError::Forget(io())),
             Self::Sandbox(DaemonError::Ended { last_lines: "address in use".to_owned() }),
             Self::SandboxSleeps,
             Self::Rehearsal(RehearsalError::ChooseService { known: vec![Key::new("api"), Key::new("web")] }),

@@ -136,6 +136,28 @@ pub enum EcrEndpoint {
     Fips,
 }
 
+/// The hosts of public ECR, which belong to no account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PublicEcr {
+    Standard,
+    DualStack,
+}
+
+impl PublicEcr {
+    #[must_use]
+    pub const fn host(self) -> &'static str {
+        match self {
+            Self::Standard => "public.ecr.aws",
+            Self::DualStack => "ecr-public.aws.com",
+        }
+    }
+
+    #[must_use]
+    pub fn of(host: &str) -> Option<Self> {
+        [Self::Standard, Self::DualStack].into_iter().find(|known| known.host() == host)
+    }
+}
+
 /// `dkr.ecr` is the old spelling, `dkr-ecr` the one of the dual-stack hosts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum EcrJoint {
@@ -157,6 +179,12 @@ const ECR_DOMAINS: [&str; 9] = [
 ];
 
 impl EcrHost {
+    /// Whether it is one of the hosts that IPv6 reaches, too.
+    #[must_use]
+    pub fn is_dual_stack(&self) -> bool {
+        self.joint == EcrJoint::Dash
+    }
+
     /// The name of a repository at this host.
     pub fn image(&self, repository: &str) -> Result<ImageName, ReferenceError> {
         ImageName::new(&self.to_string(), repository)

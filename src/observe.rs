@@ -188,7 +188,13 @@ fn registry(
         Ok((RepositoryObserved::Present { uri, .. }, _)) => uri.split('/').next(),
         Ok((RepositoryObserved::Missing, _)) | Err(_) => None,
     });
-    present.map_or_else(|| format!("{}.dkr.ecr.{region}.{}", caller.account, suffix(caller.partition())), str::to_owned)
+    present.map_or_else(|| own_registry(caller, region), str::to_owned)
+}
+
+/// The caller's own registry in a region.
+#[must_use]
+pub fn own_registry(caller: &Caller, region: &str) -> String {
+    format!("{}.dkr.ecr.{region}.{}", caller.account, suffix(caller.partition()))
 }
 
 /// The host names the ECR credential helper knows, by partition.

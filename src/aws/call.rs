@@ -179,7 +179,7 @@ impl<E> Call<E> {
     where
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
     {
-        sent.map_err(|error| super::AwsError::from_sdk(aws, self.watch.service, self.watch.operation, error))
+        sent.map_err(|error| super::AwsError::from_sdk(aws.whence(), self.watch.service, self.watch.operation, error))
     }
 }
 

@@ -36,8 +36,10 @@ use tokio::{sync::mpsc, time::Instant};
 
 use super::{
     allowance::Allowance,
+    assume::{self, AskMfa},
     batch::Batch,
     error::{AwsError, ConnectCause, Kind, innermost},
+    principal,
 };
 use crate::{
     env,
@@ -61,7 +63,19 @@ pub struct Identity {
     pub region: Option<String>,
     /// From a flag or `ship.toml`; wins over `AWS_PROFILE`.
     pub profile: Option<String>,
+    /// The role to take on with these credentials.
+    pub role: Option<Role>,
+    /// Who can be asked for an MFA code.
+    pub ask: AskMfa,
     pub variables: Variables,
+}
+
+/// A role of an environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Role {
+    pub arn: String,
+    /// Names the session in `CloudTrail`, and in every ARN of a caller.
+    pub session_name: String,
 }
 
 /// The environment variables that decide here. The SDK reads its own (access keys, web identity,
@@ -72,6 +86,22 @@ pub struct Variables {
     pub default_region: Option<String>,
     pub profile: Option<String>,
     pub ca_bundle: Option<PathBuf>,
+    // The rest only tells whose a token is, see `super::principal`.
+    pub access_key_id: Option<String>,
+    pub config_file: Option<PathBuf>,
+    pub credentials_file: Option<PathBuf>,
+    pub role_arn: Option<String>,
+    pub role_session_name: Option<String>,
+    pub web_identity_token_file: Option<PathBuf>,
+    /// Full or relative.
+    pub container_uri: Option<String>,
+    pub endpoint_url: Option<String>,
+    pub endpoint_url_ecr: Option<String>,
+    pub ignore_endpoints: bool,
+    pub fips: bool,
+    pub dual_stack: bool,
+    pub home: Option<PathBuf>,
+    pub user: Option<String>,
 }
 
 impl Variables {
@@ -79,12 +109,42 @@ impl Variables {
     #[must_use]
     pub fn read(look_up: impl Fn(&str) -> Option<String>) -> Self {
         let set = |name| look_up(name).filter(|value| !value.is_empty());
+        let path = |name| set(name).map(PathBuf::from);
+        let on = |name| set(name).is_some_and(|value| value.eq_ignore_ascii_case("true"));
         Self {
             region: set(env::AWS_REGION),
             default_region: set(env::AWS_DEFAULT_REGION),
             profile: set(env::AWS_PROFILE),
-            ca_bundle: set(env::AWS_CA_BUNDLE).map(PathBuf::from),
+            ca_bundle: path(env::AWS_CA_BUNDLE),
+            access_key_id: set(env::AWS_ACCESS_KEY_ID),
+            config_file: path(env::AWS_CONFIG_FILE),
+            credentials_file: path(env::AWS_SHARED_CREDENTIALS_FILE),
+            role_arn: set(env::AWS_ROLE_ARN),
+            role_session_name: set(env::AWS_ROLE_SESSION_NAME),
+            web_identity_token_file: path(env::AWS_WEB_IDENTITY_TOKEN_FILE),
+            container_uri: set(env::AWS_CONTAINER_CREDENTIALS_RELATIVE_URI)
+                .or_else(|| set(env::AWS_CONTAINER_CREDENTIALS_FULL_URI)),
+            endpoint_url: set(env::AWS_ENDPOINT_URL),
+            endpoint_url_ecr: set(env::AWS_ENDPOINT_URL_ECR),
+            ignore_endpoints: on(env::AWS_IGNORE_CONFIGURED_ENDPOINT_URLS),
+            fips: on(env::AWS_USE_FIPS_ENDPOINT),
+            dual_stack: on(env::AWS_USE_DUALSTACK_ENDPOINT),
+            home: path(env::HOME).or_else(|| path(env::USERPROFILE)),
+            user: set(env::USER).or_else(|| set(env::USERNAME)),
         }
+    }
+
+    /// How a session in a role is called: by `AWS_ROLE_SESSION_NAME`, else after the user.
+    #[must_use]
+    pub fn session_name(&self) -> String {
+        let named = self.role_session_name.clone();
+        let name = named.or_else(|| Some(format!("docker-ecs-ship-{}", self.user.as_ref()?)));
+        // "The regex used to validate this parameter is a string of characters consisting of upper- and lower-case
+        // alphanumeric characters with no spaces … or any of the following characters: =,.@-", 2 to 64 of them
+        // (STS API reference, `AssumeRole`).
+        let fits =
+            |letter: char| if letter.is_ascii_alphanumeric() || "_+=,.@-".contains(letter) { letter } else { '-' };
+        name.unwrap_or_else(|| "docker-ecs-ship".to_owned()).chars().map(fits).take(64).collect()
     }
 }
 
@@ -104,10 +164,8 @@ pub struct Aws {
     pub(super) elb: aws_sdk_elasticloadbalancingv2::Client,
     pub(super) logs: aws_sdk_cloudwatchlogs::Client,
     pub(super) sts: aws_sdk_sts::Client,
-    config: SdkConfig,
-    endpoint: Endpoint,
-    region: String,
-    profile: Option<String>,
+    pub(super) config: SdkConfig,
+    whence: Whence,
     pub(super) sleep: SharedAsyncSleep,
     pub(super) progress: Option<mpsc::Sender<Progress>>,
     /// Container instance ARN → EC2 instance id: asked once each, they never change.
@@ -127,32 +185,39 @@ pub(super) struct Batches {
 /// A shorter wait in the queue is not worth a line.
 const WORTH_A_WORD: Duration = Duration::from_secs(1);
 
+/// Where calls go and with whose credentials, for what is told of a failed one.
+#[derive(Debug, Clone)]
+pub(super) struct Whence {
+    pub(super) endpoint: Endpoint,
+    pub(super) region: String,
+    pub(super) profile: Option<String>,
+}
+
 impl fmt::Debug for Aws {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Aws")
-            .field("endpoint", &self.endpoint)
-            .field("region", &self.region)
-            .field("profile", &self.profile)
-            .finish_non_exhaustive()
+        formatter.debug_struct("Aws").field("whence", &self.whence).finish_non_exhaustive()
     }
 }
 
 impl Aws {
     #[must_use]
     pub fn region(&self) -> &str {
-        &self.region
+        &self.whence.region
     }
 
     #[must_use]
     pub const fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
+        &self.whence.endpoint
+    }
+
+    pub(super) const fn whence(&self) -> &Whence {
+        &self.whence
     }
 
     /// The profile somebody named; credentials need not come from one.
     #[must_use]
     pub fn profile(&self) -> Option<&str> {
-        self.profile.as_deref()
+        self.whence.profile.as_deref()
     }
 
     /// The same clients for an endpoint whose clock runs so many times faster: it takes as many more calls a second.
@@ -184,7 +249,7 @@ impl Aws {
 
     /// CloudWatch Logs of `region`, which a task definition may set apart from its own.
     pub(super) fn logs_in(&self, region: &str) -> aws_sdk_cloudwatchlogs::Client {
-        if region == self.region {
+        if region == self.whence.region {
             return self.logs.clone();
         }
         let config = aws_sdk_cloudwatchlogs::config::Builder::from(&self.config)
@@ -237,7 +302,11 @@ pub(super) async fn open(endpoint: &Endpoint, identity: &Identity, retries: Retr
             .http_client(HttpClientBuilder::new().build_http())
             .credentials_provider(Credentials::new("sandbox", "sandbox", None, None, "sandbox")),
     };
-    let config = loader.load().await;
+    let mut config = loader.load().await;
+    let whence = Whence { endpoint: endpoint.clone(), region, profile: identity.named_profile().map(str::to_owned) };
+    if let Some(assumed) = assume::provider(identity, &config, &whence) {
+        config = config.into_builder().credentials_provider(SharedCredentialsProvider::new(assumed)).build();
+    }
     let sleep = config.sleep_impl().expect("aws-config sets a sleep implementation with its rt-tokio feature");
     Ok(Aws {
         ecs: aws_sdk_ecs::Client::new(&config),
@@ -245,9 +314,7 @@ pub(super) async fn open(endpoint: &Endpoint, identity: &Identity, retries: Retr
         elb: aws_sdk_elasticloadbalancingv2::Client::new(&config),
         logs: aws_sdk_cloudwatchlogs::Client::new(&config),
         sts: aws_sdk_sts::Client::new(&config),
-        endpoint: endpoint.clone(),
-        region,
-        profile: identity.named_profile().map(str::to_owned),
+        whence,
         sleep,
         progress: None,
         instances: Arc::default(),
@@ -263,7 +330,7 @@ pub(super) async fn open(endpoint: &Endpoint, identity: &Identity, retries: Retr
 
 /// Flag or file, then `AWS_REGION`, `AWS_DEFAULT_REGION`, then the profile; never the network.
 async fn resolve_region(identity: &Identity) -> Result<String, AwsError> {
-    let Variables { region, default_region, profile: _, ca_bundle: _ } = &identity.variables;
+    let Variables { region, default_region, .. } = &identity.variables;
     if let Some(region) = identity.region.as_ref().or(region.as_ref()).or(default_region.as_ref()) {
         return Ok(region.clone());
     }
@@ -323,11 +390,14 @@ fn credentials(identity: &Identity, region: &str, client: Option<&SharedHttpClie
     let container = EcsCredentialsProvider::builder().configure(&provider).build();
     let instance = LastResort(ImdsCredentialsProvider::builder().configure(&provider).imds_client(metadata).build());
     let profile = ProfileFileCredentialsProvider::builder().configure(&provider);
+    // A profile that wants an MFA code: its source comes first, and `assume` goes on from there.
+    let files = principal::Files::read(&identity.variables);
+    let source = |named: &str| assume::mfa_source(&files, named).unwrap_or_else(|| named.to_owned());
     let first = match (&identity.profile, &identity.variables.profile) {
-        (Some(named), _) => CredentialsProviderChain::first_try("Profile", profile.profile_name(named).build())
+        (Some(named), _) => CredentialsProviderChain::first_try("Profile", profile.profile_name(source(named)).build())
             .or_else("Environment", environment),
         (None, Some(named)) => CredentialsProviderChain::first_try("Environment", environment)
-            .or_else("Profile", profile.profile_name(named).build()),
+            .or_else("Profile", profile.profile_name(source(named)).build()),
         (None, None) => {
             CredentialsProviderChain::first_try("Environment", environment).or_else("Profile", profile.build())
         }

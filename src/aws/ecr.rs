@@ -3,7 +3,10 @@
 use std::str::FromStr;
 
 use aws_sdk_ecr as sdk;
-use aws_sdk_ecr::types::{ImageIdentifier, ImageTagMutability};
+use aws_sdk_ecr::{
+    config::{Builder, Region},
+    types::{ImageIdentifier, ImageTagMutability},
+};
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 use super::{
@@ -12,7 +15,7 @@ use super::{
     error::{AwsError, Service},
 };
 use crate::{
-    image::{Digest, Tag},
+    image::{Digest, EcrEndpoint, EcrHost, Tag},
     plan::observed::{Mutability, RepositoryObserved, Unread},
     secret::Secret,
 };
@@ -30,27 +33,45 @@ pub struct EcrToken {
     pub expires_ms: u64,
 }
 
+/// The token of the caller's own registry in the region of `aws`.
 pub async fn token(aws: &Aws) -> Result<EcrToken, AwsError> {
+    token_by(aws, &aws.ecr).await
+}
+
+/// The token for the registry at this host: of its region, by the kind of endpoint that it is itself.
+pub async fn token_for(aws: &Aws, host: &EcrHost) -> Result<EcrToken, AwsError> {
+    let mut config = Builder::from(&aws.config).region(Region::new(host.region.clone()));
+    if host.endpoint == EcrEndpoint::Fips {
+        config = config.use_fips(true);
+    }
+    if host.is_dual_stack() {
+        config = config.use_dual_stack(true);
+    }
+    token_by(aws, &sdk::Client::from_conf(config.build())).await
+}
+
+async fn token_by(aws: &Aws, client: &sdk::Client) -> Result<EcrToken, AwsError> {
     const OPERATION: &str = "GetAuthorizationToken";
     let lacks = |what| AwsError::unreadable(aws, SERVICE, OPERATION, what);
-    let answer = send!(aws, "GetAuthorizationToken", aws.ecr.get_authorization_token())?;
-    let granted = answer.authorization_data.unwrap_or_default().into_iter().next();
-    let granted = granted.ok_or_else(|| lacks("it holds no token"))?;
-    let encoded = granted.authorization_token.ok_or_else(|| lacks("it holds no token"))?;
-    // base64 of `AWS:<password>`.
+    let answer = send!(aws, "GetAuthorizationToken", client.get_authorization_token())?;
+    let data = answer.authorization_data.unwrap_or_default().into_iter().next();
+    let data = data.ok_or_else(|| lacks("it holds no token"))?;
+    let encoded = data.authorization_token.ok_or_else(|| lacks("it holds no token"))?;
+    let endpoint = data.proxy_endpoint.ok_or_else(|| lacks("it names no registry"))?;
+    let expires_ms = data.expires_at.and_then(|at| at.to_millis().ok());
+    granted(&encoded, host(&endpoint).to_owned(), expires_ms).map_err(lacks)
+}
+
+/// Takes the token apart, which is base64 of `AWS:<password>`; or what it lacks.
+pub(super) fn granted(encoded: &str, registry: String, expires_ms: Option<i64>) -> Result<EcrToken, &'static str> {
     let pair = STANDARD.decode(encoded).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    let pair = pair.ok_or_else(|| lacks("the token is not base64"))?;
-    let (username, password) = pair.split_once(':').ok_or_else(|| lacks("the token has no user name"))?;
-    let endpoint = granted.proxy_endpoint.ok_or_else(|| lacks("it names no registry"))?;
+    let pair = pair.ok_or("the token is not base64")?;
+    let (username, password) = pair.split_once(':').ok_or("the token has no user name")?;
     Ok(EcrToken {
         username: username.to_owned(),
         password: Secret::new(password.to_owned()),
-        registry: host(&endpoint).to_owned(),
-        expires_ms: granted
-            .expires_at
-            .and_then(|at| at.to_millis().ok())
-            .and_then(|at| at.try_into().ok())
-            .unwrap_or(0),
+        registry,
+        expires_ms: expires_ms.and_then(|at| at.try_into().ok()).unwrap_or(0),
     })
 }
 

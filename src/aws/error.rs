@@ -11,7 +11,7 @@ use aws_sdk_ecs::{
 };
 use regex::Regex;
 
-use super::connect::{Aws, Endpoint};
+use super::connect::{Aws, Endpoint, Whence};
 
 /// What lies under an [`AwsError`] of ours: a file, a socket, a credentials provider.
 pub type ConnectCause = Box<dyn Error + Send + Sync>;
@@ -20,6 +20,7 @@ pub type ConnectCause = Box<dyn Error + Send + Sync>;
 pub enum Service {
     Ecs,
     Ecr,
+    EcrPublic,
     Elb,
     Logs,
     Sts,
@@ -31,6 +32,7 @@ impl Service {
         match self {
             Self::Ecs => "ECS",
             Self::Ecr => "ECR",
+            Self::EcrPublic => "ECR Public",
             Self::Elb => "ELB",
             Self::Logs => "CloudWatch Logs",
             Self::Sts => "STS",
@@ -43,6 +45,7 @@ impl Service {
         match self {
             Self::Ecs => "ecs",
             Self::Ecr => "ecr",
+            Self::EcrPublic => "ecr-public",
             Self::Elb => "elasticloadbalancing",
             Self::Logs => "logs",
             Self::Sts => "sts",
@@ -81,7 +84,13 @@ pub enum Kind {
     },
     /// The secret key does not belong to the access key.
     BadSignature,
+    /// The request was signed for one region and sent to another.
+    WrongRegion,
     ClockSkew,
+    /// The role wants the code of an MFA device, and nobody could be asked for it.
+    NoMfaCode {
+        serial: String,
+    },
     AccessDenied {
         /// `ecs:UpdateService`, or what AWS named instead, often `iam:PassRole`.
         action: String,
@@ -222,7 +231,9 @@ impl AwsError {
             | Kind::Expired { .. }
             | Kind::UnknownCredentials { .. }
             | Kind::BadSignature
+            | Kind::WrongRegion
             | Kind::ClockSkew
+            | Kind::NoMfaCode { .. }
             | Kind::AccessDenied { .. }
             | Kind::NotOffered
             | Kind::Quota
@@ -280,10 +291,36 @@ impl AwsError {
         }))
     }
 
-    pub(super) fn from_sdk<E>(aws: &Aws, service: Service, operation: &'static str, error: SdkError<E>) -> Self
+    /// Names the role in a refusal of `AssumeRole` that does not name it itself.
+    pub(super) fn for_role(mut self, role: &str) -> Self {
+        if let Kind::AccessDenied { resource: resource @ None, .. } = &mut self.0.kind {
+            *resource = Some(role.to_owned());
+        }
+        self
+    }
+
+    /// The same error once more: what lies under it as its text.
+    fn again(&self) -> Self {
+        let Failed { call, kind, code, message, request_id, region, cause } = &*self.0;
+        Self(Box::new(Failed {
+            call: *call,
+            kind: kind.clone(),
+            code: code.clone(),
+            message: message.clone(),
+            request_id: request_id.clone(),
+            region: region.clone(),
+            cause: cause.as_ref().map(|cause| told(&cause.to_string())),
+        }))
+    }
+
+    pub(super) fn from_sdk<E>(aws: &Whence, service: Service, operation: &'static str, error: SdkError<E>) -> Self
     where
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
     {
+        // A call of ours on the way to the credentials failed: that one is to be told.
+        if let Some(deeper) = chain(&error).find_map(|cause| cause.downcast_ref::<Self>()) {
+            return deeper.again();
+        }
         let code = error.code().map(str::to_owned);
         let message = error.message().filter(|message| !message.is_empty()).map(shown);
         let request_id = error.request_id().map(str::to_owned);
@@ -296,21 +333,21 @@ impl AwsError {
             SdkError::ResponseError(error) => (Kind::Unreadable { status: Some(error.raw().status().as_u16()) }, None),
             other => without_answer(aws, &other),
         };
-        let region = Some(aws.region().to_owned());
+        let region = Some(aws.region.clone());
         Self(Box::new(Failed { call: Some((service, operation)), kind, code, message, request_id, region, cause }))
     }
 }
 
 /// The call never got an answer: no credentials, no connection, no time.
-fn without_answer<E>(aws: &Aws, error: &SdkError<E>) -> (Kind, Option<ConnectCause>)
+fn without_answer<E>(aws: &Whence, error: &SdkError<E>) -> (Kind, Option<ConnectCause>)
 where
     E: Error + Send + Sync + 'static,
 {
     if let Some(credentials) = chain(error).find_map(|cause| cause.downcast_ref::<CredentialsError>()) {
         return without_credentials(aws, credentials);
     }
-    let (endpoint, place) = match aws.endpoint() {
-        Endpoint::Aws => (format!("AWS in {}", aws.region()), Reached::Aws),
+    let (endpoint, place) = match &aws.endpoint {
+        Endpoint::Aws => (format!("AWS in {}", aws.region), Reached::Aws),
         Endpoint::At { url } => (url.clone(), Reached::Sandbox),
     };
     let timed_out = match error {
@@ -327,12 +364,12 @@ where
     }
 }
 
-fn without_credentials(aws: &Aws, error: &CredentialsError) -> (Kind, Option<ConnectCause>) {
+fn without_credentials(aws: &Whence, error: &CredentialsError) -> (Kind, Option<ConnectCause>) {
     let texts: Vec<String> = chain(error).map(ToString::to_string).collect();
     let all = texts.join(": ");
     // Every level above the last only says that loading failed.
     let cause = || texts.last().map(|deepest| told(deepest));
-    let profile = aws.profile().map(str::to_owned);
+    let profile = aws.profile.clone();
     let looked = || match chain(error).find_map(|cause| cause.downcast_ref::<ProviderChainError<CredentialsError>>()) {
         Some(asked) => asked.attempts().iter().map(|attempt| looked_at(attempt.name(), attempt.error())).collect(),
         None => Vec::new(),
@@ -395,10 +432,10 @@ struct Words<'a> {
 }
 
 impl Words<'_> {
-    fn kind(&self, aws: &Aws, service: Service, operation: &'static str) -> Kind {
+    fn kind(&self, aws: &Whence, service: Service, operation: &'static str) -> Kind {
         let code = self.code.unwrap_or_default();
         let message = self.message.unwrap_or_default();
-        let profile = || aws.profile().map(str::to_owned);
+        let profile = || aws.profile.clone();
         match code {
             // "Signature expired: 20261123T090000Z is now earlier than 20261123T091000Z"
             "InvalidSignatureException" | "SignatureDoesNotMatch"
@@ -407,6 +444,12 @@ impl Words<'_> {
                 Kind::ClockSkew
             }
             "RequestTimeTooSkewed" | "RequestExpired" | "RequestInTheFuture" => Kind::ClockSkew,
+            // "Credential should be scoped to a valid region. ", and "… to correct service: 'ecr'." of a wrong endpoint
+            "InvalidSignatureException" | "SignatureDoesNotMatch"
+                if message.contains("Credential should be scoped to a valid region") =>
+            {
+                Kind::WrongRegion
+            }
             "InvalidSignatureException"
             | "SignatureDoesNotMatch"
             | "IncompleteSignature"
@@ -527,6 +570,7 @@ impl fmt::Display for AwsError {
                     of_profile(profile.as_deref())
                 );
             }
+            Kind::NoMfaCode { serial } => return write!(formatter, "the role wants a code of the MFA device {serial}"),
             Kind::Unreachable { endpoint, .. } => return write!(formatter, "cannot reach {endpoint}"),
             Kind::Timeout { endpoint } => return write!(formatter, "no answer in time from {endpoint}"),
             Kind::Unreadable { status: Some(status) } => {
@@ -536,6 +580,7 @@ impl fmt::Display for AwsError {
             Kind::Expired { .. }
             | Kind::UnknownCredentials { .. }
             | Kind::BadSignature
+            | Kind::WrongRegion
             | Kind::ClockSkew
             | Kind::AccessDenied { .. }
             | Kind::NotOffered

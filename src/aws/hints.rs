@@ -1,6 +1,6 @@
 //! What to do about a failed call: one table from kind, operation and code to sentences for people.
 
-use super::error::{AwsError, Deny, Kind, Reached, Session};
+use super::error::{AwsError, Deny, Kind, Reached, Service, Session};
 
 /// Sentences, most useful first; never empty.
 #[must_use]
@@ -47,6 +47,13 @@ pub fn hints(error: &AwsError) -> Vec<String> {
         Kind::BadSignature => {
             vec!["the secret access key does not belong to the access key id: set both anew, without spaces".to_owned()]
         }
+        Kind::WrongRegion => vec![format!(
+            "the endpoint is of another region than {}: compare the region with AWS_ENDPOINT_URL and the profile's `endpoint_url`",
+            error.region().unwrap_or("?")
+        )],
+        Kind::NoMfaCode { .. } => vec![
+            "there is no terminal to ask on: run it on one, or use a role that wants no code, as CI does".to_owned(),
+        ],
         Kind::ClockSkew => vec![
             "this machine's clock is more than 5 minutes off: set it (`timedatectl set-ntp true`, or restart the VM)"
                 .to_owned(),
@@ -72,7 +79,7 @@ pub fn hints(error: &AwsError) -> Vec<String> {
             vec!["start the sandbox with `docker-ecs-ship sandbox up`".to_owned()]
         }
         Kind::Unreachable { place: Reached::Aws, .. } => vec![
-            format!("check the network, HTTPS_PROXY, and that region {} exists", error.region().unwrap_or("?")),
+            unreachable(error),
             "behind a proxy that inspects TLS, name its certificate in AWS_CA_BUNDLE".to_owned(),
         ],
         Kind::Timeout { .. } => vec!["check the network and HTTPS_PROXY, then run the same command again".to_owned()],
@@ -86,6 +93,19 @@ pub fn hints(error: &AwsError) -> Vec<String> {
             vec!["look the code up in the API reference of the service; AWS Support wants the request id".to_owned()]
         }
     }
+}
+
+/// A name that does not resolve, a port nobody answers on: where the way is blocked depends on where one is.
+fn unreachable(error: &AwsError) -> String {
+    let region = error.region().unwrap_or("?");
+    let services = match error.service() {
+        Some(Service::Ecr) => format!("com.amazonaws.{region}.ecr.api and .ecr.dkr"),
+        Some(Service::Sts) => format!("com.amazonaws.{region}.sts"),
+        Some(Service::Ecs | Service::EcrPublic | Service::Elb | Service::Logs) | None => "of the service".to_owned(),
+    };
+    format!(
+        "check that region {region} exists, the network, and HTTPS_PROXY; in a network without a way out, that it has VPC endpoints ({services})"
+    )
 }
 
 /// ` --profile jobs`, for a command to copy.
@@ -136,6 +156,16 @@ fn of_operation(error: &AwsError) -> Option<Vec<String>> {
         }
         ("RegisterTaskDefinition", "ClientException") => {
             "ECS refuses the task definition; its message names the field: correct it in the definition the deploy starts from".to_owned()
+        }
+        ("AssumeRole", "AccessDenied") if message.contains("MultiFactorAuthentication failed") => {
+            "the MFA code was wrong or used already: wait for the next one and run it again".to_owned()
+        }
+        ("AssumeRole", "AccessDenied") => {
+            let role = match error.kind() {
+                Kind::AccessDenied { resource: Some(role), .. } => role.as_str(),
+                _ => "the role",
+            };
+            format!("allow sts:AssumeRole on {role} for these credentials, and name them in the role's trust policy")
         }
         ("StopServiceDeployment", "ConflictException") => {
             "the rollout has ended already: see `docker-ecs-ship status`".to_owned()

@@ -1,21 +1,25 @@
-//! AWS: [`connect`] makes the clients, once; [`ecs`], [`deployments`], [`ecr`], [`elb`], [`logs`] and [`sts`] each ask
+//! AWS: [`connect`] makes the clients, once; [`ecs`], [`deployments`], [`ecr`], [`ecr_public`], [`elb`], [`logs`] and [`sts`] each ask
 //! or change one thing and answer in our own words; [`error`] turns every failure into one type and
-//! [`hints`] says what to do about it.
+//! [`hints`] says what to do about it. [`principal`] knows who asks without asking anybody, [`assume`] takes on a role.
 
 mod allowance;
+pub mod assume;
 mod batch;
 mod call;
 pub mod connect;
 pub mod deployments;
 pub mod ecr;
+pub mod ecr_public;
 pub mod ecs;
 pub mod elb;
 pub mod error;
 pub mod hints;
 pub mod logs;
+pub mod principal;
 #[cfg(test)]
 pub(crate) mod recorded;
 pub mod sts;
 
-pub use connect::{Aws, Endpoint, Identity, Variables, connect};
+pub use assume::AskMfa;
+pub use connect::{Aws, Endpoint, Identity, Role, Variables, connect};
 pub use error::{AwsError, Kind};

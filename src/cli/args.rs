@@ -36,6 +36,8 @@ pub enum Verb {
     Rehearse(Rehearse),
     Sandbox(Sandbox),
     Replay(Replay),
+    Login(Login),
+    Logout(Logout),
     Install(Install),
     Uninstall(Uninstall),
     Version(Version),
@@ -491,6 +493,58 @@ pub struct Replay {
     pub summary: bool,
 }
 
+/// Log in to ECR
+///
+/// No verb needs it: whatever pushes or pulls fetches a token when none is kept. It shows whose token is
+/// kept, where, and for how long, and fetches one where there is none. Without REGISTRY it is that of the
+/// environment of ship.toml, or of the AWS account where there is no ship.toml.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "  # Who pushes to production, and until when
+  docker ecs-ship login --environment production
+
+  # A plain docker pull from ECR
+  docker ecs-ship login --docker 111111111111.dkr.ecr.eu-west-1.amazonaws.com")]
+pub struct Login {
+    /// Host of the registry
+    #[arg(value_name = "REGISTRY", conflicts_with_all = [complete::ENVIRONMENT, complete::FILE, "region"])]
+    pub registry: Option<String>,
+    /// Environment of ship.toml to use
+    #[arg(id = complete::ENVIRONMENT, short, long = "environment", value_name = "string")]
+    pub environment: Option<String>,
+    /// File to read (default: the nearest ship.toml, from here upwards)
+    #[arg(id = complete::FILE, short, long = "file", value_name = "string", value_hint = ValueHint::FilePath)]
+    pub file: Option<PathBuf>,
+    /// AWS region
+    #[arg(long, value_name = "string")]
+    pub region: Option<String>,
+    /// AWS profile
+    #[arg(long, value_name = "string")]
+    pub profile: Option<String>,
+    /// Hand the login to docker's own credential store, too
+    #[arg(long)]
+    pub docker: bool,
+    /// Fetch a new token even if the kept one is good
+    #[arg(long, conflicts_with = "check")]
+    pub refresh: bool,
+    /// Say by the exit code alone whether a valid token is kept; fetch nothing
+    #[arg(long, conflicts_with = "docker")]
+    pub check: bool,
+    /// Format of the output
+    #[arg(long, value_enum, value_name = "string", default_value = "table")]
+    pub format: TableFormat,
+}
+
+/// Forget the logins to ECR
+///
+/// Forgets the kept tokens of REGISTRY, or all of them and the key that encrypted them, and takes out of
+/// docker's credential store what "login --docker" has put there.
+#[derive(Debug, Clone, Args)]
+pub struct Logout {
+    /// Host of the registry
+    #[arg(value_name = "REGISTRY")]
+    pub registry: Option<String>,
+}
+
 /// Make "docker ecs-ship" work on this machine
 ///
 /// Lays out the Docker plugin, the docker shim that answers "docker ecs-ship", the standalone command,
@@ -498,7 +552,10 @@ pub struct Replay {
 /// again changes nothing; "uninstall" removes exactly what it made.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "  # Install for this user and use it in this shell at once
-  eval \"$(docker-ecs-ship install)\"")]
+  eval \"$(docker-ecs-ship install)\"
+
+  # Log docker in to ECR for good
+  docker-ecs-ship install --credential-helper 111111111111.dkr.ecr.eu-west-1.amazonaws.com public.ecr.aws")]
 pub struct Install {
     /// Install for all users of this machine
     #[arg(long)]
@@ -506,6 +563,9 @@ pub struct Install {
     /// Folder for the commands (default: ~/.local/bin)
     #[arg(long, value_name = "string", value_hint = ValueHint::DirPath)]
     pub bin: Option<PathBuf>,
+    /// Have docker ask the credential helper for these registries of ECR
+    #[arg(long, value_name = "REGISTRY", num_args = 1.., conflicts_with = "system")]
+    pub credential_helper: Vec<String>,
     /// Folder for the docker shim (default: ~/.local/share/docker-ecs-ship/shim)
     #[arg(long, value_name = "string", value_hint = ValueHint::DirPath)]
     pub shim: Option<PathBuf>,

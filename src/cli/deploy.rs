@@ -7,7 +7,7 @@ use super::{
     prepare::{self, Others, Prepared},
     show, walk,
 };
-use crate::{config::spec::Confirm, credentials::Tokens, exit::Exit, failure::Failure, run::act::Hands};
+use crate::{config::spec::Confirm, exit::Exit, failure::Failure, run::act::Hands};
 
 pub async fn run(args: &args::Deploy, door: &Door) -> Result<Exit, Failure> {
     let begun = walk::begin(&args.display, door)?;
@@ -18,7 +18,7 @@ pub async fn run(args: &args::Deploy, door: &Door) -> Result<Exit, Failure> {
     show::warnings(&understood, door)?;
     let plan = plan.map_err(Failure::Refused)?;
 
-    let (auth, complaints) = prepare::logins(door).await;
+    let (auth, complaints) = prepare::logins(&understood.spec, door).await;
     for complaint in complaints {
         writeln!(door.stderr(), "warning: {complaint}").map_err(Failure::Output)?;
     }
@@ -34,7 +34,7 @@ pub async fn run(args: &args::Deploy, door: &Door) -> Result<Exit, Failure> {
     let hands = Hands {
         pace: place.pace(understood.spec.services.len()),
         registry: observed.registry.clone(),
-        tokens: Tokens::new(),
+        logins: prepare::ecr_logins(&understood.spec, door)?,
         registry_auth: auth,
         aws: place.aws,
         engine: Some(engine),

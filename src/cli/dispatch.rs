@@ -19,7 +19,7 @@ use super::{
     args::{self, ConfigVerb, SandboxVerb, Verb},
     completion, config, credential_helper, deploy,
     door::Door,
-    help, init, install,
+    help, init, install, login, logout,
     output::Output,
     plan, rehearse, replay, rollback, sandbox, status, stop_deployment,
     surroundings::Surroundings,
@@ -170,6 +170,8 @@ fn shows_json(line: &args::Line, door: &Door) -> bool {
             | Verb::Status(_)
             | Verb::Replay(_)
             | Verb::Sandbox(_)
+            | Verb::Login(_)
+            | Verb::Logout(_)
             | Verb::Install(_)
             | Verb::Uninstall(_)
             | Verb::Version(_)
@@ -204,6 +206,8 @@ fn act(verb: Verb, command: &clap::Command, door: &Door) -> Result<Exit, Failure
             Some(SandboxVerb::Load(args)) => block_on(sandbox::load(&args, door)),
         },
         Verb::Replay(args) => replay::run(&args, door),
+        Verb::Login(args) => block_on(login::run(&args, door)),
+        Verb::Logout(args) => block_on(logout::run(&args, door)),
         Verb::Install(args) => install::install(&args, door),
         Verb::Uninstall(args) => install::uninstall(&args, door),
         Verb::Version(args) => version::run(&args, door),

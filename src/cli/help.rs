@@ -206,6 +206,8 @@ mod tests {
           rehearse          Rehearse a rollout on this machine, under load
           sandbox           Rehearse without an AWS account
           replay            Show a recorded run again
+          login             Log in to ECR
+          logout            Forget the logins to ECR
           install           Make "docker ecs-ship" work on this machine
           uninstall         Remove what install has made
           version           Show the version

@@ -6,16 +6,22 @@ use super::{
     Door,
     args::{self, Shell},
     completion,
+    login::LoginError,
 };
 use crate::{
     env,
     exit::Exit,
     failure::Failure,
-    plugin::install::{self, Change, Dialect, Folders, Foreign, InstallError, Scope, Scripts},
+    plugin::{
+        helped::{self, HelperChange},
+        install::{self, Change, Dialect, Folders, Foreign, InstallError, Scope, Scripts},
+    },
+    run::login::Registry,
 };
 
 pub fn install(args: &args::Install, door: &Door) -> Result<Exit, Failure> {
-    let args::Install { system, bin, shim, force } = args;
+    let args::Install { system, bin, shim, force, credential_helper } = args;
+    let registries = registries(credential_helper)?;
     let mut folders = folders(scope(*system), door)?;
     if let Some(bin) = bin {
         folders.bin = absolute(bin)?;
@@ -31,7 +37,21 @@ pub fn install(args: &args::Install, door: &Door) -> Result<Exit, Failure> {
         fish: completion::script(Shell::Fish),
     };
     let placements = install::placements(&own, path, &folders, scripts)?;
+    // Looked at before anything is made: a file of docker's that is broken stops it all.
+    let docker = match (registries.is_empty(), door.docker_config()) {
+        (true, _) => None,
+        (false, None) => return Err(InstallError::NoHome.into()),
+        (false, Some(folder)) => Some(helped::Change::plan(&absolute(&folder)?, &registries)?),
+    };
     tell(&install::install(&placements, &folders, foreign(*force))?, door)?;
+    if let Some(docker) = docker {
+        let shown = docker.shown();
+        if shown.is_empty() {
+            door.tell("kept     docker's configuration: it asks the credential helper already\n")?;
+        }
+        tell(&shown.into_iter().map(Change::Helper).collect::<Vec<_>>(), door)?;
+        docker.apply(&folders)?;
+    }
     match install::path_line(&folders, path, dialect(door)) {
         Some(line) => {
             door.tell("\nAdd this line to your shell's start-up file:\n")?;
@@ -57,9 +77,25 @@ fn tell(changes: &[Change], door: &Door) -> Result<(), Failure> {
             Change::Kept(path) => format!("kept     {}\n", path.display()),
             Change::Removed(path) => format!("removed  {}\n", path.display()),
             Change::Left(path) => format!("left     {}: changed since it was made\n", path.display()),
+            Change::Helper(HelperChange { config, registry, from, to }) => {
+                let word = |helper: &Option<String>| helper.as_deref().unwrap_or("none").to_owned();
+                format!("changes  {}: the helper of {registry} from {} to {}\n", config.display(), word(from), word(to))
+            }
         })?;
     }
     Ok(())
+}
+
+/// Docker looks a helper up by the host alone.
+fn registries(typed: &[String]) -> Result<Vec<String>, Failure> {
+    typed
+        .iter()
+        .map(|typed| {
+            let host = typed.split_once("://").map_or(typed.as_str(), |(_, rest)| rest).trim_end_matches('/');
+            let registry = host.to_owned();
+            if Registry::of(host).is_some() { Ok(registry) } else { Err(LoginError::NotEcr { registry }.into()) }
+        })
+        .collect()
 }
 
 const fn scope(system: bool) -> Scope {

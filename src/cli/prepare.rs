@@ -9,10 +9,10 @@ use std::{
 use super::{
     Door,
     args::{DoneWhen, SandboxUp, Selection},
-    show,
+    credentials, show,
 };
 use crate::{
-    aws::{self, Aws, Endpoint, Identity, Variables},
+    aws::{self, Aws, Endpoint, Identity},
     config::{
         error::{self, ConfigError, ConfigErrors, ConfigWarning, Mistake},
         file::{self, Parsed},
@@ -27,7 +27,10 @@ use crate::{
     git, observe,
     plan::{make, observed::Observed, refusal::Refusal, step::Plan},
     rollout::goal::Pace,
-    run::others::{self, Other, Waited},
+    run::{
+        login::Logins,
+        others::{self, Other, Waited},
+    },
     sandbox::daemon,
 };
 
@@ -215,9 +218,23 @@ pub(crate) async fn patiently(selection: &Selection, door: &Door, wish: Others) 
     }
 }
 
+/// As whom the environment is worked on.
+pub(crate) fn identity(spec: &Spec, door: &Door) -> Identity {
+    let spec::Environment { region, profile, role_arn, .. } = &spec.environment;
+    credentials::identity(door, region.clone(), profile.clone(), role_arn.clone())
+}
+
+/// The ECR tokens for the place the spec names.
+pub(crate) fn ecr_logins(spec: &Spec, door: &Door) -> Result<Logins, Failure> {
+    match spec.environment.place {
+        spec::Place::Aws => credentials::logins(door, &identity(spec, door)),
+        // Gone with the sandbox, and had for nothing.
+        spec::Place::Sandbox => Ok(Logins::of_this_run()),
+    }
+}
+
 /// Clients for the place the spec names.
 pub(crate) async fn connect(spec: &Spec, door: &Door, sleeping: Sleeping) -> Result<Connected, Failure> {
-    let variables = &door.surroundings.variables;
     let sandbox = match spec.environment.place {
         spec::Place::Aws => None,
         spec::Place::Sandbox => Some(sandbox(door, sleeping).await?),
@@ -226,12 +243,7 @@ pub(crate) async fn connect(spec: &Spec, door: &Door, sleeping: Sleeping) -> Res
         None => Endpoint::Aws,
         Some(running) => Endpoint::At { url: running.endpoint.clone() },
     };
-    let identity = Identity {
-        region: spec.environment.region.clone(),
-        profile: spec.environment.profile.clone(),
-        variables: Variables::read(|name| variables.get(name).map(str::to_owned)),
-    };
-    let aws = aws::connect(&endpoint, &identity).await?;
+    let aws = aws::connect(&endpoint, &identity(spec, door)).await?;
     let aws = match &sandbox {
         None => aws,
         Some(running) => aws.at_speed(running.speed.max(1.0)),
@@ -293,9 +305,23 @@ fn engine_inputs(door: &Door) -> Result<EndpointInputs, Failure> {
     })
 }
 
-/// The logins that docker knows, for private base images. A store that cannot be read must not stop a
-/// build that needs none of it: what could not be had is told as a warning.
-pub(crate) async fn logins(door: &Door) -> (RegistryAuth, Vec<String>) {
+/// The logins that docker knows, for private base images: those of registries that a Dockerfile or its
+/// arguments name, because a helper may be slow or ask a person.
+pub(crate) async fn logins(spec: &Spec, door: &Door) -> (RegistryAuth, Vec<String>) {
+    let mut named = String::new();
+    for image in spec.images.values() {
+        named.push_str(&fs::read_to_string(&image.dockerfile).unwrap_or_default());
+        for value in image.args.values() {
+            named.push('\n');
+            named.push_str(value);
+        }
+    }
+    logins_for(&named, door).await
+}
+
+/// The logins that docker knows for the registries in a text. A store that cannot be read must not stop
+/// what needs none of it: what could not be had is told as a warning.
+pub(crate) async fn logins_for(named: &str, door: &Door) -> (RegistryAuth, Vec<String>) {
     let Some(folder) = door.docker_config() else {
         return (RegistryAuth::default(), Vec::new());
     };
@@ -306,8 +332,14 @@ pub(crate) async fn logins(door: &Door) -> (RegistryAuth, Vec<String>) {
     };
     let (mut auth, mut warnings) = (RegistryAuth::default(), Vec::new());
     for server in config.registries() {
+        // Docker Hub is what has no host in front. Our own helper would only ask us.
+        let is_hub = server == "index.docker.io";
+        if !(is_hub || named.contains(&server)) || config.is_helped_by(&server, "ecs-ship") {
+            continue;
+        }
         match config.lookup(&server).await {
             Ok(Some(Login::Password { username, password })) => {
+                let server = if is_hub { "docker.io".to_owned() } else { server };
                 auth = auth.with(RegistryCredentials { username, password, server });
             }
             // BuildKit's session as bollard speaks it has no place for an identity token.

@@ -13,7 +13,6 @@ use super::{
 use crate::{
     aws::{Aws, ecs, elb},
     config::spec::{self, Spec, TaskDefinitionSource},
-    credentials::Tokens,
     docker::Engine,
     exit::Exit,
     failure::{Failure, render},
@@ -32,7 +31,7 @@ use crate::{
         tap::{self, Moments},
     },
     report::Report,
-    run::{act::Hands, cancel::Cancel},
+    run::{act::Hands, cancel::Cancel, login::Logins},
     sandbox::{
         forecast::{self, Outlook},
         load::{self, Load, Phase, Tally},
@@ -131,7 +130,7 @@ impl Live {
             Some(from) => image::named(from, &production, service, aws.as_ref(), engine).await?,
             None => (production.image.clone(), production.revision.clone(), production.definition.clone()),
         };
-        let (auth, _) = prepare::logins(door).await;
+        let (auth, _) = prepare::logins_for(image.as_deref().unwrap_or_default(), door).await;
         let Some(image) = image else {
             notes.push("nothing is live: the new image replaces itself".to_owned());
             let baseline = Baseline::Itself;
@@ -268,12 +267,12 @@ impl Company<'_> {
     }
 
     async fn hands(&self, spec: &Spec, place: &Connected) -> Result<Hands, Failure> {
-        let (auth, _) = prepare::logins(self.door).await;
+        let (auth, _) = prepare::logins(spec, self.door).await;
         let sandbox = place.sandbox.as_ref();
         Ok(Hands {
             pace: place.pace(spec.services.len()),
             registry: sandbox.map(|running| running.registry.clone()).unwrap_or_default(),
-            tokens: Tokens::new(),
+            logins: Logins::of_this_run(),
             registry_auth: auth,
             aws: place.aws.clone(),
             engine: Some(self.engine.clone()),

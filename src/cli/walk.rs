@@ -10,7 +10,6 @@ use super::{
 };
 use crate::{
     config::spec::Spec,
-    credentials::Tokens,
     docker::RegistryAuth,
     env,
     event::Event,
@@ -23,6 +22,7 @@ use crate::{
     run::{
         act::Hands,
         cancel::{self, Cancel, Source},
+        login::Logins,
         runner::{self, Opening},
         teller::{self, Teller},
     },
@@ -123,7 +123,7 @@ pub(crate) fn hands(place: Connected, spec: &Spec) -> Hands {
     Hands {
         pace: place.pace(spec.services.len()),
         registry: String::new(),
-        tokens: Tokens::new(),
+        logins: Logins::of_this_run(),
         registry_auth: RegistryAuth::default(),
         aws: place.aws,
         engine: None,

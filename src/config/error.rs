@@ -8,6 +8,7 @@ use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, Na
 
 use super::{
     secrets::masked,
+    settings,
     sources::{Source, Sources},
     spec::NoGit,
 };
@@ -45,6 +46,9 @@ pub enum Place {
 /// [`Mistake::help`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Mistake {
+    /// Of `settings.toml`.
+    #[error(transparent)]
+    BadSetting(settings::Choice),
     #[error("no ship.toml was found")]
     NoFile { looked: Vec<PathBuf> },
     #[error("`{}` does not exist", path.display())]
@@ -308,6 +312,7 @@ impl Mistake {
             Self::CrossedTimeouts { .. } => "config::crossed_timeouts",
             Self::BadHealthCheckPath { .. } => "config::bad_health_check_path",
             Self::BadAmount { .. } => "config::bad_amount",
+            Self::BadSetting(_) => "config::bad_setting",
         }
     }
 
@@ -390,6 +395,7 @@ impl Mistake {
             | Self::OutOfRange { .. }
             | Self::CrossedTimeouts { .. }
             | Self::BadHealthCheckPath { .. }
+            | Self::BadSetting(_)
             | Self::BadAmount { .. } => return None,
         })
     }
@@ -399,6 +405,7 @@ impl Mistake {
     #[expect(clippy::too_many_lines, reason = "one sentence for each mistake, side by side")]
     pub fn help(&self) -> Option<String> {
         Some(match self {
+            Self::BadSetting(choice) => choice.help(),
             Self::NoFile { looked } => {
                 let mut help = "looked in this folder and in those above it:".to_owned();
                 for path in looked {

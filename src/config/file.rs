@@ -44,12 +44,8 @@ const PLATFORM: &str = "(linux|windows)/[a-z0-9]+(/v[0-9]+)?";
 
 /// Keys that are read and not acted on yet, by their table, with what can be done instead. A line goes as soon as
 /// something acts on its key.
-pub(super) const LATER: &[(&str, &str, &str)] = &[
-    ("ImageTable", "secrets", ""),
-    ("ImageTable", "ssh", ""),
-    ("ImageTable", "checks", ""),
-    ("EnvironmentTable", "role_arn", "name a profile in ~/.aws/config that has the `role_arn`: `profile = \"…\"`"),
-];
+pub(super) const LATER: &[(&str, &str, &str)] =
+    &[("ImageTable", "secrets", ""), ("ImageTable", "ssh", ""), ("ImageTable", "checks", "")];
 
 /// Keys that are planned and have no meaning yet.
 pub(super) const OF_LATER_VERSIONS: &[(&str, &str)] = &[

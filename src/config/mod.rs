@@ -11,6 +11,7 @@ mod read;
 pub mod resolve;
 pub mod schema;
 pub mod secrets;
+pub mod settings;
 pub mod show;
 pub mod sources;
 pub mod spec;

@@ -12,8 +12,10 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Deserialize;
+use serde_json::json;
 use tokio::{io::AsyncWriteExt, process::Command, sync::Mutex};
 
+use super::cache::Login;
 use crate::secret::Secret;
 
 /// The key under which docker keeps Docker Hub's login.
@@ -37,15 +39,16 @@ pub enum DockerConfigError {
     },
     #[error("Docker's configuration {place} is not what docker writes (line {line})")]
     Parse { place: Place, line: usize },
-    #[error("`{helper}` cannot be started")]
+    #[error("`{helper}`, which docker is told to use for {registry}, cannot be started")]
     Start {
         helper: String,
+        registry: String,
         #[source]
         source: io::Error,
     },
-    #[error("`{helper}` did not answer within {} s", HELPER_LIMIT.as_secs())]
-    Silent { helper: String },
-    #[error("`{helper}` has no credentials for {registry}: {words}")]
+    #[error("`{helper}` did not answer for {registry} within {} s", HELPER_LIMIT.as_secs())]
+    Silent { helper: String, registry: String },
+    #[error("`{helper}` refuses {registry}: {words}")]
     Helper { helper: String, registry: String, words: String },
     #[error("`{helper}` answered something that is not a credential")]
     Answer { helper: String },
@@ -148,6 +151,19 @@ impl DockerConfig {
         hosts
     }
 
+    /// Whether the helper of a registry is this one.
+    #[must_use]
+    pub fn is_helped_by(&self, registry: &str, helper: &str) -> bool {
+        self.helper(key_of(registry)).is_some_and(|known| known == helper)
+    }
+
+    /// The helper of a registry, else the store of all.
+    fn helper(&self, key: &str) -> Option<&str> {
+        let File { auths: _, cred_helpers, creds_store } = &*self.file;
+        let own = cred_helpers.iter().find(|(name, _)| host_of(name) == host_of(key)).map(|(_, helper)| helper);
+        own.or(Some(creds_store)).map(String::as_str).filter(|helper| !helper.is_empty())
+    }
+
     /// The login for a registry host; `None` is anonymous.
     ///
     /// Docker's order: `DOCKER_AUTH_CONFIG`, then the helper of the host, else the store of all, else
@@ -157,11 +173,8 @@ impl DockerConfig {
         if let Some(auth) = entry(&self.variable, key) {
             return Ok(Some(auth));
         }
-        let File { auths, cred_helpers, creds_store } = &*self.file;
-        let helper = cred_helpers.iter().find(|(name, _)| host_of(name) == host_of(key)).map(|(_, helper)| helper);
-        let Some(helper) = helper.or(Some(creds_store)).filter(|helper| !helper.is_empty()) else {
-            return Ok(entry(auths, key));
-        };
+        let auths = &self.file.auths;
+        let Some(helper) = self.helper(key) else { return Ok(entry(auths, key)) };
         let mut answered = self.answered.lock().await;
         if let Some(known) = answered.get(key) {
             return Ok(known.clone());
@@ -175,38 +188,14 @@ impl DockerConfig {
 
     /// `docker-credential-<helper> get`: the server on stdin, JSON or a reason on stdout.
     async fn ask(&self, helper: &str, server: &str) -> Result<Option<RegistryAuth>, DockerConfigError> {
-        let name = format!("docker-credential-{helper}");
-        let program = self.search.as_ref().map_or_else(|| PathBuf::from(&name), |folder| folder.join(&name));
-        let start = |source| DockerConfigError::Start { helper: name.clone(), source };
-        let mut child = Command::new(program)
-            .arg("get")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(start)?;
-        let mut stdin = child.stdin.take().expect("stdin was asked for");
-        let talk = async move {
-            // A helper that does not read its question may still answer it.
-            stdin.write_all(server.as_bytes()).await.ok();
-            drop(stdin);
-            child.wait_with_output().await
+        let answer = match self.call(helper, "get", server, server).await? {
+            Ok(answer) => answer,
+            // Texts of docker-credential-helpers, credentials/error.go: this one means "anonymous".
+            Err(words) if words == "credentials not found in native keychain" => return Ok(None),
+            Err(words) => return Err(refused(helper, server, words)),
         };
-        let output = match tokio::time::timeout(HELPER_LIMIT, talk).await {
-            Ok(output) => output.map_err(start)?,
-            Err(_) => return Err(DockerConfigError::Silent { helper: name }),
-        };
-        if !output.status.success() {
-            let words: String = String::from_utf8_lossy(&output.stdout).trim().chars().take(300).collect();
-            // Texts of docker-credential-helpers, credentials/error.go: the first means "anonymous".
-            if words == "credentials not found in native keychain" {
-                return Ok(None);
-            }
-            return Err(DockerConfigError::Helper { helper: name, registry: server.to_owned(), words });
-        }
         let answer: Credential =
-            serde_json::from_slice(&output.stdout).map_err(|_| DockerConfigError::Answer { helper: name })?;
+            serde_json::from_slice(&answer).map_err(|_| DockerConfigError::Answer { helper: program(helper) })?;
         let Credential { username, secret } = answer;
         Ok(match (username.as_str(), secret.as_str()) {
             (_, "") => None,
@@ -214,6 +203,72 @@ impl DockerConfig {
             _ => Some(RegistryAuth::Password { username, password: Secret::new(secret) }),
         })
     }
+
+    /// Gives a login to a helper of docker's for keeping.
+    pub async fn store(&self, helper: &str, registry: &str, login: &Login) -> Result<(), DockerConfigError> {
+        let credential =
+            json!({ "ServerURL": registry, "Username": login.username, "Secret": login.password.expose() });
+        let _one_at_a_time = self.answered.lock().await;
+        let stored = self.call(helper, "store", &credential.to_string(), registry).await?;
+        stored.map(drop).map_err(|words| refused(helper, registry, words))
+    }
+
+    /// Takes a login out of a helper of docker's; that it has none is what was wanted.
+    pub async fn erase(&self, helper: &str, registry: &str) -> Result<(), DockerConfigError> {
+        let _one_at_a_time = self.answered.lock().await;
+        match self.call(helper, "erase", registry, registry).await? {
+            Ok(_) => Ok(()),
+            Err(words) if words.contains("not found") => Ok(()),
+            Err(words) => Err(refused(helper, registry, words)),
+        }
+    }
+
+    /// One action of the protocol: what the helper answers, or its words where it refuses.
+    async fn call(
+        &self,
+        helper: &str,
+        action: &str,
+        input: &str,
+        registry: &str,
+    ) -> Result<Result<Vec<u8>, String>, DockerConfigError> {
+        let name = program(helper);
+        let program = self.search.as_ref().map_or_else(|| PathBuf::from(&name), |folder| folder.join(&name));
+        let start = |source| DockerConfigError::Start { helper: name.clone(), registry: registry.to_owned(), source };
+        let mut child = Command::new(program)
+            .arg(action)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(start)?;
+        let mut stdin = child.stdin.take().expect("stdin was asked for");
+        let talk = async move {
+            // A helper that does not read its question may still answer it.
+            stdin.write_all(input.as_bytes()).await.ok();
+            drop(stdin);
+            child.wait_with_output().await
+        };
+        let output = match tokio::time::timeout(HELPER_LIMIT, talk).await {
+            Ok(output) => output.map_err(start)?,
+            Err(_) => return Err(DockerConfigError::Silent { helper: name, registry: registry.to_owned() }),
+        };
+        if output.status.success() {
+            return Ok(Ok(output.stdout));
+        }
+        // The protocol has the reason on stdout; a helper that fell over has it on stderr.
+        let words = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().chars().take(300).collect::<String>();
+        let told = Some(words(&output.stdout)).filter(|words| !words.is_empty());
+        Ok(Err(told.unwrap_or_else(|| words(&output.stderr))))
+    }
+}
+
+fn program(helper: &str) -> String {
+    format!("docker-credential-{helper}")
+}
+
+fn refused(helper: &str, registry: &str, words: String) -> DockerConfigError {
+    DockerConfigError::Helper { helper: program(helper), registry: registry.to_owned(), words }
 }
 
 /// What a helper prints; `ServerURL` is only an echo.
@@ -358,15 +413,15 @@ mod tests {
             json!({"credHelpers": {"a.example.com": "locked", "b.example.com": "babble", "c.example.com": "absent"}});
         let config = config(folder.path(), &content, None).await;
         let said = async |registry: &str| config.lookup(registry).await.unwrap_err().to_string();
-        assert_eq!(
-            said("a.example.com").await,
-            "`docker-credential-locked` has no credentials for a.example.com: keychain is locked"
-        );
+        assert_eq!(said("a.example.com").await, "`docker-credential-locked` refuses a.example.com: keychain is locked");
         assert_eq!(
             said("b.example.com").await,
             "`docker-credential-babble` answered something that is not a credential"
         );
-        assert_eq!(said("c.example.com").await, "`docker-credential-absent` cannot be started");
+        assert_eq!(
+            said("c.example.com").await,
+            "`docker-credential-absent`, which docker is told to use for c.example.com, cannot be started"
+        );
         fs::write(folder.path().join("config.json"), "{\n \"auths\": {\"x\": \"s3cret\"}}").unwrap();
         let error = DockerConfig::load(folder.path(), None).await.unwrap_err();
         assert!(matches!(error, DockerConfigError::Parse { line: 2, .. }), "{error:?}");

@@ -133,6 +133,10 @@ pub enum PushCause {
     Denied {
         action: Option<String>,
     },
+    /// A policy forbids it, that of the repository or one above the account: allowing it in IAM is of no use.
+    Forbidden {
+        action: String,
+    },
     /// The tag exists and the repository does not let it move.
     TagImmutable {
         tag: String,

@@ -207,12 +207,18 @@ fn cause(message: &str) -> PushCause {
         return PushCause::RepositoryMissing { repository: Some(repository[1].to_owned()) };
     }
     if let Some(action) = DENIED.captures(message) {
-        return PushCause::Denied { action: Some(action[1].to_owned()) };
+        let action = action[1].to_owned();
+        if has(&["explicit deny"]) {
+            return PushCause::Forbidden { action };
+        }
+        return PushCause::Denied { action: Some(action) };
     }
     if has(&["no basic auth credentials"]) {
         PushCause::NoBasicAuth
     } else if has(&[
         "authorization token has expired",
+        // Of another region, or of a registry that has forgotten it.
+        "Authorization Token is invalid",
         "authentication required",
         "unauthorized:",
         "401 Unauthorized",

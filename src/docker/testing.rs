@@ -219,6 +219,8 @@ pub(super) enum Mood {
     Expired,
     NoRepository,
     Denied,
+    /// By the repository's own policy.
+    Forbidden,
     Immutable,
 }
 
@@ -349,7 +351,13 @@ fn respond(state: &mut State, method: &Method, uri: &http::Uri, body: Bytes) -> 
                 ecr:InitiateLayerUpload on resource: arn:aws:ecr:eu-west-1:111111111111:repository/jobs/api";
             return refusal(StatusCode::FORBIDDEN, "DENIED", message);
         }
-        Mood::Friendly | Mood::Denied | Mood::Immutable => {}
+        Mood::Forbidden if method != Method::HEAD && method != Method::GET => {
+            let message = "User: arn:aws:iam::111111111111:user/u is not authorized to perform: \
+                ecr:InitiateLayerUpload on resource: arn:aws:ecr:eu-west-1:111111111111:repository/jobs/api with an \
+                explicit deny in a resource-based policy";
+            return refusal(StatusCode::FORBIDDEN, "DENIED", message);
+        }
+        Mood::Friendly | Mood::Denied | Mood::Forbidden | Mood::Immutable => {}
     }
     let last = path.rsplit('/').next().unwrap_or_default();
     if path.contains("/blobs/uploads") {

@@ -291,6 +291,9 @@ mod tests {
           cause: permission denied
           hint:  see whether you may write /a; --system needs root
 
+        error: Docker's configuration `/root/.docker/config.json` was changed by somebody else meanwhile
+          hint:  run it again; where the file is broken, repair it first: nothing in it was changed
+
         error: there is no other `docker` on PATH behind /a/docker
           hint:  install the Docker CLI, or use docker-ecs-ship without it
 
@@ -333,6 +336,23 @@ mod tests {
 
         error: the task definition `/a/task.json` is JSON, but not an object
           hint:  it should be what `aws ecs register-task-definition --cli-input-json` takes: an object with `family` and `containerDefinitions`
+
+        error: ghcr.io is not a registry of ECR
+          hint:  log in there with `docker login ghcr.io`; builds take what docker knows
+
+        error: environment production is for account 222222222222, and these credentials (profile jobs) belong to 111111111111
+          hint:  name a profile of account 222222222222 with --profile, or in [environments.production]
+          hint:  see who you are with `aws sts get-caller-identity`
+
+        error: Docker's configuration `/root/.docker/config.json` is not what docker writes (line 3)
+          hint:  repair the file, or log in without --docker: this program needs nothing from docker
+
+        error: `docker-credential-pass` refuses 111111111111.dkr.ecr.eu-west-1.amazonaws.com: pass not initialized
+          hint:  the words are the helper's own; it is named by `credHelpers` or `credsStore` in docker's config.json
+
+        error: the tokens cannot be forgotten
+          cause: permission denied
+          hint:  see whether you may write to the folder `credentials` in the state folder
 
         error: the sandbox ended before it answered; its last words:
                address in use

@@ -14,7 +14,11 @@ use std::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::face;
+use super::{
+    face,
+    helped::{Helped, HelperChange},
+};
+use crate::credentials::DockerFileError;
 
 /// For whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +51,8 @@ pub enum InstallError {
     Record { path: PathBuf, source: serde_json::Error },
     #[error("cannot {action} {path}", path = path.display())]
     Io { action: &'static str, path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Docker(#[from] DockerFileError),
 }
 
 fn lines(paths: &[PathBuf]) -> String {
@@ -217,6 +223,9 @@ struct Record {
     format: u32,
     version: String,
     made: Vec<Made>,
+    /// What was changed in docker's configuration.
+    #[serde(default)]
+    helped: Vec<Helped>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -267,12 +276,17 @@ pub enum Change {
     Removed(PathBuf),
     /// Left alone, because it was changed since we made it.
     Left(PathBuf),
+    /// In docker's configuration.
+    Helper(HelperChange),
 }
 
 /// Puts everything in its place.
 pub fn install(placements: &[Placement], folders: &Folders, foreign: Foreign) -> Result<Vec<Change>, InstallError> {
     let record_path = folders.record();
-    let earlier = read_record(&record_path)?.map_or_else(Vec::new, |record| record.made);
+    let (earlier, helped) = match read_record(&record_path)? {
+        Some(record) => (record.made, record.helped),
+        None => (Vec::new(), Vec::new()),
+    };
     let ours = |path: &Path| earlier.iter().any(|made| made.path() == path && made.is_unchanged());
 
     let mut todo = Vec::new();
@@ -309,9 +323,8 @@ pub fn install(placements: &[Placement], folders: &Folders, foreign: Foreign) ->
     }
     fs::create_dir_all(&folders.own).map_err(failed("make", &folders.own))?;
     let mut changes = Vec::new();
-    let record = Record { format: 1, version: env!("CARGO_PKG_VERSION").to_owned(), made };
-    let text = serde_json::to_string_pretty(&record).map_err(record_error(&record_path))?;
-    replace(&record_path, |temporary| fs::write(temporary, text + "\n"))?;
+    let record = Record { format: 1, version: env!("CARGO_PKG_VERSION").to_owned(), made, helped };
+    write_record(&record_path, &record)?;
     for placement in &todo {
         put(placement)?;
         changes.push(Change::Made(placement.path.clone()));
@@ -323,6 +336,18 @@ pub fn install(placements: &[Placement], folders: &Folders, foreign: Foreign) ->
     Ok(changes)
 }
 
+/// Writes down what is going to be changed in docker's configuration, before it is.
+pub(super) fn note_helped(folders: &Folders, new: &[Helped]) -> Result<(), InstallError> {
+    let path = folders.record();
+    let record = read_record(&path)?;
+    let mut record = record.ok_or_else(|| InstallError::NotInstalled { record: path.clone() })?;
+    // What was there before our first change is what `uninstall` puts back.
+    let known = |one: &Helped| record.helped.iter().any(|helped| helped.is_for(one));
+    let new: Vec<Helped> = new.iter().filter(|one| !known(one)).cloned().collect();
+    record.helped.extend(new);
+    write_record(&path, &record)
+}
+
 /// Takes away what [`install`] has made, and nothing else.
 pub fn uninstall(folders: &Folders, foreign: Foreign) -> Result<Vec<Change>, InstallError> {
     let record_path = folders.record();
@@ -332,6 +357,10 @@ pub fn uninstall(folders: &Folders, foreign: Foreign) -> Result<Vec<Change>, Ins
     let (mut made_folders, files): (Vec<Made>, Vec<Made>) =
         record.made.into_iter().partition(|made| matches!(made, Made::Folder { .. }));
     let mut changes = Vec::new();
+    // First, because docker fails where it is told of a helper that is gone.
+    for helped in record.helped.iter().rev() {
+        changes.push(helped.undo()?);
+    }
     for made in &files {
         changes.extend(remove(made, foreign)?);
     }
@@ -360,6 +389,11 @@ fn remove(made: &Made, foreign: Foreign) -> Result<Option<Change>, InstallError>
     }
     fs::remove_file(path).map_err(failed("remove", path))?;
     Ok(Some(Change::Removed(path.to_owned())))
+}
+
+fn write_record(path: &Path, record: &Record) -> Result<(), InstallError> {
+    let text = serde_json::to_string_pretty(record).map_err(record_error(path))?;
+    replace(path, |temporary| fs::write(temporary, text + "\n"))
 }
 
 fn read_record(path: &Path) -> Result<Option<Record>, InstallError> {

@@ -7,6 +7,7 @@ pub mod call;
 pub mod complete;
 pub mod face;
 pub mod globals;
+pub mod helped;
 pub mod install;
 pub mod metadata;
 pub mod shim;

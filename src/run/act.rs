@@ -1,19 +1,18 @@
 //! One settled step becomes one call on a hand. No decisions: what to do was decided by the plan, and
 //! with which values by `plan::settle`.
 
-use std::path::Path;
-
 use tokio::sync::mpsc;
 
 use super::{
     cancel::Cancel,
     error::RunError,
+    login::{Caller, Logins, registries_in},
     release::Member,
     watch::{self, Finished, Watched},
 };
 use crate::{
-    aws::{Aws, ecr, ecr::EcrToken, ecs, elb},
-    credentials::{Granted, Tokens},
+    aws::{Aws, Endpoint, ecr, ecs, elb},
+    credentials::{Had, How, Login, Want},
     docker::{self, DockerError, Engine, RegistryAuth, RegistryCredentials, error::PushCause},
     event::{Live, Progress},
     exit::Exit,
@@ -36,7 +35,7 @@ pub struct Hands {
     pub engine: Option<Engine>,
     /// For private base images outside of ECR.
     pub registry_auth: RegistryAuth,
-    pub tokens: Tokens<EcrToken>,
+    pub logins: Logins,
     /// The ECR registry of this run, as in an image reference.
     pub registry: String,
     /// How often a rollout is looked at.
@@ -101,9 +100,14 @@ pub(crate) async fn act(
         }
         Ready::Login { registry } => {
             until_cancelled(cancel, async {
-                let token = token(hands, aws, &registry, clock).await?;
-                let left = token.expires_ms.saturating_sub(clock()) / 3_600_000;
-                Ok(Acted::new(Produced::Nothing, format!("token for {registry} is valid for {left}h")))
+                let had = token(hands, aws, &registry, clock).await?;
+                let left = had.entry.about.expires_ms.saturating_sub(clock()) / 3_600_000;
+                let how = match had.how {
+                    How::Found if had.kept.is_some() => ", and was kept from before".to_owned(),
+                    How::Found | How::Fetched => String::new(),
+                    How::Kept(error) => format!("; a new one could not be had: {error}"),
+                };
+                Ok(Acted::new(Produced::Nothing, format!("token for {registry} is valid for {left}h{how}")))
             })
             .await?
         }
@@ -220,15 +224,8 @@ async fn until_cancelled<T>(cancel: &Cancel, work: impl Future<Output = Result<T
     }
 }
 
-async fn token(hands: &Hands, aws: &Aws, registry: &str, clock: fn() -> u64) -> Result<EcrToken, RunError> {
-    let fetched = hands
-        .tokens
-        .get(registry, clock(), async || {
-            let token = ecr::token(aws).await?;
-            Ok::<_, RunError>(Granted { issued_ms: clock(), expires_ms: token.expires_ms, token })
-        })
-        .await?;
-    Ok(fetched)
+async fn token(hands: &Hands, aws: &Aws, registry: &str, clock: fn() -> u64) -> Result<Had<RunError>, RunError> {
+    hands.logins.get(registry, Want::Fresh, Caller::Leave, clock, async || Ok(aws.clone())).await
 }
 
 async fn build_image(
@@ -239,18 +236,32 @@ async fn build_image(
     clock: fn() -> u64,
 ) -> Result<Acted, RunError> {
     let mut auth = hands.registry_auth.clone();
-    if mentions(&build.dockerfile, &hands.registry).await {
-        let token = token(hands, aws, &hands.registry, clock).await?;
-        auth = auth.with(credentials(&hands.registry, &token));
+    for registry in base_registries(build, hands).await {
+        match token(hands, aws, &registry, clock).await {
+            Ok(had) => auth = auth.with(credentials(&registry, &had.entry.login)),
+            // The user has logged in there in another way.
+            Err(_) if auth.of(&registry).is_some() => {}
+            Err(error) => return Err(error),
+        }
     }
     let image = docker::build(hands.engine(), build, &auth, progress).await?;
     Ok(Acted::new(Produced::Nothing, format!("image {} by {}", image.image_id.short(), image.builder)))
 }
 
-/// Whether a Dockerfile has a base image in this registry. Only then is the token worth waiting for
+/// The ECR registries that the Dockerfile or its arguments name. Only then is a token worth waiting for
 /// before the build; a Dockerfile that cannot be read is the build's to complain about.
-async fn mentions(dockerfile: &Path, registry: &str) -> bool {
-    tokio::fs::read_to_string(dockerfile).await.is_ok_and(|text| text.contains(registry))
+async fn base_registries(build: &BuildAction, hands: &Hands) -> Vec<String> {
+    let mut text = tokio::fs::read_to_string(&build.dockerfile).await.unwrap_or_default();
+    for value in build.args.values() {
+        text.push('\n');
+        text.push_str(value);
+    }
+    match hands.aws.endpoint() {
+        Endpoint::Aws => registries_in(&text),
+        // The sandbox gives tokens for itself alone.
+        Endpoint::At { .. } if text.contains(&hands.registry) => vec![hands.registry.clone()],
+        Endpoint::At { .. } => Vec::new(),
+    }
 }
 
 async fn push_image(
@@ -261,22 +272,22 @@ async fn push_image(
     clock: fn() -> u64,
 ) -> Result<Digest, RunError> {
     let registry = &reference.name.registry;
-    let first = token(hands, aws, registry, clock).await?;
+    let first = token(hands, aws, registry, clock).await?.entry.login;
     match docker::push(hands.engine(), reference, &credentials(registry, &first), progress).await {
         // A token can expire under a long push. Layers that are up already are found there again.
         Err(DockerError::Push(failure)) if failure.cause == PushCause::TokenExpired => {
-            hands.tokens.forget(registry).await;
-            let fresh = token(hands, aws, registry, clock).await?;
+            hands.logins.forget(registry).await;
+            let fresh = token(hands, aws, registry, clock).await?.entry.login;
             Ok(docker::push(hands.engine(), reference, &credentials(registry, &fresh), progress).await?)
         }
         pushed => Ok(pushed?),
     }
 }
 
-fn credentials(registry: &str, token: &EcrToken) -> RegistryCredentials {
+fn credentials(registry: &str, login: &Login) -> RegistryCredentials {
     RegistryCredentials {
-        username: token.username.clone(),
-        password: token.password.clone(),
+        username: login.username.clone(),
+        password: login.password.clone(),
         server: registry.to_owned(),
     }
 }

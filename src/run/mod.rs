@@ -4,6 +4,7 @@
 pub mod act;
 pub mod cancel;
 pub mod error;
+pub mod login;
 pub mod others;
 pub mod outcome;
 mod release;

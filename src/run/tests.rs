@@ -17,6 +17,7 @@ use tokio::{net::TcpListener, sync::mpsc, time::timeout};
 use super::{
     act::Hands,
     cancel::{self, Cancel, Canceller, Source},
+    login::Logins,
     outcome::Outcome,
     runner::{self, Opening},
     teller::Teller,
@@ -24,7 +25,6 @@ use super::{
 use crate::{
     aws::{self, Endpoint, Identity, ecs},
     config::spec::{Builder, SandboxService},
-    credentials::Tokens,
     docker::{EndpointInputs, Engine, RegistryAuth},
     event::{Event, Live, Phase, Progress, Record},
     exit::Exit,
@@ -83,7 +83,7 @@ async fn hands(endpoint: &str) -> Hands {
         aws,
         engine: Some(engine().await),
         registry_auth: RegistryAuth::default(),
-        tokens: Tokens::new(),
+        logins: Logins::of_this_run(),
         registry: endpoint.trim_start_matches("http://").to_owned(),
         pace: Pace::every(50),
     }

@@ -145,6 +145,10 @@ impl Environment {
         self.finish(self.command(program).args(words))
     }
 
+    pub(crate) fn run_all(&self, program: impl AsRef<OsStr>, words: &[&str]) -> Output {
+        self.finish(self.command(program).args(words))
+    }
+
     pub(crate) fn run_with_input<const N: usize>(
         &self,
         program: impl AsRef<OsStr>,

@@ -85,6 +85,17 @@ impl Paper {
         self.ecs("CreateCluster", &serde_json::json!({ "clusterName": "shop" }));
     }
 
+    /// What was built for this registry is nobody else's.
+    pub(crate) fn remove_images(&self) {
+        let reference = format!("reference={}/*/*", self.authority);
+        let listed = self.environment.run("docker", ["images", "-q", "--filter", &reference]).success();
+        let mut images: Vec<&str> = listed.stdout.split_whitespace().collect();
+        images.dedup();
+        for image in images {
+            let _ = self.environment.run("docker", ["rmi", "-f", image]);
+        }
+    }
+
     pub(crate) fn service(&self) {
         let container = serde_json::json!({ "name": "web", "image": "web:1", "memory": 64 });
         self.ecs(

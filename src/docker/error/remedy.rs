@@ -130,7 +130,13 @@ fn push(failure: &PushFailure) -> String {
         PushCause::RepositoryMissing { repository: None } => {
             "create the repository with `aws ecr create-repository`, or set `create_repository = true`".to_owned()
         }
-        PushCause::Denied { action: Some(action) } => format!("allow `{action}` on the repository in IAM"),
+        PushCause::Denied { action: Some(action) } => format!(
+            "allow `{action}` on the repository in IAM, or in the repository's policy where it is another account's"
+        ),
+        PushCause::Forbidden { action } => format!(
+            "a policy denies `{action}`, so allowing it in IAM is of no use: see `aws ecr get-repository-policy` for \
+             the repository's own, then the organisation's service control policies"
+        ),
         PushCause::Denied { action: None } => "allow ecr:BatchCheckLayerAvailability, ecr:InitiateLayerUpload, \
             ecr:UploadLayerPart, ecr:CompleteLayerUpload and ecr:PutImage on the repository in IAM"
             .to_owned(),
@@ -167,6 +173,6 @@ mod tests {
         let missing = push(PushCause::RepositoryMissing { repository: Some("jobs/api".to_owned()) });
         insta::assert_snapshot!(missing.remedy(), @"create it with `aws ecr create-repository --repository-name jobs/api`, or set `create_repository = true`");
         let denied = push(PushCause::Denied { action: Some("ecr:PutImage".to_owned()) });
-        insta::assert_snapshot!(denied.remedy(), @"allow `ecr:PutImage` on the repository in IAM");
+        insta::assert_snapshot!(denied.remedy(), @"allow `ecr:PutImage` on the repository in IAM, or in the repository's policy where it is another account's");
     }
 }

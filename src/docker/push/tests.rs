@@ -117,6 +117,11 @@ fn engines_words_have_their_meaning() {
             "denied: User: arn:aws:iam::123456789012:user/u is not authorized to perform: ecr:InitiateLayerUpload on resource: arn:aws:ecr:us-east-1:123456789012:repository/x",
             denied(Some("ecr:InitiateLayerUpload")),
         ),
+        (
+            "denied: User: arn:aws:iam::123456789012:user/u is not authorized to perform: ecr:PutImage on resource: arn:aws:ecr:us-east-1:123456789012:repository/x with an explicit deny in a resource-based policy",
+            PushCause::Forbidden { action: "ecr:PutImage".to_owned() },
+        ),
+        ("denied: Your Authorization Token is invalid.", PushCause::TokenExpired),
         ("denied: requested access to the resource is denied", denied(None)),
         (
             "tag invalid: The image tag 'v1' already exists in the 'x' repository and cannot be overwritten because the repository is immutable.",
@@ -208,6 +213,7 @@ async fn each_refusal_of_ecr_is_told_for_what_it_is() {
         (Mood::Expired, PushCause::TokenExpired),
         (Mood::NoRepository, PushCause::RepositoryMissing { repository: Some("jobs/api".to_owned()) }),
         (Mood::Denied, PushCause::Denied { action: Some("ecr:InitiateLayerUpload".to_owned()) }),
+        (Mood::Forbidden, PushCause::Forbidden { action: "ecr:InitiateLayerUpload".to_owned() }),
         (Mood::Immutable, PushCause::TagImmutable { tag }),
     ] {
         registry.set(mood);
