@@ -109,6 +109,10 @@ fn what_the_documentation_says_can_be_written() {
     for file in files {
         let name = file.strip_prefix(root).expect("below").display().to_string();
         for block in blocks(&fs::read_to_string(&file).expect("a page")) {
+            // A scenario of a rehearsal is TOML of another format.
+            if !["[images", "[services", "[environments"].iter().any(|table| block.contains(table)) {
+                continue;
+            }
             if block.lines().any(|line| line.trim_start().starts_with("format")) {
                 // A whole file must mean something, wherever it is read.
                 let mut environment = Environment::new();
@@ -122,7 +126,7 @@ fn what_the_documentation_says_can_be_written() {
                 let output = environment.run(PROGRAM, ["config", "validate"]);
                 assert_eq!(output.code, Some(0), "{name}:\n{block}\n{}", output.stderr);
                 whole += 1;
-            } else if block.contains("[images") || block.contains("[services") || block.contains("[environments") {
+            } else {
                 let parsed = ecs_ship::config::file::parse(&format!("format = 1\n{block}"));
                 assert_eq!(parsed.errors, [], "{name}:\n{block}");
                 parts += 1;
