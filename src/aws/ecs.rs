@@ -957,7 +957,7 @@ mod tests {
         let asked = server.asked();
         let described = asked.iter().find(|asked| asked.operation == "DescribeTasks").unwrap();
         let described: Value = serde_json::from_str(&described.body).unwrap();
-        assert_eq!(described["tasks"], json!(["arn/1", "arn/2", "arn/3"]));
+        assert_eq!(described["tasks"], json!([one, two, three]));
         // Instances never change: the next look does not ask again.
         view_tasks(&aws, &cluster, &service, &[8080]).await.unwrap();
         assert_eq!(server.counts()["DescribeContainerInstances"], 1);
