@@ -203,6 +203,8 @@ mod tests {
           stop-deployment   Ask ECS to take back a rollout that is going on
           init              Write a first ship.toml
           status            Show what is running
+          config            Check ship.toml, show what it means, and describe it to
+                            editors
           rehearse          Rehearse a rollout on this machine, under load
           sandbox           Rehearse without an AWS account
           replay            Show a recorded run again
