@@ -127,6 +127,8 @@ pub enum StepKind {
     Build,
     Push,
     Register,
+    /// A one-off task of the new revision, before anything is rolled out.
+    Before,
     Update,
     Watch,
     #[serde(other)]
@@ -201,6 +203,22 @@ pub enum Progress {
         operation: String,
         wait_ms: u64,
     },
+    /// A one-off task went from one state to the next, in ECS's own words.
+    TaskStatus {
+        task: String,
+        /// `PENDING`, `RUNNING`, `STOPPED`.
+        status: String,
+        /// `told to stop`, when that is what happened.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<String>,
+    },
+    /// One line of a one-off task.
+    TaskLog {
+        task: String,
+        container: String,
+        time_ms: u64,
+        line: String,
+    },
     /// A call to AWS will be tried again.
     Retrying {
         operation: String,
@@ -228,6 +246,8 @@ impl Progress {
             | Self::TakingBack { .. }
             | Self::WaitingForOthers { .. }
             | Self::Queued { .. }
+            | Self::TaskStatus { .. }
+            | Self::TaskLog { .. }
             | Self::Retrying { .. }
             | Self::Unknown => false,
         }

@@ -4,9 +4,11 @@
 //! variant cannot be forgotten in any of them.
 
 pub mod render;
+pub mod verb;
 
 use std::{fmt, io, path::PathBuf};
 
+use self::verb::VerbError;
 use crate::{
     aws::{AwsError, hints},
     cli::{
@@ -96,6 +98,8 @@ pub enum Failure {
     NobodyToAsk,
     #[error("cancelled; nothing was changed")]
     CancelledEarly,
+    #[error(transparent)]
+    Verb(#[from] VerbError),
     /// A step of the run failed, or the run was cancelled.
     #[error("{}", .0.title)]
     Run(#[source] Box<RunFailure>),
@@ -194,6 +198,11 @@ impl RunFailure {
                 }
                 hints
             }
+            RunError::Task { service, ended } => vec![
+                format!("see its lines again: {} --task {}", self.command("logs", service), ended.task),
+                "nothing was rolled out; the revision that was registered stays, and the next deploy makes another"
+                    .to_owned(),
+            ],
             RunError::Cancelled => {
                 vec!["run the same command again; what was done already is found and skipped".to_owned()]
             }
@@ -356,10 +365,12 @@ impl Failure {
             Self::Declined => "deploy::declined",
             Self::NobodyToAsk => "deploy::nobody_to_ask",
             Self::CancelledEarly => "deploy::cancelled_early",
+            Self::Verb(error) => error.code(),
             Self::Run(run) => match run.error {
                 RunError::Aws(_) => "run::aws",
                 RunError::Docker(_) => "run::docker",
                 RunError::Rollout { .. } => "run::rollout",
+                RunError::Task { .. } => "run::task",
                 RunError::Cancelled => "run::cancelled",
                 RunError::StoppedWatching { .. } => "run::stopped_watching",
             },
@@ -420,6 +431,7 @@ impl Failure {
             },
             Self::Init(_) | Self::Refused(_) | Self::Declined | Self::NobodyToAsk => Exit::Refused,
             Self::CancelledEarly => Exit::Cancelled,
+            Self::Verb(error) => error.exit(),
             Self::Run(run) => run.exit,
         }
     }
@@ -517,6 +529,7 @@ impl Failure {
             Self::Declined => vec!["answer y, or give --yes".to_owned()],
             Self::NobodyToAsk => vec!["give --yes, as in a CI job".to_owned()],
             Self::CancelledEarly => vec!["run the same command again".to_owned()],
+            Self::Verb(error) => error.hints(),
             Self::Run(run) => run.hints(),
             Self::Recording { .. } => vec!["give a file that `--record` wrote".to_owned()],
         }
@@ -551,6 +564,7 @@ impl Failure {
             | Self::Declined
             | Self::NobodyToAsk
             | Self::CancelledEarly
+            | Self::Verb(_)
             | Self::Recording { .. } => &[],
             Self::Run(run) => run.live.as_slice(),
         }
@@ -586,7 +600,8 @@ impl Failure {
             let shown = Shown::Nowhere;
             Self::Run(Box::new(RunFailure { title, error, live, exit, name, environment, shown }))
         };
-        vec![
+        let mut examples: Vec<Self> = VerbError::examples().into_iter().map(Self::Verb).collect();
+        examples.extend(vec![
             usage(Mistake::UnknownFlag { flag: "--enviroment".to_owned(), nearest: Some("--environment".to_owned()) }),
             usage(Mistake::UnknownLetter { letter: 'Z', word: "-yZ".to_owned() }),
             usage(Mistake::UnknownCommand { command: command(), word: "x".to_owned(), nearest: None }),
@@ -681,6 +696,18 @@ impl Failure {
                 source: serde_json::from_str::<u8>("x").expect_err("this is no number"),
             },
             run(RunError::Docker(DockerError::NoBuildKit), Exit::Build),
+            run(
+                RunError::Task {
+                    service: Key::new("web"),
+                    ended: crate::run::task::Ended {
+                        task: "0123456789abcdef0123456789abcdef".to_owned(),
+                        exit_code: Some(1),
+                        why: "container web ended by itself with exit code 1".to_owned(),
+                        stopped: crate::run::task::Stopped::No,
+                    },
+                },
+                Exit::TaskFailed,
+            ),
             run(RunError::Cancelled, Exit::Cancelled),
             run(
                 RunError::StoppedWatching {
@@ -701,7 +728,8 @@ impl Failure {
                 },
                 Exit::RolloutFailed,
             ),
-        ]
+        ]);
+        examples
     }
 }
 

@@ -285,6 +285,7 @@ mod tests {
             service: ServiceName::new("api"),
             task_definition: source,
             overlays: crate::config::spec::Overlays::default(),
+            before: None,
             rollout: Rollout::default(),
             sandbox: SandboxService::default(),
         };

@@ -18,6 +18,7 @@ use super::{
     connect::Aws,
     elb,
     error::{AwsError, Service},
+    tasks,
 };
 use crate::{
     config::spec::{Percentages, SandboxService},
@@ -131,6 +132,7 @@ pub async fn service(aws: &Aws, cluster: &Cluster, name: &ServiceName) -> Result
         maximum_percent: count(maximum),
         controller: controller.to_owned(),
         target_groups,
+        launch: tasks::launch(&found),
         // Only planning wants to know, and looks for itself.
         shipped: Shipped::NotFound,
         unread,
@@ -641,7 +643,7 @@ async fn instances(aws: &Aws, cluster: &Cluster, tasks: &[Task]) -> BTreeMap<Str
     known
 }
 
-fn task_view(task: &Task, ports: &[u32], hosts: &BTreeMap<String, String>) -> Option<TaskView> {
+pub(super) fn task_view(task: &Task, ports: &[u32], hosts: &BTreeMap<String, String>) -> Option<TaskView> {
     let container = |container: &sdk::types::Container| ContainerView {
         name: container.name().unwrap_or_default().to_owned(),
         last_status: container.last_status().unwrap_or_default().to_owned(),

@@ -56,6 +56,59 @@ pub async fn last_lines(aws: &Aws, source: &LogSource, count: u16) -> Result<Vec
     Ok(events.into_iter().filter_map(|event| event.message).map(|line| line.trim_end().to_owned()).collect())
 }
 
+/// A line of a container, with the time it was written.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LogLine {
+    pub time_ms: u64,
+    pub text: String,
+}
+
+/// Where reading of a stream begins, or goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum From {
+    /// Its first line, or the first one not before this time.
+    Head { since_ms: Option<u64> },
+    /// So many lines before its end, none of them before this time.
+    Tail { lines: u16, since_ms: Option<u64> },
+    /// Where the last page ended.
+    Token(String),
+}
+
+/// The next lines of a stream, oldest first, and where to go on. A stream that is not there yet has no lines.
+pub async fn page(aws: &Aws, source: &LogSource, from: &From) -> Result<(Vec<LogLine>, From), AwsError> {
+    let client = aws.logs_in(source.region.as_deref().unwrap_or(aws.region()));
+    let request = client.get_log_events().log_group_name(&source.group).log_stream_name(&source.stream);
+    let since = |since: &Option<u64>| since.and_then(|since| i64::try_from(since).ok());
+    let request = match from {
+        From::Head { since_ms } => request.start_from_head(true).set_start_time(since(since_ms)),
+        From::Tail { lines, since_ms } => {
+            request.start_from_head(false).limit(i32::from(*lines)).set_start_time(since(since_ms))
+        }
+        // "If you are using a previous nextForwardToken value as the nextToken in this operation, you must specify
+        // true for startFromHead."
+        From::Token(token) => request.start_from_head(true).next_token(token),
+    };
+    let answer = match send!(aws, "GetLogEvents", request) {
+        Ok(answer) => answer,
+        Err(error) if error.code() == Some("ResourceNotFoundException") => return Ok((Vec::new(), from.clone())),
+        Err(error) => return Err(error),
+    };
+    let next = answer.next_forward_token.map_or_else(|| from.clone(), From::Token);
+    let lines = answer.events.unwrap_or_default().into_iter().filter_map(|event| {
+        let time_ms = event.timestamp.and_then(|time| u64::try_from(time).ok()).unwrap_or_default();
+        Some(LogLine { time_ms, text: event.message?.trim_end().to_owned() })
+    });
+    Ok((lines.collect(), next))
+}
+
+/// The log driver of a container, where it names one: what to say when [`log_source`] finds nothing.
+#[must_use]
+pub fn log_driver<'a>(definition: &'a Value, container: &str) -> Option<&'a str> {
+    let containers = definition.get("containerDefinitions")?.as_array()?;
+    let found = containers.iter().find(|found| found.get("name").and_then(Value::as_str) == Some(container))?;
+    found.get("logConfiguration")?.get("logDriver")?.as_str()
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

@@ -1,4 +1,4 @@
-//! AWS: [`connect`] makes the clients, once; [`ecs`], [`deployments`], [`ecr`], [`ecr_public`], [`elb`], [`logs`] and [`sts`] each ask
+//! AWS: [`connect`] makes the clients, once; [`ecs`], [`deployments`], [`ecr`], [`ecr_public`], [`elb`], [`logs`], [`tasks`] and [`sts`] each ask
 //! or change one thing and answer in our own words; [`error`] turns every failure into one type and
 //! [`hints`] says what to do about it. [`principal`] knows who asks without asking anybody, [`assume`] takes on a role.
 
@@ -19,6 +19,7 @@ pub mod principal;
 #[cfg(test)]
 pub(crate) mod recorded;
 pub mod sts;
+pub mod tasks;
 
 pub use assume::AskMfa;
 pub use connect::{Aws, Endpoint, Identity, Role, Variables, connect};

@@ -34,6 +34,11 @@ pub enum Verb {
     Status(Status),
     Config(Config),
     Rehearse(Rehearse),
+    History(History),
+    Tasks(Tasks),
+    Logs(Logs),
+    Run(Run),
+    Exec(Exec),
     Sandbox(Sandbox),
     Replay(Replay),
     Login(Login),
@@ -359,6 +364,131 @@ pub enum ConfigFormat {
     Toml,
     /// For programs
     Json,
+}
+
+/// Show what a service has been through
+///
+/// Its deployments of the last 90 days, newest first, by whomever: what each rolled out, how it ended and why.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "  # The last deployments of all services
+  docker ecs-ship history --environment production
+
+  # When did it last go wrong, for a script
+  docker ecs-ship history --format json api | grep -v SUCCESSFUL")]
+pub struct History {
+    #[command(flatten)]
+    pub selection: Selection,
+    /// Show at most so many deployments of each service
+    #[arg(short = 'n', long, value_name = "int", default_value = "10")]
+    pub limit: usize,
+    /// Format of the output
+    #[arg(long, value_enum, value_name = "string", default_value = "table")]
+    pub format: TableFormat,
+}
+
+/// List the tasks of a service
+///
+/// Those that run, and those that have stopped within the hour for which ECS remembers them, with the reason in
+/// words.
+#[derive(Debug, Clone, Args)]
+pub struct Tasks {
+    #[command(flatten)]
+    pub selection: Selection,
+    /// Format of the output
+    #[arg(long, value_enum, value_name = "string", default_value = "table")]
+    pub format: TableFormat,
+}
+
+/// How many lines of a container are shown when neither a number nor a time is given.
+pub const LOG_LINES: u16 = 100;
+
+/// Fetch the logs of a service
+///
+/// Reads what its tasks have written to CloudWatch Logs through the awslogs driver, merged by time, each line
+/// with its task in front. The last 100 lines of each container are shown unless said otherwise.
+#[derive(Debug, Clone, Default, Args)]
+#[command(after_help = "  # What the service writes now
+  docker ecs-ship logs --follow api
+
+  # Why the last task died
+  docker ecs-ship logs --previous api")]
+pub struct Logs {
+    #[command(flatten)]
+    pub selection: Selection,
+    /// Follow log output, tasks that start meanwhile included
+    #[arg(long, conflicts_with = "previous")]
+    pub follow: bool,
+    /// Show the logs of the last task that stopped
+    #[arg(short, long, conflicts_with = "task")]
+    pub previous: bool,
+    /// Show the logs of one task only, by its id or the beginning of it
+    #[arg(long, value_name = "string")]
+    pub task: Option<String>,
+    /// Show the logs of one container only
+    #[arg(long, value_name = "string")]
+    pub container: Option<String>,
+    /// Show the logs of one revision only, its stopped tasks included
+    #[arg(long, value_name = "int")]
+    pub revision: Option<u64>,
+    /// Show logs since so long ago (e.g. "90s", "10m", "1h30m")
+    #[arg(long, value_name = "string")]
+    pub since: Option<String>,
+    /// Number of lines to show from the end of the logs of each container
+    #[arg(short = 'n', long, value_name = "int", value_parser = clap::value_parser!(u16).range(1..=10000))]
+    pub tail: Option<u16>,
+}
+
+/// Run a one-off task of a service
+///
+/// Starts one task of the revision that the service runs, in the same network and with the same capacity, with
+/// COMMAND in place of the container's own, shows what it writes, and ends with 24 unless it ends with 0.
+/// Ctrl-C stops the task: it gets its stop signal, and is killed when its stop timeout is over. A second one
+/// leaves at once.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "  # A migration by hand
+  docker ecs-ship run --environment production api -- rake db:migrate
+
+  # Start it and look at it later
+  docker ecs-ship run --detach api -- /app/reindex")]
+pub struct Run {
+    #[command(flatten)]
+    pub selection: Selection,
+    /// Revision of the task definition to run (default: the one that the service runs)
+    #[arg(long, value_name = "int")]
+    pub revision: Option<u64>,
+    /// Container to run the command in (default: the one that gets the image)
+    #[arg(long, value_name = "string")]
+    pub container: Option<String>,
+    /// Stop the task when it takes longer (e.g. "90s", "10m", "1h30m")
+    #[arg(long, value_name = "string")]
+    pub timeout: Option<String>,
+    /// Start the task and print its id, without waiting for its end
+    #[arg(short, long)]
+    pub detach: bool,
+    /// What to run: the program and its arguments
+    #[arg(value_name = "COMMAND", last = true, required = true)]
+    pub command: Vec<String>,
+}
+
+/// Execute a command in a running task
+///
+/// Opens a terminal in a container through ECS Exec, in the newest task unless one is named. It needs the
+/// session-manager-plugin on this machine, and enableExecuteCommand on the service.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "  # A shell in the newest task
+  docker ecs-ship exec --environment production api -- sh")]
+pub struct Exec {
+    #[command(flatten)]
+    pub selection: Selection,
+    /// Task to go into, by its id or the beginning of it (default: the newest that runs)
+    #[arg(long, value_name = "string")]
+    pub task: Option<String>,
+    /// Container to go into (default: the one that gets the image)
+    #[arg(long, value_name = "string")]
+    pub container: Option<String>,
+    /// What to execute: the program and its arguments
+    #[arg(value_name = "COMMAND", last = true, required = true)]
+    pub command: Vec<String>,
 }
 
 /// Rehearse without an AWS account

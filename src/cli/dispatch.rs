@@ -19,10 +19,11 @@ use super::{
     args::{self, ConfigVerb, SandboxVerb, Verb},
     completion, config, credential_helper, deploy,
     door::Door,
-    help, init, install, login, logout,
+    exec, help, history, init, install, login, logout, logs,
     output::Output,
-    plan, rehearse, replay, rollback, sandbox, status, stop_deployment,
+    plan, rehearse, replay, rollback, run_task, sandbox, status, stop_deployment,
     surroundings::Surroundings,
+    tasks,
     usage::UsageError,
     version, watch,
 };
@@ -168,6 +169,11 @@ fn shows_json(line: &args::Line, door: &Door) -> bool {
             | Verb::StopDeployment(_)
             | Verb::Init(_)
             | Verb::Status(_)
+            | Verb::History(_)
+            | Verb::Tasks(_)
+            | Verb::Logs(_)
+            | Verb::Run(_)
+            | Verb::Exec(_)
             | Verb::Replay(_)
             | Verb::Sandbox(_)
             | Verb::Login(_)
@@ -198,6 +204,11 @@ fn act(verb: Verb, command: &clap::Command, door: &Door) -> Result<Exit, Failure
             Some(ConfigVerb::Show(args)) => block_on(config::show(&args, door)),
             Some(ConfigVerb::Schema) => config::schema(door),
         },
+        Verb::History(args) => block_on(history::run(&args, door)),
+        Verb::Tasks(args) => block_on(tasks::run(&args, door)),
+        Verb::Logs(args) => block_on(logs::run(&args, door)),
+        Verb::Run(args) => block_on(run_task::run(&args, door)),
+        Verb::Exec(args) => block_on(exec::run(&args, door)),
         Verb::Sandbox(args) => match args.verb {
             None => show_help(command, &["sandbox".into()], door),
             Some(SandboxVerb::Up(args)) => block_on(sandbox::up(&args, door)),

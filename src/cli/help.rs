@@ -206,6 +206,11 @@ mod tests {
           config            Check ship.toml, show what it means, and describe it to
                             editors
           rehearse          Rehearse a rollout on this machine, under load
+          history           Show what a service has been through
+          tasks             List the tasks of a service
+          logs              Fetch the logs of a service
+          run               Run a one-off task of a service
+          exec              Execute a command in a running task
           sandbox           Rehearse without an AWS account
           replay            Show a recorded run again
           login             Log in to ECR

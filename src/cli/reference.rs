@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use super::{args, help};
 use crate::{
     config::file::{
-        CheckTable, EnvironmentTable, File, ImageTable, KeyOutline, RolloutTable, SandboxTable, SecretTable,
-        ServiceTable, Table as _, TimeoutsTable,
+        BeforeTable, CheckTable, EnvironmentTable, File, ImageTable, KeyOutline, RolloutTable, SandboxTable,
+        SecretTable, ServiceTable, Table as _, TimeoutsTable,
     },
     env,
     exit::Exit,
@@ -74,6 +74,11 @@ pub fn ship_toml() -> String {
             CheckTable::KEYS,
         ),
         ("`[services.X]`", "An ECS service and the image it gets.", ServiceTable::KEYS),
+        (
+            "`[services.X.before]`",
+            "A task of the new revision that must succeed before the service is updated; migrations, as a rule.",
+            BeforeTable::KEYS,
+        ),
         ("`[services.X.rollout]`", "How its rollout is watched.", RolloutTable::KEYS),
         (
             "`timeouts` of a rollout",

@@ -9,13 +9,13 @@ use super::{
     show::{self, Faces},
 };
 use crate::{
-    config::spec::Spec,
+    config::spec::{Service, Spec},
     docker::RegistryAuth,
     env,
     event::Event,
     exit::Exit,
-    failure::{Failure, Shown, render},
-    id::RunId,
+    failure::{Failure, Shown, render, verb::VerbError},
+    id::{Key, RunId},
     plan::step::Plan,
     plugin::signals,
     report::{self, Report},
@@ -127,5 +127,14 @@ pub(crate) fn hands(place: Connected, spec: &Spec) -> Hands {
         registry_auth: RegistryAuth::default(),
         aws: place.aws,
         engine: None,
+    }
+}
+
+/// The service that a verb about a single one is about.
+pub(crate) fn only_service(spec: &Spec) -> Result<(&Key, &Service), Failure> {
+    let mut services = spec.services.iter();
+    match (services.next(), services.next()) {
+        (Some(only), None) => Ok(only),
+        _ => Err(VerbError::WhichService { services: spec.services.keys().cloned().collect() }.into()),
     }
 }

@@ -256,10 +256,24 @@ table! {
         environment_files: Option<Written<Vec<Written<String>>>> = "[\"deploy/common.env\"]",
         /// Secrets of the container: by name, the parameter of SSM or the ARN that ECS reads the value from.
         ssm_secrets: BTreeMap<String, Written<String>> = "{ DATABASE_URL = \"/jobs/db-url\" }",
+        /// A task that must succeed before the service is updated.
+        before: BeforeTable = "{ command = [\"rake\", \"db:migrate\"] }",
         /// How the rollout is watched.
         rollout: RolloutTable = "{ timeouts = { total = \"30m\" } }",
         /// How the sandbox makes this service.
         sandbox: SandboxTable = "{ desired_count = 2 }",
+    }
+}
+
+table! {
+    /// `[services.X.before]`: a task of the new revision, run where the service runs, before anything is rolled out.
+    BeforeTable {
+        /// What runs in place of the container's command: the program and its arguments. It must end with 0.
+        command: Option<Written<Vec<Written<String>>>> = "[\"rake\", \"db:migrate\"]",
+        /// Stop it, and roll nothing out, after this long. Default: 15 minutes.
+        timeout: Option<Written<String>> = "\"15m\"" in Shape::Pattern(DURATION),
+        /// The container whose command it is. Default: the one that gets the image.
+        container: Option<Written<String>> = "\"api\"",
     }
 }
 
@@ -632,6 +646,7 @@ mod tests {
         check::<ImageTable>("images.api");
         check::<ServiceTable>("services.api");
         check::<SecretTable>("images.api.secrets.nuget");
+        check::<BeforeTable>("services.api.before");
         check::<RolloutTable>("services.api.rollout");
         check::<TimeoutsTable>("services.api.rollout.timeouts");
         check::<SandboxTable>("sandbox");

@@ -21,14 +21,14 @@ use super::{
         nearest,
     },
     file::{
-        BUILDERS, CheckTable, EnvironmentTable, File, Form, ImageTable, ON_FAILURE, Parsed, RolloutTable, SandboxTable,
-        SecretTable, ServiceTable, Table, Written, tidy,
+        BUILDERS, BeforeTable, CheckTable, EnvironmentTable, File, Form, ImageTable, ON_FAILURE, Parsed, RolloutTable,
+        SandboxTable, SecretTable, ServiceTable, Table, Written, tidy,
     },
     secrets::{is_secret_name, looks_secret},
     sources::{Language, Sources},
     spec::{
-        self, BuildSecret, BuildSsh, Builder, CacheFrom, Check, CheckWork, Confirm, DoneWhen, Environment, GitFacts,
-        Image, MissingRepository, NoGit, OnFailure, OnInterrupt, Overlays, Percentages, Release, Rollout,
+        self, Before, BuildSecret, BuildSsh, Builder, CacheFrom, Check, CheckWork, Confirm, DoneWhen, Environment,
+        GitFacts, Image, MissingRepository, NoGit, OnFailure, OnInterrupt, Overlays, Percentages, Release, Rollout,
         SandboxService, Service, Spec, TaskDefinitionSource, WorkTree,
     },
     variables::{self, Broken, Piece, Variable},
@@ -461,6 +461,9 @@ impl Own {
 /// A stage with the tests of a large program takes minutes; one that takes longer hangs more often than not.
 const CHECK_TIMEOUT: Duration = Duration::from_mins(15);
 
+/// Long for a migration, and short enough that a deploy that hangs in one is seen the same morning.
+const BEFORE_TIMEOUT: Duration = Duration::from_mins(15);
+
 /// Variables that every table knows.
 const VARIABLES: [&str; 7] = ["git.commit", "git.branch", "git.tag", "build", "environment", "account", "region"];
 
@@ -704,6 +707,7 @@ impl<'a> Resolver<'a> {
             None => Some(TaskDefinitionSource::Live),
         };
         let overlays = self.overlays(&written, &own);
+        let before_it = self.before(&written.before, &own);
         let rollout = self.rollout(&written.rollout, &own.inner("rollout", &written.rollout));
         let sandbox = Table::over(&written.sandbox, &self.file.sandbox);
         self.note_origins(&format!("{}.sandbox", own.table), &sandbox);
@@ -719,9 +723,34 @@ impl<'a> Resolver<'a> {
             service: ServiceName::new(service?),
             task_definition: task_definition?,
             overlays,
+            before: before_it,
             rollout,
             sandbox,
         })
+    }
+
+    fn before(&mut self, table: &BeforeTable, own: &Own) -> Option<Before> {
+        let own = own.inner("before", table);
+        let BeforeTable { header, command, timeout, container } = table;
+        // As long as a rollout may be watched.
+        let limits = (1, 86_400, "a task before a rollout");
+        let timeout = self.duration("timeout", timeout.as_ref(), &own, limits).unwrap_or(BEFORE_TIMEOUT);
+        let container = self.not_empty("container", container.as_ref(), &own, "\"api\"");
+        let example = "[\"rake\", \"db:migrate\"]";
+        let Some(command) = command else {
+            if !header.is_empty() {
+                let mistake = Mistake::Missing { key: "command", table: own.table.clone(), example };
+                self.mistake(mistake, Place::File(header.clone()));
+            }
+            return None;
+        };
+        if command.value.is_empty() {
+            let mistake = Mistake::Empty { key: "command".to_owned(), example: example.to_owned() };
+            self.mistake(mistake, Place::File(command.span.clone()));
+            return None;
+        }
+        let words = self.each(Some(command), |resolver, written| resolver.expand(written, &own));
+        (words.len() == command.value.len()).then_some(Before { command: words, timeout, container })
     }
 
     fn image_of(&mut self, key: &str, table: &ServiceTable, own: &Own) -> Option<String> {
@@ -1753,6 +1782,7 @@ mod tests {
                         service: ServiceName::new("api"),
                         task_definition: TaskDefinitionSource::Live,
                         overlays: Overlays::default(),
+                        before: None,
                         rollout: Rollout::default(),
                         sandbox: SandboxService::default(),
                     }
@@ -1907,6 +1937,7 @@ images.web.args.T = "override"
                         ("TOKEN_TTL", "arn:aws:ssm:eu-central-1:222222222222:parameter/ttl"),
                     ]),
                 },
+                before: None,
                 rollout: Rollout {
                     no_progress: Duration::from_secs(90),
                     total: Duration::from_mins(90),

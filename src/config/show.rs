@@ -14,9 +14,9 @@ use super::{
     secrets::{is_secret_name, looks_secret},
     sources::{Language, Sources},
     spec::{
-        self, BuildSecret, BuildSsh, Builder, CacheFrom, Check, CheckWork, Confirm, DoneWhen, Environment, Image,
-        MissingRepository, OnFailure, OnInterrupt, Overlays, Percentages, Release, Rollout, SandboxService, Service,
-        Spec, TaskDefinitionSource,
+        self, Before, BuildSecret, BuildSsh, Builder, CacheFrom, Check, CheckWork, Confirm, DoneWhen, Environment,
+        Image, MissingRepository, OnFailure, OnInterrupt, Overlays, Percentages, Release, Rollout, SandboxService,
+        Service, Spec, TaskDefinitionSource,
     },
 };
 
@@ -315,7 +315,8 @@ impl Page<'_> {
     }
 
     fn service(&mut self, key: &str, service: &Service, place: &spec::Place) {
-        let Service { image, container, cluster, service, task_definition, overlays, rollout, sandbox } = service;
+        let Service { image, container, cluster, service, task_definition, overlays, before, rollout, sandbox } =
+            service;
         let Overlays { cpu, memory, environment, secrets } = overlays;
         let table = format!("services.{key}");
         self.begin(&table);
@@ -336,10 +337,21 @@ impl Page<'_> {
         self.maybe("memory", memory.clone(), left);
         self.named(&format!("{table}.environment"), environment);
         self.named(&format!("{table}.ssm_secrets"), secrets);
+        if let Some(before) = before {
+            self.before(&format!("{table}.before"), before);
+        }
         self.rollout(&format!("{table}.rollout"), rollout);
         if *place == spec::Place::Sandbox {
             self.sandbox(&format!("{table}.sandbox"), sandbox);
         }
+    }
+
+    fn before(&mut self, table: &str, before: &Before) {
+        let Before { command, timeout, container } = before;
+        self.begin(table);
+        self.set("command", command.clone());
+        self.span("timeout", *timeout);
+        self.maybe("container", container.clone(), "the one that gets the image");
     }
 
     fn rollout(&mut self, table: &str, rollout: &Rollout) {

@@ -157,9 +157,21 @@ pub struct Service {
     pub task_definition: TaskDefinitionSource,
     /// What is different from that task definition.
     pub overlays: Overlays,
+    /// What must succeed before it is rolled out.
+    pub before: Option<Before>,
     pub rollout: Rollout,
     /// How the sandbox makes this service when it is not there yet.
     pub sandbox: SandboxService,
+}
+
+/// A task of the new revision that runs before it is rolled out: a migration, as a rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Before {
+    /// Never empty.
+    pub command: Vec<String>,
+    pub timeout: Duration,
+    /// `None`: the container that gets the image.
+    pub container: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

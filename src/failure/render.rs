@@ -179,6 +179,34 @@ mod tests {
     fn every_failure_reads_well() {
         let drawn: Vec<String> = Failure::examples().iter().map(plain).collect();
         insta::assert_snapshot!(drawn.join("\n"), @r#"
+        error: this is about one service, and ship.toml has web, worker
+          hint:  name one of them, as in `docker-ecs-ship logs web`
+
+        error: which container of web is meant is not clear
+          hint:  say which with --container, or with `container` of [services.web]
+
+        error: web has no task that runs
+          hint:  `docker-ecs-ship tasks web` shows them all; ECS forgets a stopped task after about an hour
+
+        error: no log of web can be read
+          hint:  give the containers of web the log driver awslogs, with awslogs-group and awslogs-stream-prefix
+
+        error: `yesterday` is not a time such as 90s, 10m or 1h30m
+          hint:  write a number with s, m, h or d
+
+        error: task 01234567 ended with 3: container web ended by itself with exit code 3
+          hint:  its lines stand above; `docker-ecs-ship logs --task 0123456789abcdef0123456789abcdef` shows them again
+
+        error: session-manager-plugin is not installed
+          hint:  install it: https://docs.aws.amazon.com/systems-manager/latest/userguide/session-manager-working-with-install-plugin.html
+
+        error: session-manager-plugin cannot be started
+          cause: permission denied
+          hint:  run `session-manager-plugin --version` to see it happen
+
+        error: the session ended with 255
+          hint:  what the command and the plugin said stands above
+
         unknown flag: --enviroment
 
         Did you mean --environment?
@@ -409,6 +437,12 @@ mod tests {
           cause: this engine has no BuildKit, and `builder = "engine"` asks for it
           live:  web: web:41 is serving
           hint:  set `builder = "classic"` or `"auto"`, or use a Docker Engine
+
+        error: roll out web failed
+          cause: task 01234567 ended with 1: container web ended by itself with exit code 1
+          live:  web: web:41 is serving
+          hint:  see its lines again: docker ecs-ship logs --environment production web --task 0123456789abcdef0123456789abcdef
+          hint:  nothing was rolled out; the revision that was registered stays, and the next deploy makes another
 
         error: roll out web failed
           cause: cancelled

@@ -23,6 +23,15 @@ pub async fn account(spec: &Spec, aws: &Aws) -> Result<Option<String>, AwsError>
     }
 }
 
+/// Every service of the spec as it is, without what it has been through.
+pub async fn observed(spec: &Spec, aws: &Aws) -> Result<BTreeMap<Key, ServiceKnown>, AwsError> {
+    let asked = spec.services.iter().map(|(key, service)| async move {
+        let observed = ecs::service(aws, &service.cluster, &service.service).await?;
+        Ok((key.clone(), ServiceKnown { observed, history: None }))
+    });
+    Ok(try_join_all(asked).await?.into_iter().collect())
+}
+
 /// Every service of the spec with its last `most` deployments, all asked at once.
 pub async fn known(spec: &Spec, aws: &Aws, most: usize) -> Result<BTreeMap<Key, ServiceKnown>, AwsError> {
     let asked = spec.services.iter().map(|(key, service)| async move {

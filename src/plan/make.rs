@@ -18,8 +18,8 @@ use super::{
     overlay, preflight,
     refusal::{Refusal, is_deadlock},
     step::{
-        Action, BuildAction, DoneWhen, ImagePatch, Later, LiveDefinition, OnFailure, OnInterrupt, Percentages, Plan,
-        RegisterAction, Release, RolloutObserved, Running, Step, Terms, Toward, WatchBudget,
+        Action, BuildAction, DoneWhen, ImagePatch, Later, LiveDefinition, OnFailure, OnInterrupt, OneOff, Percentages,
+        Plan, RegisterAction, Release, RolloutObserved, Running, Step, Terms, Toward, WatchBudget,
     },
 };
 use crate::{
@@ -70,16 +70,22 @@ pub fn plan(spec: &Spec, observed: &Observed) -> Result<Plan, Vec<Refusal>> {
     let clusters = steps.clusters(&services, observed);
     let digests = steps.images(&images, observed);
     let registered: Vec<_> = services.iter().map(|service| steps.register(service, &digests)).collect();
-    let started: Vec<_> = services
+    let before: Vec<_> = services
         .iter()
         .zip(&registered)
-        .map(|(service, register)| {
-            // Of a release that is all or nothing, nothing is rolled out before all of it could be registered.
-            let needs = match spec.release {
-                Release::Independent => std::slice::from_ref(register),
-                Release::AllOrNothing => &registered,
+        .map(|(service, register)| steps.before(service, *register, &clusters))
+        .collect();
+    let started: Vec<_> = services
+        .iter()
+        .zip(registered.iter().zip(&before))
+        .map(|(service, (register, own))| {
+            // Of a release that is all or nothing, nothing is rolled out before all of it could be registered, and
+            // all that is to run before has run.
+            let needs: Vec<StepId> = match spec.release {
+                Release::Independent => [*register].into_iter().chain(*own).collect(),
+                Release::AllOrNothing => registered.iter().chain(before.iter().flatten()).copied().collect(),
             };
-            steps.roll_out(service, *register, needs, &clusters)
+            steps.roll_out(service, *register, &needs, &clusters)
         })
         .collect();
     for (service, started) in services.iter().zip(started) {
@@ -756,6 +762,26 @@ impl Steps {
                 .map(|live| LiveDefinition { arn: live.task_definition.clone(), definition: live.definition.clone() }),
         }));
         self.add(action, causes.join(", "), &needs)
+    }
+
+    /// The task that must succeed before the service is updated, if there is one.
+    fn before(&mut self, service: &Resolved, register: StepId, clusters: &BTreeMap<Cluster, StepId>) -> Option<StepId> {
+        let spec::Before { command, timeout, container } = service.spec.before.as_ref()?;
+        let one_off = OneOff {
+            cluster: service.spec.cluster.clone(),
+            container: container.clone().unwrap_or_else(|| service.container.clone()),
+            command: command.clone(),
+            launch: service.live.map(|live| live.launch.clone()).unwrap_or_default(),
+        };
+        let action = Action::Before {
+            service: service.key.clone(),
+            task_definition: Later::From(register),
+            one_off,
+            timeout_ms: u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX),
+            running: service.live.map(|live| running(live).task_definition),
+        };
+        let needs: Vec<StepId> = [register].into_iter().chain(clusters.get(&service.spec.cluster).copied()).collect();
+        Some(self.add(action, command.join(" "), &needs))
     }
 
     /// The step that starts the rollout.

@@ -117,6 +117,7 @@ pub struct ServiceActive {
     /// `ECS`, `CODE_DEPLOY`, `EXTERNAL`.
     pub controller: String,
     pub target_groups: Vec<TargetGroupObserved>,
+    pub launch: LaunchObserved,
     pub shipped: Shipped,
     pub unread: BTreeSet<Unread>,
 }
@@ -130,6 +131,34 @@ pub enum Shipped {
     Earlier { arn: TaskDefArn, definition: Value },
     /// None of the latest revisions, or nobody has looked.
     NotFound,
+}
+
+/// How a service places its tasks: what a task that is to run beside them needs to reach what they reach.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LaunchObserved {
+    /// `FARGATE`; absent with a capacity provider strategy.
+    pub launch_type: Option<String>,
+    pub capacity_providers: Vec<CapacityProvider>,
+    pub platform_version: Option<String>,
+    /// `awsvpcConfiguration`.
+    pub network: Option<NetworkObserved>,
+    /// `enableExecuteCommand`.
+    pub execute_command: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CapacityProvider {
+    pub name: String,
+    pub weight: i32,
+    pub base: i32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetworkObserved {
+    pub subnets: Vec<String>,
+    pub security_groups: Vec<String>,
+    /// `ENABLED`, `DISABLED`.
+    pub assign_public_ip: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

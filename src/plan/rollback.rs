@@ -72,7 +72,8 @@ pub fn way(
 }
 
 /// `42` is a revision of the family that runs; anything else is as ECS takes it.
-fn named(to: &str, now: &TaskDefArn) -> TaskDefArn {
+#[must_use]
+pub fn named(to: &str, now: &TaskDefArn) -> TaskDefArn {
     if to.bytes().all(|byte| byte.is_ascii_digit()) {
         let family = now.as_str().rsplit_once(':').map_or(now.as_str(), |(family, _)| family);
         TaskDefArn::new(format!("{family}:{to}"))

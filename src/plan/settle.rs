@@ -11,8 +11,8 @@ use super::{
     diff::{self, TAG_FINGERPRINT},
     drift,
     step::{
-        Action, BuildAction, Going, ImagePatch, Later, Percentages, Produced, RegisterAction, RolloutObserved, Running,
-        Started, Step, Terms, Toward,
+        Action, BuildAction, Going, ImagePatch, Later, OneOff, Percentages, Produced, RegisterAction, RolloutObserved,
+        Running, Started, Step, Terms, Toward,
     },
 };
 use crate::{
@@ -94,6 +94,12 @@ pub enum Ready {
         percentages: Percentages,
         /// What ran at planning time: `Started::previous` of what the call gives.
         previous: TaskDefArn,
+    },
+    Before {
+        service: Key,
+        task_definition: TaskDefArn,
+        one_off: OneOff,
+        timeout_ms: u64,
     },
     StopDeployment {
         service: Key,
@@ -188,6 +194,20 @@ pub fn settle(step: &Step, produced: &BTreeMap<StepId, Produced>) -> Settled {
                 deployment,
                 percentages: *percentages,
                 previous: running.task_definition.clone(),
+            }
+        }
+        Action::Before { service, task_definition, one_off, timeout_ms, running } => {
+            let task_definition = earlier.revision(task_definition);
+            // A rollout that is picked up, or tried once more, had it before it began.
+            if running.as_ref() == Some(&task_definition) {
+                let cause = format!("{task_definition} runs already");
+                return Settled::Skip { cause, gives: Produced::Nothing };
+            }
+            Ready::Before {
+                service: service.clone(),
+                task_definition,
+                one_off: one_off.clone(),
+                timeout_ms: *timeout_ms,
             }
         }
         Action::StopDeployment { service, going } => {

@@ -11,6 +11,7 @@ use std::{
 
 use serde_json::Value;
 
+use super::observed::LaunchObserved;
 use crate::{
     config::spec::{Builder, SandboxService},
     event::{StepKind, StepOutline},
@@ -63,9 +64,12 @@ impl Plan {
     pub fn nothing_to_do(&self, skipped: &BTreeSet<StepId>) -> bool {
         self.steps.iter().all(|step| match step.action.kind() {
             StepKind::Login | StepKind::Build | StepKind::Push => true,
-            StepKind::SetUp | StepKind::Register | StepKind::Update | StepKind::Watch | StepKind::Unknown => {
-                skipped.contains(&step.id)
-            }
+            StepKind::SetUp
+            | StepKind::Register
+            | StepKind::Before
+            | StepKind::Update
+            | StepKind::Watch
+            | StepKind::Unknown => skipped.contains(&step.id),
         })
     }
 }
@@ -143,6 +147,15 @@ pub enum Action {
         percentages: Percentages,
         /// So that the target group is attached before ECS registers targets in it.
         listener: StepId,
+    },
+    /// ECS `RunTask` of the new revision, followed to its end, which must be a good one.
+    Before {
+        service: Key,
+        task_definition: Later<TaskDefArn>,
+        one_off: OneOff,
+        timeout_ms: u64,
+        /// What runs already needs nothing before it.
+        running: Option<TaskDefArn>,
     },
     /// ECS `UpdateService` to the new revision.
     Update {
@@ -227,6 +240,15 @@ pub enum RolloutObserved {
     Failed,
 }
 
+/// A task that runs once: where, in which container, and what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OneOff {
+    pub cluster: Cluster,
+    pub container: String,
+    pub command: Vec<String>,
+    pub launch: LaunchObserved,
+}
+
 /// A rollout that is going on, with the service deployment that can be stopped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Going {
@@ -266,7 +288,8 @@ impl Action {
             Self::Build(build) => Some(&build.image),
             Self::Push { image, .. } | Self::PushTag { image, .. } => Some(image),
             Self::Register(register) => Some(&register.service),
-            Self::CreateTargetGroup { service, .. }
+            Self::Before { service, .. }
+            | Self::CreateTargetGroup { service, .. }
             | Self::CreateLoadBalancer { service, .. }
             | Self::CreateListener { service, .. }
             | Self::CreateService { service, .. }
@@ -292,6 +315,7 @@ impl Action {
                 format!("push {image} as {}", reference.tag.as_ref().map_or("latest", |tag| tag.as_str()))
             }
             Self::Register(register) => format!("register {}", register.service),
+            Self::Before { service, .. } => format!("run before {service}"),
             Self::CreateService { service, .. } => format!("create service {service}"),
             Self::Update { service, .. } => format!("update {service}"),
             Self::StopDeployment { service, .. } => format!("stop the rollout of {service}"),
@@ -313,6 +337,7 @@ impl Action {
             Self::Build(_) => StepKind::Build,
             Self::Push { .. } | Self::PushTag { .. } => StepKind::Push,
             Self::Register(_) => StepKind::Register,
+            Self::Before { .. } => StepKind::Before,
             // The first rollout of a service; it ends in a watch as every other does.
             Self::CreateService { .. } | Self::Update { .. } | Self::StopDeployment { .. } => StepKind::Update,
             Self::Watch { .. } => StepKind::Watch,

@@ -54,6 +54,7 @@ pub(crate) fn service(image: &str, name: &str) -> Service {
         service: ServiceName::new(name),
         task_definition: TaskDefinitionSource::Live,
         overlays: Overlays::default(),
+        before: None,
         rollout: Rollout::default(),
         sandbox: SandboxService::default(),
     }
@@ -115,6 +116,7 @@ pub(crate) fn active(family: &str, containers: &[&str]) -> ServiceActive {
         minimum_healthy_percent: 100,
         maximum_percent: 200,
         controller: "ECS".to_owned(),
+        launch: crate::plan::observed::LaunchObserved::default(),
         target_groups: vec![TargetGroupObserved {
             arn: format!("arn:aws:elasticloadbalancing:eu-west-1:111111111111:targetgroup/{family}/73e2d6bc24d8a067"),
             container: family.to_owned(),

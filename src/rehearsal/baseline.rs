@@ -33,6 +33,8 @@ pub fn of(mut plan: Plan, baseline: &Baseline) -> Plan {
             | Action::Build(_)
             | Action::Push { .. }
             | Action::PushTag { .. } => *baseline == Baseline::Itself,
+            // It prepares the world for the new image, and belongs to its rollout.
+            Action::Before { .. } => false,
             Action::CreateCluster { .. }
             | Action::CreateTargetGroup { .. }
             | Action::CreateLoadBalancer { .. }
@@ -87,7 +89,9 @@ fn renumbered(mut step: Step, numbers: &BTreeMap<StepId, StepId>) -> Step {
             renumber(target_group, known);
             *listener = known(listener);
         }
-        Action::Update { task_definition, .. } => renumber(task_definition, known),
+        Action::Before { task_definition, .. } | Action::Update { task_definition, .. } => {
+            renumber(task_definition, known);
+        }
         Action::Watch { deployment, .. } => renumber(deployment, known),
         Action::CreateCluster { .. }
         | Action::CreateRepository { .. }

@@ -56,6 +56,8 @@ pub struct StepView {
     pub retrying: Option<String>,
     /// What the last event that told of trouble means.
     pub trouble: Option<String>,
+    /// A one-off task and the state it is in.
+    pub task: Option<String>,
     /// What it waits for although it is done.
     pub waiting: Option<String>,
     /// Failed tasks, by cause, in the order in which the causes were first seen.
@@ -144,6 +146,7 @@ impl StepView {
             last_event: None,
             retrying: None,
             trouble: None,
+            task: None,
             waiting: None,
             failures: Vec::new(),
         }
@@ -231,7 +234,8 @@ impl StepView {
             Progress::Queued { operation, wait_ms } => self.retrying = Some(queued_line(operation, *wait_ms)),
             Progress::WaitingForOthers { others, .. } => self.waiting = Some(others_line(others)),
             Progress::TakingBack { .. } => self.waiting = None,
-            Progress::BuildWarning { .. } | Progress::Phase { .. } | Progress::Unknown => {}
+            Progress::TaskStatus { task, status, note } => self.task = Some(task_line(task, status, note.as_deref())),
+            Progress::TaskLog { .. } | Progress::BuildWarning { .. } | Progress::Phase { .. } | Progress::Unknown => {}
         }
     }
 }
@@ -316,6 +320,14 @@ impl Fold {
     }
 }
 
+/// `task 0c3b1c5e: running`.
+#[must_use]
+pub fn task_line(task: &str, status: &str, note: Option<&str>) -> String {
+    let short = task.get(..8).unwrap_or(task);
+    let word = note.map_or_else(|| status.to_lowercase(), words::clean);
+    format!("task {short}: {word}")
+}
+
 /// A step in two or three words. The registry's address is in what a login says, and as long as the rest of the line.
 #[must_use]
 pub fn title(outline: &StepOutline) -> &str {
@@ -325,6 +337,7 @@ pub fn title(outline: &StepOutline) -> &str {
         | StepKind::Build
         | StepKind::Push
         | StepKind::Register
+        | StepKind::Before
         | StepKind::Update
         | StepKind::Watch
         | StepKind::Unknown => &outline.title,

@@ -163,6 +163,10 @@ impl<W: Write + Send> Plain<W> {
                 }
                 Ok(())
             }
+            Progress::TaskStatus { task, status, note } => {
+                self.line(step, now_ms, &fold::task_line(task, status, note.as_deref()))
+            }
+            Progress::TaskLog { line, .. } => self.line(step, now_ms, &format!("  | {}", words::clean(line))),
             Progress::Retrying { operation, code, attempt, delay_ms } => {
                 let again = words::duration(*delay_ms);
                 let text = format!("{operation} answered {code}, attempt {attempt}; again in {again}");

@@ -135,6 +135,10 @@ impl<W: Write + Send> Tty<W> {
             Event::Told { progress: Progress::TakingBack { why, .. }, .. } => {
                 self.sentence(Meaning::Caution, &format!("  taking it back: {}", words::clean(why)), 2)
             }
+            // What a migration says is kept: it is the only record of what it did.
+            Event::Told { progress: Progress::TaskLog { line, .. }, .. } => {
+                vec![format!("  | {}", words::clean(line))]
+            }
             Event::Told { progress: Progress::BuildWarning { message }, .. } => {
                 self.sentence(Meaning::Caution, &format!("  warning: {}", words::clean(message)), 9)
             }
@@ -281,6 +285,7 @@ fn running_note(view: &StepView, now_ms: u64) -> String {
         StepKind::Watch => {
             view.board.as_ref().map(|board| fold::phase_line(board, view.board_ms, now_ms)).unwrap_or_default()
         }
+        StepKind::Before => view.task.clone().unwrap_or_default(),
         StepKind::Push
         | StepKind::SetUp
         | StepKind::Login
@@ -376,7 +381,12 @@ fn detail(view: &StepView, now_ms: u64, style: Style, most: usize) -> Vec<Line> 
         StepKind::Build => build_detail(view),
         StepKind::Push => push_detail(view, style),
         StepKind::Watch => watch_detail(view, now_ms, style, most),
-        StepKind::SetUp | StepKind::Login | StepKind::Register | StepKind::Update | StepKind::Unknown => Vec::new(),
+        StepKind::SetUp
+        | StepKind::Login
+        | StepKind::Register
+        | StepKind::Before
+        | StepKind::Update
+        | StepKind::Unknown => Vec::new(),
     };
     if lines.len() <= most {
         return lines;

@@ -92,6 +92,32 @@ impl Past {
         })
     }
 
+    /// How it ended, or where it is, in a word or two.
+    #[must_use]
+    pub fn verdict(&self) -> String {
+        match self.status.as_str() {
+            "SUCCESSFUL" => "succeeded",
+            "PENDING" | "IN_PROGRESS" => "going on",
+            "ROLLBACK_REQUESTED" | "ROLLBACK_IN_PROGRESS" => "being rolled back",
+            "ROLLBACK_SUCCESSFUL" => "rolled back",
+            "ROLLBACK_FAILED" => "failed, and so did its rollback",
+            // "A newer deployment moves the previous one to STOP_REQUESTED → STOPPED."
+            "STOP_REQUESTED" | "STOPPED" => "superseded",
+            // A word newer than this program is shown as it is.
+            other => return other.to_owned(),
+        }
+        .to_owned()
+    }
+
+    /// Why it did not succeed, in ECS's words.
+    #[must_use]
+    pub fn why(&self) -> Option<&str> {
+        if self.succeeded() {
+            return None;
+        }
+        self.rollback_reason.as_deref().or(self.reason.as_deref())
+    }
+
     /// From its beginning to its end.
     #[must_use]
     pub fn duration_ms(&self) -> Option<u64> {

@@ -8,10 +8,11 @@ use super::{
     error::RunError,
     login::{Caller, Logins, registries_in},
     release::Member,
+    task::{self, Followed, Stopped},
     watch::{self, Finished, Watched},
 };
 use crate::{
-    aws::{Aws, Endpoint, ecr, ecs, elb},
+    aws::{Aws, Endpoint, ecr, ecs, elb, tasks},
     credentials::{Had, How, Login, Want},
     docker::{self, DockerError, Engine, RegistryAuth, RegistryCredentials, error::PushCause},
     event::{Live, Progress},
@@ -20,7 +21,7 @@ use crate::{
     image::{Digest, Reference},
     plan::{
         settle::{NewDeployment, Ready},
-        step::{BuildAction, Produced, Started, Toward},
+        step::{BuildAction, Going, OneOff, Produced, Started, Toward},
     },
     rollout::{
         goal::{Goal, Pace},
@@ -162,11 +163,10 @@ pub(crate) async fn act(
             let note = format!("deployment {}", started.deployment_id);
             Acted::new(Produced::Deployment(started), note)
         }
-        Ready::StopDeployment { service: _, going } => {
-            ecs::stop_deployment(aws, &going.service_deployment).await?;
-            let note = format!("ECS takes {} back", going.started.task_definition);
-            Acted::new(Produced::Deployment(going.started), note)
+        Ready::Before { service, task_definition, one_off, timeout_ms } => {
+            before(&service, &task_definition, &one_off, timeout_ms, aws, hands.pace, &progress, clock, cancel).await?
         }
+        Ready::StopDeployment { service: _, going } => stop_deployment(aws, going).await?,
         Ready::Watch { service, cluster, name, started, terms, toward } => {
             let task_definition = started.task_definition.clone();
             let previous = started.previous.clone();
@@ -178,6 +178,46 @@ pub(crate) async fn act(
         }
     };
     Ok(acted)
+}
+
+async fn stop_deployment(aws: &Aws, going: Going) -> Result<Acted, RunError> {
+    ecs::stop_deployment(aws, &going.service_deployment).await?;
+    let note = format!("ECS takes {} back", going.started.task_definition);
+    Ok(Acted::new(Produced::Deployment(going.started), note))
+}
+
+/// Runs the task and follows it; anything but a good end ends the run.
+#[expect(clippy::too_many_arguments, reason = "what a step is told, and what it is done with")]
+async fn before(
+    service: &Key,
+    task_definition: &TaskDefArn,
+    one_off: &OneOff,
+    timeout_ms: u64,
+    aws: &Aws,
+    pace: Pace,
+    progress: &mpsc::Sender<Progress>,
+    clock: fn() -> u64,
+    cancel: &Cancel,
+) -> Result<Acted, RunError> {
+    let task = tasks::run(aws, task_definition, one_off).await?;
+    let followed = Followed {
+        cluster: &one_off.cluster,
+        task: &task,
+        revision: task_definition,
+        container: &one_off.container,
+        timeout_ms: Some(timeout_ms),
+        pace_ms: pace.service_ms,
+    };
+    let ended = task::follow(aws, followed, progress, clock, cancel).await?;
+    match ended.stopped {
+        _ if ended.is_good() => {
+            Ok(Acted::new(Produced::Nothing, format!("task {} ended with 0", task.get(..8).unwrap_or(&task))))
+        }
+        Stopped::OnRequest => Err(RunError::Cancelled),
+        Stopped::No | Stopped::TimedOut | Stopped::CommandEnded => {
+            Err(RunError::Task { service: service.clone(), ended })
+        }
+    }
 }
 
 /// How a watch ended, and what to say of it, by what was wanted.

@@ -1,5 +1,6 @@
 //! Why a step ended badly.
 
+use super::task::Ended;
 use crate::{
     aws::AwsError,
     docker::DockerError,
@@ -18,6 +19,9 @@ pub enum RunError {
     /// The rollout ended, and not well; or it went well and its drain did not end in time.
     #[error("{}", words(verdict))]
     Rollout { service: Key, verdict: Verdict, live: Live, exit: Exit, failed: Vec<FailedTask> },
+    /// The task that must succeed before a rollout did not.
+    #[error("{ended}")]
+    Task { service: Key, ended: Ended },
     /// Somebody asked to stop.
     #[error("cancelled")]
     Cancelled,
@@ -54,7 +58,7 @@ impl RunError {
     pub const fn is_cancelled(&self) -> bool {
         match self {
             Self::Cancelled | Self::StoppedWatching { .. } => true,
-            Self::Aws(_) | Self::Docker(_) | Self::Rollout { .. } => false,
+            Self::Aws(_) | Self::Docker(_) | Self::Rollout { .. } | Self::Task { .. } => false,
         }
     }
 
@@ -78,7 +82,8 @@ impl RunError {
                 ..
             }
             | Self::Aws(_)
-            | Self::Docker(_) => FailedHow::Failed,
+            | Self::Docker(_)
+            | Self::Task { .. } => FailedHow::Failed,
         }
     }
 }

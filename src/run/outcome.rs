@@ -139,6 +139,7 @@ fn exit(step: Option<&Step>, error: &RunError) -> Exit {
     match error {
         RunError::Cancelled | RunError::StoppedWatching { .. } => Exit::Cancelled,
         RunError::Rollout { exit, .. } => *exit,
+        RunError::Task { .. } => Exit::TaskFailed,
         RunError::Aws(_) | RunError::Docker(_) => match step.map(|step| &step.action) {
             Some(Action::Build(_)) => Exit::Build,
             Some(Action::Push { .. } | Action::PushTag { .. }) => Exit::Push,
@@ -148,6 +149,8 @@ fn exit(step: Option<&Step>, error: &RunError) -> Exit {
                 | Action::StopDeployment { .. }
                 | Action::CreateService { .. },
             ) => Exit::Register,
+            // It could not be run or not be followed: whether it did its work is not known.
+            Some(Action::Before { .. }) => Exit::TaskFailed,
             Some(Action::Watch { .. }) => Exit::RolloutUnknown,
             Some(
                 Action::CreateCluster { .. }
@@ -178,6 +181,7 @@ fn change<'a>(service: &Key, plan: &'a Plan) -> Option<(StepId, Option<&'a TaskD
         | Action::Push { .. }
         | Action::PushTag { .. }
         | Action::Register(_)
+        | Action::Before { .. }
         | Action::Watch { .. } => None,
     })
 }
@@ -197,6 +201,7 @@ fn watch<'a>(service: &Key, plan: &'a Plan) -> Option<(StepId, &'a Later<Started
         | Action::Push { .. }
         | Action::PushTag { .. }
         | Action::Register(_)
+        | Action::Before { .. }
         | Action::Update { .. }
         | Action::StopDeployment { .. } => None,
     })
@@ -207,6 +212,7 @@ fn version<'a>(service: &Key, plan: &'a Plan) -> Option<&'a str> {
     plan.steps.iter().find_map(|step| match &step.action {
         Action::Register(register) if register.service == *service => Some(register.images.first()?.tag.as_str()),
         Action::Register(_)
+        | Action::Before { .. }
         | Action::CreateCluster { .. }
         | Action::CreateRepository { .. }
         | Action::CreateTargetGroup { .. }
@@ -316,7 +322,10 @@ fn rolled_out(service: &Key, started: &Started, new: &str, watched: Option<&Step
                 told(Live::Mixed, format!("ECS goes on rolling out {new}"))
             }
         },
-        Some(StepEnd::Failed(RunError::Aws(_) | RunError::Docker(_) | RunError::Cancelled) | StepEnd::CutOff)
+        Some(
+            StepEnd::Failed(RunError::Aws(_) | RunError::Docker(_) | RunError::Task { .. } | RunError::Cancelled)
+            | StepEnd::CutOff,
+        )
         | None => told(Live::Mixed, format!("ECS goes on rolling out {new}, not watched to its end")),
     }
 }
@@ -350,7 +359,7 @@ fn after(live: Live, verdict: &Verdict, started: &Started, new: &str, service: &
 fn is_refusal(error: &RunError) -> bool {
     match error {
         RunError::Aws(error) => !error.is_passing() && error.code().is_some(),
-        RunError::Docker(_) | RunError::Cancelled => true,
+        RunError::Docker(_) | RunError::Task { .. } | RunError::Cancelled => true,
         RunError::Rollout { .. } | RunError::StoppedWatching { .. } => false,
     }
 }

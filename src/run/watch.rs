@@ -274,7 +274,7 @@ async fn interrupted(aws: &Aws, place: &Place<'_>, machine: &Machine, cancel: &C
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place where the program waits for the world")]
-pub(super) async fn pause(milliseconds: u64) {
+pub async fn pause(milliseconds: u64) {
     tokio::time::sleep(Duration::from_millis(milliseconds)).await;
 }
 

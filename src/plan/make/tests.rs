@@ -480,6 +480,7 @@ fn act(ready: Ready, observed: &mut Observed) -> Produced {
         | Ready::Login { .. }
         | Ready::Build(_)
         | Ready::PushTag { .. }
+        | Ready::Before { .. }
         | Ready::Watch { .. } => Produced::Nothing,
         Ready::StopDeployment { .. } => unreachable!("a deploy stops nobody's deployment"),
         Ready::CreateTargetGroup { name, .. } | Ready::CreateLoadBalancer { name, .. } => Produced::Arn(name),
@@ -623,7 +624,9 @@ fn named(action: &Action) -> Vec<StepId> {
         Action::CreateService { task_definition, target_group, listener, .. } => {
             from(task_definition).into_iter().chain(from(target_group)).chain([*listener]).collect()
         }
-        Action::Update { task_definition, .. } => from(task_definition).into_iter().collect(),
+        Action::Before { task_definition, .. } | Action::Update { task_definition, .. } => {
+            from(task_definition).into_iter().collect()
+        }
         Action::Watch { deployment, .. } => from(deployment).into_iter().collect(),
         Action::StopDeployment { .. } => unreachable!("a deploy stops nobody's deployment"),
     }
