@@ -183,7 +183,7 @@ impl Page {
                     let tasks = words::count(settings.desired_count as usize, "task");
                     self.item("roll out", &format!("{tasks}, the first of service {}", service.name));
                 }
-                Action::Before { one_off, .. } => self.item("run before", &one_off.command.join(" ")),
+                Action::Before { one_off, .. } => self.item("before", &format!("run {}", one_off.command.join(" "))),
                 Action::Update { .. } => self.roll_out(service),
                 Action::CreateCluster { .. }
                 | Action::CreateRepository { .. }
