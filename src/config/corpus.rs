@@ -148,7 +148,7 @@ fn is_of_form(code: &str) -> bool {
     )
 }
 
-/// What a real validator says about each of the values, by name. `python3-jsonschema`, because the validators among the
+/// What a real validator says about each of the values, by name. Python's, because the validators among the
 /// crates would be more to compile than the rest of the tests.
 fn validated(values: &serde_json::Map<String, serde_json::Value>) -> BTreeMap<String, Vec<String>> {
     const SCRIPT: &str = "import json, sys, jsonschema\n\
@@ -157,16 +157,16 @@ fn validated(values: &serde_json::Map<String, serde_json::Value>) -> BTreeMap<St
         judge = jsonschema.Draft7Validator(given['schema'])\n\
         json.dump({name: [e.message for e in judge.iter_errors(v)] for name, v in given['values'].items()}, sys.stdout)";
     let given = serde_json::json!({ "schema": super::schema::schema(), "values": values });
-    let mut python = Command::new("python3")
+    let mut python = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/target/clients/bin/python"))
         .args(["-W", "ignore", "-c", SCRIPT])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
-        .expect("the test needs python3 and its jsonschema: apt-get install python3-jsonschema");
+        .expect("the test needs Python and its jsonschema: run tests/ensure-tools");
     let mut input = python.stdin.take().expect("it is piped");
     let writer = std::thread::spawn(move || input.write_all(given.to_string().as_bytes()));
     let output = python.wait_with_output().expect("it ends");
-    assert!(output.status.success(), "the test needs jsonschema: apt-get install python3-jsonschema");
+    assert!(output.status.success(), "the test needs jsonschema: run tests/ensure-tools");
     writer.join().expect("no panic").expect("it reads all of it");
     serde_json::from_slice(&output.stdout).expect("JSON")
 }
