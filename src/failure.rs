@@ -634,7 +634,7 @@ impl Failure {
             Self::Install(InstallError::NoHome),
             Self::Install(InstallError::Own(io())),
             Self::Install(InstallError::Foreign { paths: vec!["/a/docker".into(), "/b/docker-ecsship".into()] }),
-            Self::Install(InstallError::PluginFolder { path: "/root/.docker/cli-plugins".into() }),
+            Self::Install(InstallError::PluginFolder { path: "/home/a/.docker/cli-plugins".into() }),
             Self::Install(InstallError::NotInstalled { record: "/a/install.json".into() }),
             Self::Install(InstallError::Record {
                 path: "/a/install.json".into(),
@@ -642,7 +642,7 @@ impl Failure {
             }),
             Self::Install(InstallError::Io { action: "write", path: "/a".into(), source: io() }),
             Self::Install(InstallError::Docker(crate::credentials::DockerFileError::Changed {
-                path: "/root/.docker/config.json".into(),
+                path: "/home/a/.docker/config.json".into(),
             })),
             Self::Shim(ShimError::NoDocker { shim: "/a/docker".into() }),
             Self::Shim(ShimError::Start { program: "/a/docker".into(), source: io() }),
@@ -664,7 +664,7 @@ impl Failure {
                 identity: "profile jobs".to_owned(),
             }),
             Self::Login(LoginError::Docker(DockerLoginError::File(crate::credentials::DockerFileError::Parse {
-                path: "/root/.docker/config.json".into(),
+                path: "/home/a/.docker/config.json".into(),
                 line: 3,
             }))),
             Self::Login(LoginError::Docker(DockerLoginError::Helper(crate::credentials::DockerConfigError::Helper {

@@ -62,7 +62,7 @@ mod tests {
     fn what_was_handed_over_is_remembered_until_it_is_taken_back() {
         let root = tempfile::tempdir().unwrap();
         let open = || HandedList::open(&root.path().join("tokens")).unwrap();
-        let handed = |registry: &str| Handed { registry: registry.to_owned(), docker_config: "/root/.docker".into() };
+        let handed = |registry: &str| Handed { registry: registry.to_owned(), docker_config: "/home/a/.docker".into() };
         open().change(|all| all.push(handed("a"))).unwrap();
         open().change(|all| all.push(handed("b"))).unwrap();
         assert_eq!(open().read(), [handed("a"), handed("b")]);

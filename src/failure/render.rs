@@ -305,7 +305,7 @@ mod tests {
                /b/docker-ecsship
           hint:  remove them, or run install again with --force to replace them
 
-        error: /root/.docker/cli-plugins is a folder of docker plugins
+        error: /home/a/.docker/cli-plugins is a folder of docker plugins
           hint:  docker calls any program there whose name it does not accept an invalid plugin; choose another folder with --bin
 
         error: nothing is installed: there is no /a/install.json
@@ -319,7 +319,7 @@ mod tests {
           cause: permission denied
           hint:  see whether you may write /a; --system needs root
 
-        error: Docker's configuration `/root/.docker/config.json` was changed by somebody else meanwhile
+        error: Docker's configuration `/home/a/.docker/config.json` was changed by somebody else meanwhile
           hint:  run it again; where the file is broken, repair it first: nothing in it was changed
 
         error: there is no other `docker` on PATH behind /a/docker
@@ -372,7 +372,7 @@ mod tests {
           hint:  name a profile of account 222222222222 with --profile, or in [environments.production]
           hint:  see who you are with `aws sts get-caller-identity`
 
-        error: Docker's configuration `/root/.docker/config.json` is not what docker writes (line 3)
+        error: Docker's configuration `/home/a/.docker/config.json` is not what docker writes (line 3)
           hint:  repair the file, or log in without --docker: this program needs nothing from docker
 
         error: `docker-credential-pass` refuses 111111111111.dkr.ecr.eu-west-1.amazonaws.com: pass not initialized
