@@ -21,6 +21,8 @@ esac
 
 cargo build --release --locked --quiet
 mkdir -p app
-# A new file and a rename: the old one may be running.
-cp "$binary" app/hello.new
-mv app/hello.new app/hello
+# A new file and a rename: the old one may be running. The file has our process number, because two of us may be here.
+fresh=target/hello.$$
+trap 'rm -f "$fresh"' EXIT
+cp "$binary" "$fresh"
+mv "$fresh" app/hello
