@@ -49,12 +49,9 @@ pub enum Verb {
     Completion(Completion),
 }
 
-/// Which part of which file, and which AWS.
+/// Which file, which environment of it, and which AWS.
 #[derive(Debug, Clone, Default, Args)]
-pub struct Selection {
-    /// Services of ship.toml to work on; all of them when none is named
-    #[arg(id = complete::SERVICES, value_name = "SERVICE")]
-    pub services: Vec<String>,
+pub struct Where {
     /// Environment of ship.toml to use
     #[arg(id = complete::ENVIRONMENT, short, long = "environment", value_name = "string")]
     pub environment: Option<String>,
@@ -67,6 +64,16 @@ pub struct Selection {
     /// AWS profile
     #[arg(long, value_name = "string")]
     pub profile: Option<String>,
+}
+
+/// Which part of which file, and which AWS.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Selection {
+    /// Services of ship.toml to work on; all of them when none is named
+    #[arg(id = complete::SERVICES, value_name = "SERVICE")]
+    pub services: Vec<String>,
+    #[command(flatten)]
+    pub at: Where,
     /// What ends a rollout, for the verbs that have a flag for it.
     #[arg(skip)]
     pub done_when: Option<DoneWhen>,
@@ -638,18 +645,8 @@ pub struct Login {
     /// Host of the registry
     #[arg(value_name = "REGISTRY", conflicts_with_all = [complete::ENVIRONMENT, complete::FILE, "region"])]
     pub registry: Option<String>,
-    /// Environment of ship.toml to use
-    #[arg(id = complete::ENVIRONMENT, short, long = "environment", value_name = "string")]
-    pub environment: Option<String>,
-    /// File to read (default: the nearest ship.toml, from here upwards)
-    #[arg(id = complete::FILE, short, long = "file", value_name = "string", value_hint = ValueHint::FilePath)]
-    pub file: Option<PathBuf>,
-    /// AWS region
-    #[arg(long, value_name = "string")]
-    pub region: Option<String>,
-    /// AWS profile
-    #[arg(long, value_name = "string")]
-    pub profile: Option<String>,
+    #[command(flatten)]
+    pub at: Where,
     /// Hand the login to docker's own credential store, too
     #[arg(long)]
     pub docker: bool,

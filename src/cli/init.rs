@@ -67,10 +67,12 @@ fn next(name: &Path, runs: bool, door: &Door) -> String {
 /// The service that a ship.toml which is there already speaks of.
 async fn of_ship_toml(args: &args::Init, name: &Path, door: &Door) -> Result<Live, Failure> {
     let selection = args::Selection {
-        environment: args.environment.clone(),
-        file: Some(name.to_owned()),
-        region: args.region.clone(),
-        profile: args.profile.clone(),
+        at: args::Where {
+            environment: args.environment.clone(),
+            file: Some(name.to_owned()),
+            region: args.region.clone(),
+            profile: args.profile.clone(),
+        },
         ..args::Selection::default()
     };
     let understood = prepare::understand(&selection, door).await?;

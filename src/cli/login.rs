@@ -105,28 +105,22 @@ async fn target(args: &args::Login, door: &Door) -> Result<Target, Failure> {
         let registry = Registry::of(host).ok_or_else(|| LoginError::NotEcr { registry: host.to_owned() })?;
         let settings = credentials::settings(door)?;
         let mut identity = credentials::identity_for(&registry, host, &settings, door);
-        if args.profile.is_some() {
-            identity.profile.clone_from(&args.profile);
+        if args.at.profile.is_some() {
+            identity.profile.clone_from(&args.at.profile);
             identity.role = None;
         }
         return made(identity, Some(host.to_owned()), None);
     }
-    let selection = Selection {
-        environment: args.environment.clone(),
-        file: args.file.clone(),
-        region: args.region.clone(),
-        profile: args.profile.clone(),
-        ..Selection::default()
-    };
+    let selection = Selection { at: args.at.clone(), ..Selection::default() };
     let spec = match prepare::understand(&selection, door).await {
         Ok(understood) => understood.spec,
         // Without a file there is still an account.
         Err(Failure::Config { errors, .. })
-            if args.environment.is_none()
+            if args.at.environment.is_none()
                 && errors.errors.iter().all(|error| matches!(*error.mistake, Mistake::NoFile { .. })) =>
         {
-            let region = args.region.clone();
-            return made(credentials::identity(door, region, args.profile.clone(), None), None, None);
+            let region = args.at.region.clone();
+            return made(credentials::identity(door, region, args.at.profile.clone(), None), None, None);
         }
         Err(failure) => return Err(failure),
     };

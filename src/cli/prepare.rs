@@ -92,12 +92,12 @@ pub(crate) async fn understand(selection: &Selection, door: &Door) -> Result<Und
 
 /// The same with the origin of each value.
 pub(crate) async fn resolve(selection: &Selection, door: &Door) -> Result<Resolved, Failure> {
-    let found = read(selection.file.as_deref(), door)?;
+    let found = read(selection.at.file.as_deref(), door)?;
     let facts = found.facts(door).await;
     let typed = Typed {
-        environment: selection.environment.clone(),
-        region: selection.region.clone(),
-        profile: selection.profile.clone(),
+        environment: selection.at.environment.clone(),
+        region: selection.at.region.clone(),
+        profile: selection.at.profile.clone(),
         services: selection.services.clone(),
         done_when: selection.done_when.map(|word| match word {
             DoneWhen::Live => spec::DoneWhen::Live,
