@@ -430,13 +430,13 @@ fn the_sandbox_makes_up_a_definition() {
 #[test]
 fn names_in_elb_keep_its_rules() {
     for name in ["web", "a-very-long-name-of-a-service-with-more-than-32-letters", "under_score", "-x-"] {
-        let name = super::balancer_name(&service("web", name));
+        let name = super::steps::balancer_name(&service("web", name));
         assert!(name.len() <= 32 && !name.ends_with('-'), "{name}");
         assert!(name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '-'), "{name}");
     }
     let mut other = service("web", "web");
     other.cluster = Cluster::new("elsewhere");
-    assert_ne!(super::balancer_name(&service("web", "web")), super::balancer_name(&other));
+    assert_ne!(super::steps::balancer_name(&service("web", "web")), super::steps::balancer_name(&other));
 }
 
 #[test]

@@ -1,0 +1,360 @@
+//! What to do about each mistake, or to write instead: the words under its place, and the help.
+
+use std::io;
+
+use super::{BadRepository, Doubt, Found, Home, Mistake, Seen, Unset, in_table, list, nearest, singular};
+
+/// The label of a name without a neighbour.
+pub(super) const NOT_KNOWN: &str = "not known";
+
+/// The smallest file that ships a service which runs already.
+const SMALLEST: &str = "  format = 1
+
+  [images.api]
+  repository = \"jobs/api\"
+
+  [services.api]
+  cluster = \"jobs\"
+
+  [environments.production]
+  region = \"eu-west-1\"";
+
+impl Mistake {
+    /// The few words drawn under the place.
+    #[must_use]
+    pub fn label(&self) -> Option<String> {
+        Some(match self {
+            Self::UnknownKey { nearest: None, .. } => "not known here".to_owned(),
+            Self::UnknownKey { nearest: Some(nearest), .. }
+            | Self::UnknownImage { nearest: Some(nearest), .. }
+            | Self::OverrideOfUnknown { nearest: Some(nearest), .. }
+            | Self::UnknownEnvironment { nearest: Some(nearest), .. }
+            | Self::UnknownService { nearest: Some(nearest), .. }
+            | Self::UnknownVariable { nearest: Some(nearest), .. } => format!("did you mean `{nearest}`?"),
+            Self::BadBuilder { nearest: Some(nearest), .. } | Self::BadOnFailure { nearest: Some(nearest), .. } => {
+                format!("did you mean `{nearest}`?")
+            }
+            Self::BadWord { written, words, .. } => match nearest(written, words.iter().copied()) {
+                Some(nearest) => format!("did you mean `{nearest}`?"),
+                None => NOT_KNOWN.to_owned(),
+            },
+            Self::UnknownImage { .. }
+            | Self::OverrideOfUnknown { .. }
+            | Self::UnknownEnvironment { .. }
+            | Self::UnknownService { .. }
+            | Self::UnknownVariable { .. }
+            | Self::BadBuilder { .. }
+            | Self::BadOnFailure { .. } => NOT_KNOWN.to_owned(),
+            Self::WrongType { expected, .. } => format!("expected {expected}"),
+            Self::Missing { key, .. } => format!("`{key}` belongs into this table"),
+            Self::NoImage { .. } => "which image?".to_owned(),
+            Self::Unset { why: Unset::Environment, .. } => "not in the environment".to_owned(),
+            Self::Unset { why: Unset::NoGit(reason), .. } => reason.to_string(),
+            Self::Unset { why: Unset::DetachedHead, .. } => "HEAD is on no branch".to_owned(),
+            Self::Unset { why: Unset::NoTag, .. } => "no tag points at this commit".to_owned(),
+            Self::Unset { why: Unset::NoEnvironment, .. } => "the file has no environments".to_owned(),
+            Self::Unset { why: Unset::NotInEnvironment, .. } => "the environment does not say it".to_owned(),
+            Self::Unset { why: Unset::NotInTable { table }, .. } => format!("not written in [{table}]"),
+            Self::Later { .. } => "not supported yet".to_owned(),
+            Self::SecretSource { found: Found::None, .. } => "from where?".to_owned(),
+            Self::CheckWork { found: Found::None } => "what is to be done?".to_owned(),
+            Self::NoFile { .. }
+            | Self::FileMissing { .. }
+            | Self::NotText { .. }
+            | Self::ExtendsUnread { .. }
+            | Self::ExtendsNotText { .. }
+            | Self::ExtendsCircle { .. }
+            | Self::BadRole { .. }
+            | Self::RoleOfOtherAccount { .. }
+            | Self::SecretSource { .. }
+            | Self::BadSsh { .. }
+            | Self::BadCacheFrom { .. }
+            | Self::CheckWork { .. }
+            | Self::BadVariableName { .. }
+            | Self::BadValueFrom { .. }
+            | Self::PlainAndSecret { .. }
+            | Self::EnvironmentFileUnread { .. }
+            | Self::EnvironmentFileNotText { .. }
+            | Self::EnvironmentFileLine { .. }
+            | Self::NoFormat
+            | Self::NoServices
+            | Self::ChooseEnvironment { .. }
+            | Self::Syntax { .. }
+            | Self::NewerFormat { .. }
+            | Self::UnknownFormat { .. }
+            | Self::Nameless { .. }
+            | Self::BadName { .. }
+            | Self::BrokenVariable { .. }
+            | Self::Circle { .. }
+            | Self::Empty { .. }
+            | Self::BadRepository { .. }
+            | Self::BadPlatform { .. }
+            | Self::BadAccount { .. }
+            | Self::BadRegion { .. }
+            | Self::BadEcsName { .. }
+            | Self::BadContainer { .. }
+            | Self::BadTaskDefinition { .. }
+            | Self::BadTag { .. }
+            | Self::BadDuration { .. }
+            | Self::OutOfRange { .. }
+            | Self::CrossedTimeouts { .. }
+            | Self::BadHealthCheckPath { .. }
+            | Self::BadSetting(_)
+            | Self::BadAmount { .. } => return None,
+        })
+    }
+
+    /// What to do, or to write instead.
+    #[must_use]
+    #[expect(clippy::too_many_lines, reason = "one sentence for each mistake, side by side")]
+    pub fn help(&self) -> Option<String> {
+        Some(match self {
+            Self::BadSetting(choice) => choice.help(),
+            Self::NoFile { looked } => {
+                let mut help = "looked in this folder and in those above it:".to_owned();
+                for path in looked {
+                    help.push_str("\n  ");
+                    help.push_str(&path.display().to_string());
+                }
+                help.push_str("\nname another one with --file, or write the smallest one:\n");
+                help.push_str(SMALLEST);
+                help
+            }
+            Self::FileMissing { .. } => "--file (or ECS_SHIP_FILE) names the file itself, not its folder".to_owned(),
+            Self::NotText { .. } | Self::ExtendsNotText { .. } | Self::EnvironmentFileNotText { .. } => {
+                "save the file as UTF-8".to_owned()
+            }
+            Self::ExtendsUnread { why: io::ErrorKind::NotFound, .. }
+            | Self::EnvironmentFileUnread { why: io::ErrorKind::NotFound, .. } => {
+                "the path is relative to the file it is written in".to_owned()
+            }
+            Self::ExtendsUnread { .. } | Self::EnvironmentFileUnread { .. } => {
+                "it must be a file that you may read".to_owned()
+            }
+            Self::ExtendsCircle { .. } => "take one of the `extends` out".to_owned(),
+            Self::Later { instead: "", .. } => "take the key out, or update docker-ecs-ship".to_owned(),
+            Self::Later { instead, .. } => (*instead).to_owned(),
+            Self::BadRole { write, .. } => format!("write `role_arn = \"{write}\"`"),
+            Self::RoleOfOtherAccount { .. } => {
+                "one of the two is wrong: who acts as a role acts in its account".to_owned()
+            }
+            Self::SecretSource { name, .. } => format!(
+                "write `{name} = {{ env = \"…\" }}` for a variable of the environment, or `{name} = {{ file = \"…\" }}`"
+            ),
+            Self::BadSsh { .. } => {
+                "write `\"default\"` for the agent of SSH_AUTH_SOCK, or `\"id=path\"` with the path of a \
+                                    key or of an agent's socket"
+                    .to_owned()
+            }
+            Self::BadCacheFrom { problem, .. } => {
+                format!("{problem}; write an image and its tag, such as `\"${{repository}}:cache\"`")
+            }
+            Self::CheckWork { .. } => {
+                "write `target = \"test\"` to build a stage, or `run = [\"/app/selftest\"]` to run a \
+                                       command in the built image; a second check is a second `[[…checks]]`"
+                    .to_owned()
+            }
+            Self::BadVariableName { .. } => {
+                "a name has letters, digits and `_`, and does not begin with a digit".to_owned()
+            }
+            Self::BadValueFrom { key, write: None, .. } => format!(
+                "write the name of a parameter in SSM, `{key} = \"/jobs/db-url\"`, or the whole ARN of a parameter or of a \
+                 secret in Secrets Manager; never the secret itself"
+            ),
+            Self::PlainAndSecret { name } => format!("ECS takes one of them: take `{name}` out of `environment`"),
+            Self::Syntax { write, .. } => return write.clone(),
+            Self::NoFormat => "write `format = 1` as the first line: it lets later versions read this file as \
+                               it is meant today"
+                .to_owned(),
+            Self::NewerFormat { .. } => "update docker-ecs-ship; the rest of the file was not looked at".to_owned(),
+            Self::UnknownFormat { .. } => "write `format = 1`".to_owned(),
+            Self::UnknownKey { belongs: Some(belongs), .. } => belongs.clone(),
+            // The label says it.
+            Self::UnknownKey { nearest: Some(_), .. } => return None,
+            Self::UnknownKey { known, table, .. } => {
+                format!("keys {}: {}", in_table(table), known.join(", "))
+            }
+            Self::Nameless { section, key } if section == "environments" => {
+                format!("name the environment: write `[environments.production]` above `{key}`")
+            }
+            Self::Nameless { section, key } if section.ends_with(".secrets") => {
+                format!(
+                    "write `{key} = {{ env = \"…\" }}` for a variable of the environment, or `{key} = {{ file = \"…\" }}`"
+                )
+            }
+            Self::Nameless { section, key } => {
+                format!("name the {}: write `[{section}.api]` above `{key}`", singular(section))
+            }
+            Self::WrongType { write, .. } | Self::BadName { write, .. } | Self::BadRegion { write, .. } => {
+                format!("write `{write}`")
+            }
+            Self::NoServices => format!("the smallest file that ships a service:\n{SMALLEST}"),
+            Self::Missing { key, example, .. } => format!("write `{key} = {example}`"),
+            Self::NoImage { service, known } => match known.as_slice() {
+                [] => format!("write an `[images.{service}]` table with its `repository`"),
+                [only] => format!("write `image = \"{only}\"`, or an `[images.{service}]` table"),
+                _ => format!("write `image = …` with one of {}, or an `[images.{service}]` table", list(known)),
+            },
+            Self::UnknownImage { known, .. } => known_or(known, "images", "write an `[images.…]` table"),
+            Self::OverrideOfUnknown { kind, known, .. } => known_or(
+                known,
+                &format!("{kind}s"),
+                &format!("an environment overrides what a `[{kind}s.…]` table says; write that first"),
+            ),
+            Self::UnknownEnvironment { known, .. } => {
+                known_or(known, "environments", "the file has none: write an `[environments.…]` table")
+            }
+            Self::ChooseEnvironment { .. } => {
+                "name it with --environment, ECS_SHIP_ENVIRONMENT, or `default_environment` in the file".to_owned()
+            }
+            Self::UnknownService { known, .. } => known_or(known, "services", "write a `[services.…]` table"),
+            Self::Unset { variable, why } => unset_help(variable, why),
+            Self::UnknownVariable { .. } => {
+                "there are git.commit, git.branch, git.tag, build, environment, account, region, env.NAME and \
+                 the keys of the table itself"
+                    .to_owned()
+            }
+            Self::BrokenVariable { write, .. }
+            | Self::EnvironmentFileLine { write }
+            | Self::BadValueFrom { write: Some(write), .. } => write.clone(),
+            Self::Circle { .. } => "write one of them out".to_owned(),
+            Self::Empty { key, example } if matches!(key.as_str(), "repository" | "cluster") => {
+                format!("write `{key} = {example}`")
+            }
+            Self::Empty { key, example } => format!("write `{key} = {example}`, or leave the key out"),
+            Self::BadRepository { why, .. } => repository_help(why),
+            Self::BadPlatform { write, .. } => {
+                format!("write `platform = \"{write}\"`, in docker's words")
+            }
+            Self::BadAccount { .. } => "an account id has 12 digits: `account = \"111111111111\"`".to_owned(),
+            Self::BadEcsName { kind, .. } => {
+                let arn = if *kind == "cluster" { "; the ARN of the cluster will do too" } else { "" };
+                format!("ECS takes up to 255 letters, digits, `-` and `_`{arn}")
+            }
+            Self::BadContainer { .. } => "ECS takes up to 255 letters, digits, `-` and `_`".to_owned(),
+            Self::BadTaskDefinition { .. } => {
+                "write \"live\" to clone what the service runs now, or the path of a JSON file such as \
+                 \"deploy/api.json\", as `aws ecs register-task-definition --cli-input-json` takes it"
+                    .to_owned()
+            }
+            Self::BadOnFailure { .. } => {
+                "write `\"rollback\"` (the default), `\"leave\"`, or `\"wait\"` to let ECS's circuit breaker decide"
+                    .to_owned()
+            }
+            Self::BadWord { words, .. } => {
+                let words: Vec<_> = words.iter().map(|word| format!("`\"{word}\"`")).collect();
+                format!("write {}", words.join(" or "))
+            }
+            Self::BadBuilder { .. } => {
+                "builders: auto (the engine's own choice), engine (its BuildKit), classic (its builder of before)"
+                    .to_owned()
+            }
+            Self::BadTag { problem } if problem.to_string().contains('/') => {
+                "a branch with `/` in its name makes no tag: write \"v1-${build}\", or what your CI makes of the branch, such \
+                 as GitLab's ${env.CI_COMMIT_REF_SLUG}"
+                    .to_owned()
+            }
+            Self::BadTag { .. } => {
+                "leave `tags` out to get a tag from the commit, or write one such as \"v1-${build}\"".to_owned()
+            }
+            Self::BadDuration { write, .. } => {
+                format!("write `\"{write}\"`: hours, minutes and seconds as in \"1h30m\", \"5m\" or \"90s\"")
+            }
+            Self::OutOfRange { source_of_limits, .. } => format!("these are the limits of {source_of_limits}"),
+            Self::CrossedTimeouts { .. } => {
+                "the total ends first, so no_progress could never be reached: make it the shorter one".to_owned()
+            }
+            Self::BadHealthCheckPath { .. } => "a path starts with `/`: `health_check_path = \"/health\"`".to_owned(),
+            Self::BadAmount { key: "cpu", .. } => {
+                "CPU units in quotes: `cpu = \"256\"` is a quarter of a core".to_owned()
+            }
+            Self::BadAmount { key, .. } => format!("MiB in quotes: `{key} = \"512\"`"),
+        })
+    }
+}
+
+impl Doubt {
+    #[must_use]
+    pub fn help(&self) -> String {
+        match self {
+            Self::UnusedImage { image } => {
+                format!("take the table out, or name it in a service: `image = \"{image}\"`")
+            }
+            Self::FixedTag { .. } => {
+                "the tag of an older build is lost with each push, and a rollback by tag finds the wrong \
+                                      image; write something unique into it, such as \"${build}\""
+                    .to_owned()
+            }
+            Self::DirtyTag { .. } => {
+                "commit first, or write \"${build}\", which carries the time as long as there are changes".to_owned()
+            }
+            Self::LooksSecret { key, seen, home } => {
+                let who = match seen {
+                    Seen::InTheFile => "everybody who can read the repository can read it",
+                    Seen::InTheTask => "everybody who may describe the task definition can read it",
+                    Seen::InTheImage => "everybody who can pull the image can read it",
+                };
+                let instead = match home {
+                    Home::Service => {
+                        format!("put it into SSM or Secrets Manager and name it: `ssm_secrets = {{ {key} = \"/jobs/…\" }}`")
+                    }
+                    Home::Build => format!(
+                        "give it to the build as a secret, `secrets = {{ {key} = {{ env = \"{key}\" }} }}`, and read it \
+                         with `RUN --mount=type=secret,id={key}`"
+                    ),
+                    Home::Sandbox => format!("take it from the environment of the deploy: `{key} = \"${{env.{key}}}\"`"),
+                };
+                format!("{who}; {instead}")
+            }
+            Self::Unset { variable, why } => unset_help(variable, why),
+            Self::QuotedValue { .. } => {
+                "in such a file everything behind the `=` is taken as it is, by ECS and docker alike; leave the quotes out"
+                    .to_owned()
+            }
+        }
+    }
+}
+
+fn unset_help(variable: &str, why: &Unset) -> String {
+    let or_default = format!("or write `${{{variable}:-…}}` with what to take instead");
+    match why {
+        Unset::Environment => {
+            let name = variable.strip_prefix("env.").unwrap_or(variable);
+            format!("set {name} before you start, {or_default}")
+        }
+        Unset::NoGit(_) => or_default.replacen("or w", "w", 1),
+        Unset::DetachedHead => format!(
+            "CI checkouts are often like that, but the CI knows the branch: Jenkins has ${{env.BRANCH_NAME}}, GitLab \
+             ${{env.CI_COMMIT_REF_NAME}}, GitHub ${{env.GITHUB_REF_NAME}}; {or_default}"
+        ),
+        Unset::NoTag => format!("tag the commit, {or_default}"),
+        Unset::NoEnvironment => format!("write an `[environments.…]` table, {or_default}"),
+        Unset::NotInEnvironment => format!("write `{variable} = …` into the environment's table, {or_default}"),
+        Unset::NotInTable { table } => format!("write `{variable} = …` into [{table}], {or_default}"),
+    }
+}
+
+fn repository_help(why: &BadRepository) -> String {
+    match why {
+        BadRepository::Registry { repository } => format!(
+            "account and region come from the environment, so that one file serves them all: write `repository = \
+             \"{repository}\"`"
+        ),
+        BadRepository::Tag { repository } => {
+            format!("write `repository = \"{repository}\"`; the tag comes from `tags` or from the commit")
+        }
+        BadRepository::UpperCase { repository } => {
+            format!("ECR takes lower case only: write `repository = \"{repository}\"`")
+        }
+        BadRepository::Letters => {
+            "ECR takes lower-case letters and digits, single `.`, `_` and `-` between them, and `/` \
+                                   between the parts: `repository = \"jobs/api\"`"
+                .to_owned()
+        }
+        BadRepository::Length => "ECR takes 2 to 256 letters".to_owned(),
+    }
+}
+
+fn known_or(known: &[String], what: &str, otherwise: &str) -> String {
+    if known.is_empty() { otherwise.to_owned() } else { format!("known {what}: {}", list(known)) }
+}

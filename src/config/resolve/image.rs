@@ -1,0 +1,312 @@
+//! `[images.…]`: what is built, and where it is pushed to.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{Own, Resolver, Scope, value::is_ecs_name};
+use crate::{
+    config::{
+        error::{BadRepository, Doubt, Found, Home, Mistake, Place, nearest},
+        file::{BUILDERS, CheckTable, ImageTable, SecretTable, Table, Written, tidy},
+        spec::{
+            BuildSecret, BuildSsh, Builder, CacheFrom, Check, CheckWork, GitFacts, Image, MissingRepository, NoGit,
+            WorkTree,
+        },
+        variables::{self, Piece},
+    },
+    image::{Reference, Tag},
+};
+
+/// A stage with the tests of a large program takes minutes; one that takes longer hangs more often than not.
+pub(super) const CHECK_TIMEOUT: Duration = Duration::from_mins(15);
+
+impl Resolver<'_> {
+    pub(super) fn image(&mut self, key: &str) -> Option<Image> {
+        let base = self.file.images.get(key)?;
+        let mut written = self.table.images.get(key).map_or_else(|| base.clone(), |table| Table::over(table, base));
+        written.header = base.header.clone();
+        let mut own = Own::of(format!("images.{key}"), &written);
+        self.note_origins(&own.table, &written);
+        own.defaults = vec![("context", ".".to_owned())];
+        let before = self.errors.len();
+
+        let repository = if let Some(written) = &written.repository {
+            self.repository(written, &own)
+        } else {
+            let mistake =
+                Mistake::Missing { key: "repository", table: format!("images.{key}"), example: "\"jobs/api\"" };
+            self.mistake(mistake, Place::File(written.header.clone()));
+            None
+        };
+        let missing_repository = match written.create_repository {
+            Some(Written { value: true, .. }) => MissingRepository::Create,
+            Some(Written { value: false, .. }) | None => MissingRepository::Refuse,
+        };
+        let context = self.not_empty("context", written.context.as_ref(), &own, "\".\"");
+        let context = match (&written.context, context) {
+            (Some(written), Some(context)) => self.path(written, &context),
+            _ => tidy(&self.facts.root),
+        };
+        let dockerfile = self
+            .not_empty("dockerfile", written.dockerfile.as_ref(), &own, "\"Dockerfile\"")
+            .and_then(|path| Some(self.path(written.dockerfile.as_ref()?, &path)))
+            .unwrap_or_else(|| context.join("Dockerfile"));
+        let target = self.not_empty("target", written.target.as_ref(), &own, "\"runtime\"");
+        let args = self.texts(&written.args, &own, Home::Build);
+        let secrets = self.build_secrets(&written.secrets, &own);
+        let ssh = self.each(written.ssh.as_ref(), |resolver, written| resolver.ssh(written, &own));
+        let cache_from = self.each(written.cache_from.as_ref(), |resolver, written| resolver.cache_from(written, &own));
+        let platform = written.platform.as_ref().and_then(|written| self.platform(written, &own));
+        let builder = match &written.builder {
+            Some(written) => self.builder(written, &own),
+            None => Some(Builder::Auto),
+        };
+        let tags = self.tags(&written, &own);
+        let checks = written.checks.iter().flat_map(|checks| &checks.value);
+        let checks: Vec<Check> = checks.filter_map(|check| self.check(check, &own)).collect();
+
+        if self.errors.len() > before {
+            return None;
+        }
+        Some(Image {
+            repository: repository?,
+            missing_repository,
+            context,
+            dockerfile,
+            target,
+            args,
+            secrets,
+            ssh,
+            cache_from,
+            platform,
+            tag: tags.as_ref().map(|(first, _)| first.clone())?,
+            further_tags: tags.map(|(_, further)| further).unwrap_or_default(),
+            builder: builder?,
+            checks,
+        })
+    }
+
+    fn build_secrets(&mut self, tables: &BTreeMap<String, SecretTable>, own: &Own) -> BTreeMap<String, BuildSecret> {
+        let mut secrets = BTreeMap::new();
+        for (name, table) in tables {
+            let SecretTable { header, env, file } = table;
+            let secret = match (env, file) {
+                (Some(written), None) => {
+                    self.not_empty("env", Some(written), own, "\"NUGET_TOKEN\"").map(BuildSecret::Variable)
+                }
+                (None, Some(written)) => {
+                    let path = self.not_empty("file", Some(written), own, "\"~/.npmrc\"");
+                    path.map(|path| BuildSecret::File(self.path(written, &path)))
+                }
+                (written, _) => {
+                    let found = if written.is_some() { Found::Both } else { Found::None };
+                    let mistake = Mistake::SecretSource { name: name.clone(), found };
+                    self.mistake(mistake, Place::File(header.clone()));
+                    None
+                }
+            };
+            secrets.extend(secret.map(|secret| (name.clone(), secret)));
+        }
+        secrets
+    }
+
+    fn ssh(&mut self, written: &Written<String>, own: &Own) -> Option<BuildSsh> {
+        let text = self.expand(written, own)?;
+        let (id, path) = match text.split_once('=') {
+            Some((id, path)) => (id, Some(path)),
+            None => (text.as_str(), None),
+        };
+        // Only the default has a place to come from.
+        if !is_ecs_name(id) || path == Some("") || (path.is_none() && id != "default") {
+            self.mistake(Mistake::BadSsh { written: text }, Place::File(written.span.clone()));
+            return None;
+        }
+        Some(BuildSsh { id: id.to_owned(), path: path.map(|path| self.path(written, path)) })
+    }
+
+    fn cache_from(&mut self, written: &Written<String>, own: &Own) -> Option<CacheFrom> {
+        let text = self.not_empty("cache_from", Some(written), own, "[\"${repository}:cache\"]")?;
+        let first = text.split('/').next().unwrap_or_default();
+        let has_registry = text.contains('/') && (first.contains(['.', ':']) || first == "localhost");
+        let read = if has_registry {
+            text.parse::<Reference>().map(CacheFrom::Elsewhere)
+        } else {
+            let (repository, tag) = text.split_once(':').unwrap_or((&text, "latest"));
+            // Any registry will do to judge the name of a repository.
+            crate::image::ImageName::new("localhost", repository)
+                .and_then(|_| tag.parse())
+                .map(|tag| CacheFrom::Ecr { repository: repository.to_owned(), tag })
+        };
+        read.map_err(|problem| {
+            self.mistake(Mistake::BadCacheFrom { written: text, problem }, Place::File(written.span.clone()));
+        })
+        .ok()
+    }
+
+    fn check(&mut self, table: &CheckTable, own: &Own) -> Option<Check> {
+        let own = own.inner("checks", table);
+        let CheckTable { header, target, run, timeout } = table;
+        // As long as a rollout may be watched.
+        let limits = (1, 86_400, "a check");
+        let timeout = self.duration("timeout", timeout.as_ref(), &own, limits).unwrap_or(CHECK_TIMEOUT);
+        let work = match (target, run) {
+            (Some(target), None) => self.not_empty("target", Some(target), &own, "\"test\"").map(CheckWork::Stage),
+            (None, Some(run)) => {
+                if run.value.is_empty() {
+                    let mistake = Mistake::Empty { key: "run".to_owned(), example: "[\"/app/selftest\"]".to_owned() };
+                    self.mistake(mistake, Place::File(run.span.clone()));
+                    return None;
+                }
+                let words = self.each(Some(run), |resolver, written| resolver.expand(written, &own));
+                (words.len() == run.value.len()).then_some(CheckWork::Run(words))
+            }
+            (target, _) => {
+                let found = if target.is_some() { Found::Both } else { Found::None };
+                self.mistake(Mistake::CheckWork { found }, Place::File(header.clone()));
+                None
+            }
+        };
+        Some(Check { work: work?, timeout })
+    }
+
+    fn repository(&mut self, written: &Written<String>, own: &Own) -> Option<String> {
+        let repository = self.not_empty("repository", Some(written), own, "\"jobs/api\"")?;
+        let Some(why) = repository_mistake(&repository) else {
+            return Some(repository);
+        };
+        self.mistake(Mistake::BadRepository { written: repository, why }, Place::File(written.span.clone()));
+        None
+    }
+
+    fn platform(&mut self, written: &Written<String>, own: &Own) -> Option<String> {
+        let platform = self.expand(written, own)?;
+        let parts: Vec<&str> = platform.split('/').collect();
+        let good = match parts.as_slice() {
+            ["linux" | "windows", "amd64" | "arm64"] => true,
+            // A variant such as `linux/arm64/v8`.
+            ["linux", "arm64" | "arm" | "amd64", variant] => variant.starts_with('v'),
+            _ => false,
+        };
+        if good {
+            return Some(platform);
+        }
+        let lower = platform.to_ascii_lowercase();
+        let write = if lower.contains("arm") || lower.contains("aarch") { "linux/arm64" } else { "linux/amd64" };
+        let mistake = Mistake::BadPlatform { written: platform, write: write.to_owned() };
+        self.mistake(mistake, Place::File(written.span.clone()));
+        None
+    }
+
+    fn builder(&mut self, written: &Written<String>, own: &Own) -> Option<Builder> {
+        let builder = self.expand(written, own)?;
+        match builder.as_str() {
+            "auto" => Some(Builder::Auto),
+            "engine" => Some(Builder::Engine),
+            "classic" => Some(Builder::Classic),
+            _ => {
+                let nearest = nearest(&builder, BUILDERS);
+                let mistake = Mistake::BadBuilder { written: builder, nearest };
+                self.mistake(mistake, Place::File(written.span.clone()));
+                None
+            }
+        }
+    }
+
+    /// The tag of this build, and the others.
+    fn tags(&mut self, table: &ImageTable, own: &Own) -> Option<(Tag, Vec<Tag>)> {
+        let Some(tags) = &table.tags else {
+            let tag = self.facts.build().parse();
+            return Some((tag.expect("hexadecimal digits, letters and a time make a tag"), Vec::new()));
+        };
+        let mut read = Vec::new();
+        for written in &tags.value {
+            let Some(tag) = self.not_empty("tags", Some(written), own, "[\"${build}\"]") else { continue };
+            match tag.parse::<Tag>() {
+                Ok(tag) => read.push((tag, written)),
+                Err(problem) => self.mistake(Mistake::BadTag { problem }, Place::File(written.span.clone())),
+            }
+        }
+        if tags.value.is_empty() {
+            let mistake = Mistake::Empty { key: "tags".to_owned(), example: "[\"${build}\"]".to_owned() };
+            self.mistake(mistake, Place::File(tags.span.clone()));
+        }
+        let mut read = read.into_iter();
+        let (tag, written) = read.next()?;
+        let mut further: Vec<Tag> = Vec::new();
+        for (other, _) in read {
+            if other != tag && !further.contains(&other) {
+                further.push(other);
+            }
+        }
+        if self.scope == Scope::Here {
+            match uniqueness(&written.value, &self.facts.git) {
+                Uniqueness::Unique => {}
+                Uniqueness::Fixed => self.doubt(Doubt::FixedTag { tag: tag.to_string() }, written.span.clone()),
+                Uniqueness::OfAnotherTree => {
+                    self.doubt(Doubt::DirtyTag { tag: tag.to_string() }, written.span.clone());
+                }
+            }
+        }
+        Some((tag, further))
+    }
+}
+
+enum Uniqueness {
+    Unique,
+    Fixed,
+    /// It names a commit, and what is built is not that commit.
+    OfAnotherTree,
+}
+
+/// Whether a tag tells this build from others. A variable of the environment is believed to: CI build
+/// numbers are given that way.
+fn uniqueness(tag: &str, git: &Result<GitFacts, NoGit>) -> Uniqueness {
+    let names: Vec<String> = variables::pieces(tag)
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(|piece| match piece {
+            Piece::Variable(variable) => Some(variable.name),
+            Piece::Literal(_) => None,
+        })
+        .collect();
+    let dirty = matches!(git, Ok(GitFacts { work_tree: WorkTree::Dirty, .. }));
+    if names.iter().any(|name| name == "build" || name.starts_with("env.")) {
+        Uniqueness::Unique
+    } else if names.iter().any(|name| name == "git.commit" || name == "git.tag") {
+        if dirty { Uniqueness::OfAnotherTree } else { Uniqueness::Unique }
+    } else {
+        Uniqueness::Fixed
+    }
+}
+
+fn repository_mistake(repository: &str) -> Option<BadRepository> {
+    // ECR's own pattern: (?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*
+    let good = |repository: &str| {
+        repository.split('/').all(|part| {
+            let word = |word: &str| {
+                !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+            };
+            part.split(['.', '_', '-']).all(word)
+        })
+    };
+    let (name, tail) = repository.split_at(repository.find('@').unwrap_or(repository.len()));
+    let (name, tag) = match name.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => (name, tag),
+        _ => (name, ""),
+    };
+    // ECR would take a host as the first part of a name, but nobody means that.
+    if let Some((host, path)) = name.split_once('/')
+        && host.contains(['.', ':'])
+        && good(path)
+        && (host.contains(':') || host.contains(".dkr") || matches!(host.rsplit('.').next(), Some("io" | "com")))
+    {
+        return Some(BadRepository::Registry { repository: path.to_owned() });
+    }
+    if good(repository) {
+        return (!(2..=256).contains(&repository.len())).then_some(BadRepository::Length);
+    }
+    if (!tag.is_empty() || !tail.is_empty()) && good(name) {
+        return Some(BadRepository::Tag { repository: name.to_owned() });
+    }
+    let lower = repository.to_ascii_lowercase();
+    Some(if good(&lower) { BadRepository::UpperCase { repository: lower } } else { BadRepository::Letters })
+}

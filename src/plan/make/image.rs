@@ -1,0 +1,154 @@
+//! Whether an image is to be made, and what for: the platform that the task definitions of its services run on.
+
+use serde_json::Value;
+
+use super::{RepositoryStep, Resolved, Source, Wanted, service::runs_digest};
+use crate::{
+    config::spec::{Image, MissingRepository, Place, Spec},
+    id::Key,
+    image::ImageName,
+    plan::{
+        observed::{Mutability, Observed, RepositoryObserved},
+        refusal::Refusal,
+    },
+};
+
+pub(super) fn resolve_image<'a>(
+    spec: &Spec,
+    observed: &Observed,
+    key: &'a Key,
+    image: &'a Image,
+    services: &[Resolved<'a>],
+    refusals: &mut Vec<Refusal>,
+) -> Option<Wanted<'a>> {
+    let users: Vec<_> = services.iter().filter(|service| service.spec.image == *key).collect();
+    let platform = match spec.environment.place {
+        Place::Aws => platform_of(observed, key, image, &users, refusals),
+        // Tasks of the sandbox run on the engine that builds.
+        Place::Sandbox => image.platform.clone(),
+    };
+    let source = match observed.repositories.get(key) {
+        Some(RepositoryObserved::Missing) | None => match (&spec.environment.place, image.missing_repository) {
+            (Place::Sandbox, MissingRepository::Refuse | MissingRepository::Create)
+            | (Place::Aws, MissingRepository::Create) => Source::Build { repository: RepositoryStep::Create },
+            (Place::Aws, MissingRepository::Refuse) => {
+                refusals.push(Refusal::RepositoryMissing {
+                    image: key.clone(),
+                    repository: image.repository.clone(),
+                    region: observed.region.clone(),
+                });
+                return None;
+            }
+        },
+        Some(RepositoryObserved::Present { immutable_tags: Mutability::Immutable, tagged: Some(digest), .. }) => {
+            // Pushing the same manifest again would be taken, another one refused after a whole build;
+            // which it would be is not known before it. What a service runs under that tag is this build.
+            if users.iter().any(|user| user.live.is_some_and(|live| runs_digest(live, digest))) {
+                Source::Pushed(digest.clone())
+            } else {
+                // A service that was refused may be the one that runs it: one cause is enough.
+                if refusals.is_empty() {
+                    refusals.push(Refusal::TagTaken {
+                        image: key.clone(),
+                        repository: image.repository.clone(),
+                        tag: image.tag.clone(),
+                        digest: digest.clone(),
+                    });
+                }
+                return None;
+            }
+        }
+        Some(
+            RepositoryObserved::Present { immutable_tags: Mutability::Immutable, tagged: None, .. }
+            | RepositoryObserved::Present { immutable_tags: Mutability::Mutable, .. },
+        ) => Source::Build { repository: RepositoryStep::Keep },
+    };
+    let name = ImageName { registry: observed.registry.clone(), repository: image.repository.clone() };
+    Some(Wanted { key, image, name, services: users.iter().map(|user| user.key).collect(), source, platform })
+}
+
+/// What the tasks of a definition run on, where it says: `linux/arm64`.
+fn runtime_platform(base: &Value) -> Option<Platform> {
+    let runtime = &base["runtimePlatform"];
+    let architecture = runtime["cpuArchitecture"].as_str().map(str::to_ascii_lowercase).map(architecture);
+    // `WINDOWS_SERVER_2022_CORE` and its kin differ in versions that an image's platform does not name.
+    let system = runtime["operatingSystemFamily"]
+        .as_str()
+        .map(|family| if family.starts_with("WINDOWS") { "windows" } else { "linux" }.to_owned());
+    (architecture.is_some() || system.is_some()).then_some(Platform { system, architecture })
+}
+
+/// A platform of which a part may be left open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Platform {
+    system: Option<String>,
+    architecture: Option<String>,
+}
+
+impl Platform {
+    /// `linux/arm64`, `linux/arm64/v8`.
+    fn of_image(text: &str) -> Self {
+        let text = text.to_ascii_lowercase();
+        let mut parts = text.split('/');
+        Self { system: parts.next().map(str::to_owned), architecture: Some(architecture_of(parts.next())) }
+    }
+
+    /// What is left open, as `other` has it.
+    fn or(&self, other: &Self) -> String {
+        let part =
+            |own: &Option<String>, other: &Option<String>| own.clone().or_else(|| other.clone()).unwrap_or_default();
+        format!("{}/{}", part(&self.system, &other.system), part(&self.architecture, &other.architecture))
+    }
+
+    fn fits(&self, image: &Self) -> bool {
+        let fits = |wanted: &Option<String>, built: &Option<String>| wanted.is_none() || wanted == built;
+        fits(&self.system, &image.system) && fits(&self.architecture, &image.architecture)
+    }
+}
+
+/// What to build an image for: what ship.toml says, else what the task definitions of its services run on, else what
+/// the engine is. `None` is the engine's own. Services that want different things cannot have one image.
+fn platform_of(
+    observed: &Observed,
+    key: &Key,
+    image: &Image,
+    users: &[&Resolved],
+    refusals: &mut Vec<Refusal>,
+) -> Option<String> {
+    let engine = Platform::of_image(&observed.engine.platform);
+    let wanted = users.iter().find_map(|user| runtime_platform(&user.base));
+    let built = match (&image.platform, &wanted) {
+        (Some(written), _) => Platform::of_image(written),
+        (None, Some(wanted)) => Platform::of_image(&wanted.or(&engine)),
+        (None, None) => engine.clone(),
+    };
+    for user in users {
+        if let Some(wanted) = runtime_platform(&user.base)
+            && !wanted.fits(&built)
+        {
+            refusals.push(Refusal::OtherPlatform {
+                image: key.clone(),
+                service: user.key.clone(),
+                built: built.or(&engine),
+                wanted: wanted.or(&built),
+            });
+        }
+    }
+    match &image.platform {
+        Some(written) => Some(written.clone()),
+        None => (built != engine).then(|| built.or(&engine)),
+    }
+}
+
+fn architecture_of(part: Option<&str>) -> String {
+    part.map(str::to_owned).map(architecture).unwrap_or_default()
+}
+
+/// ECS says `X86_64` and `ARM64`, the engine may say `aarch64`; images say `amd64` and `arm64`.
+fn architecture(word: String) -> String {
+    match word.as_str() {
+        "x86_64" | "x86-64" => "amd64".to_owned(),
+        "aarch64" => "arm64".to_owned(),
+        _ => word,
+    }
+}
