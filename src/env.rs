@@ -125,6 +125,10 @@ variables! {
     XDG_DATA_HOME = "XDG_DATA_HOME";
     /// The folder of user configuration, instead of `~/.config`.
     XDG_CONFIG_HOME = "XDG_CONFIG_HOME";
+    /// The session's D-Bus, on which a Linux desktop has its keyring.
+    DBUS_SESSION_BUS_ADDRESS = "DBUS_SESSION_BUS_ADDRESS";
+    /// The folder of a Linux session, where its D-Bus is when the variable above does not say.
+    XDG_RUNTIME_DIR = "XDG_RUNTIME_DIR";
     /// The folder of an application's own data on Windows.
     LOCALAPPDATA = "LOCALAPPDATA";
     /// The folder of installed programs on Windows.

@@ -16,7 +16,7 @@ use crate::{
         sources::Sources,
         variables::{self, Piece},
     },
-    credentials::{Cache, Choice},
+    credentials::{Cache, Choice, DesktopSession},
     env,
     failure::{Failure, VariableError},
     image::EcrHost,
@@ -68,7 +68,15 @@ pub(crate) fn folder(door: &Door) -> Option<PathBuf> {
 /// Where tokens are kept.
 pub(crate) fn cache(door: &Door, settings: &Settings) -> Result<Cache, Failure> {
     let choice = choice(door, settings)?;
-    Ok(folder(door).map_or_else(Cache::nowhere, |folder| Cache::open(&folder, choice)))
+    Ok(folder(door).map_or_else(Cache::nowhere, |folder| Cache::open(&folder, choice).in_session(session(door))))
+}
+
+fn session(door: &Door) -> DesktopSession {
+    let variables = &door.surroundings.variables;
+    DesktopSession {
+        bus: variables.get(env::DBUS_SESSION_BUS_ADDRESS).map(str::to_owned),
+        runtime_folder: variables.path(env::XDG_RUNTIME_DIR),
+    }
 }
 
 /// As whom, and in which region.

@@ -17,7 +17,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     folder::{Folder, Lock, NEW, Read},
-    store::{Choice, Key, Keyrings, Kind, Missing, Problem},
+    session::DesktopSession,
+    store::{Choice, Key, Keyrings, Kind, Problem},
 };
 use crate::secret::Secret;
 
@@ -168,6 +169,12 @@ impl Cache {
         Self { folder, choice, keyrings: Keyrings::of_folder(path), notes: Mutex::new(notes) }
     }
 
+    /// The same, with the keyring of a desktop in reach.
+    #[must_use]
+    pub fn in_session(self, session: DesktopSession) -> Self {
+        Self { keyrings: self.keyrings.in_session(session), ..self }
+    }
+
     /// The token, if it is here and can be opened; of two stores the one that was written last.
     #[must_use]
     pub fn find(&self, key: &TokenKey) -> Option<(Kind, Entry)> {
@@ -266,7 +273,7 @@ impl Cache {
         let pair = if kind == Kind::File {
             serde_json::from_slice::<Pair>(&body).ok()
         } else {
-            let key = match self.keyrings.key(kind, Missing::Leave) {
+            let key = match self.keyrings.key(kind) {
                 Ok(key) => key?,
                 Err(problem) => {
                     self.note_problem(kind, &problem);
@@ -316,15 +323,12 @@ impl Cache {
         None
     }
 
-    /// The key, made where there is none. Two processes that begin at the same time must not make two.
+    /// The key to encrypt with, made where there is none.
     fn key(&self, kind: Kind) -> Result<Key, Problem> {
-        if let Some(key) = self.keyrings.key(kind, Missing::Leave)? {
-            return Ok(key);
-        }
-        // Making takes milliseconds. Where the lock cannot be had, a second key only costs a fetch.
-        let folder = self.folder.as_ref();
-        let _lock = folder.and_then(|folder| folder.lock(&format!("key-{kind}{LOCK}")).ok());
-        self.keyrings.key(kind, Missing::Make)?.ok_or(Problem::Lied)
+        // Where the lock cannot be had, a second key only costs a fetch.
+        let folder = self.folder.clone();
+        self.keyrings
+            .key_to_seal(kind, move || folder.and_then(|folder| folder.lock(&format!("key-{kind}{LOCK}")).ok()))
     }
 
     /// Forgets this token, if it is still the one that is meant: another process may have fetched a new

@@ -1,5 +1,5 @@
 //! Registry credentials. ECR's: [`tokens`] of this process over the [`cache`] of all, in a [`folder`] that
-//! is ours alone, encrypted with the key of a [`store`]. Those of every other registry: [`docker_config`]
+//! is ours alone, encrypted with the key of a [`store`], be it the keyring of a desktop [`session`]. Those of every other registry: [`docker_config`]
 //! finds what the user's own Docker configuration has, and [`docker_file`] changes it where that is asked for:
 //! a login handed to docker ([`docker_login`], remembered by [`handed`]).
 
@@ -9,6 +9,9 @@ pub mod docker_file;
 pub mod docker_login;
 mod folder;
 pub mod handed;
+#[cfg(target_os = "linux")]
+mod secret_service;
+pub mod session;
 pub mod store;
 pub mod tokens;
 
@@ -16,5 +19,6 @@ pub use cache::{About, Cache, Entry, Login, Scope, TokenKey};
 pub use docker_config::{DockerConfig, DockerConfigError, RegistryAuth};
 pub use docker_file::{DockerFile, DockerFileError};
 pub use docker_login::DockerLoginError;
+pub use session::DesktopSession;
 pub use store::{Choice, Kind};
 pub use tokens::{Had, How, Tokens, Want};

@@ -11,12 +11,15 @@ use std::{
     str::FromStr,
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use aws_lc_rs::rand;
 use keyring_core::{CredentialStore, Entry, Error};
 
+#[cfg(target_os = "linux")]
+use super::secret_service;
+use super::session::DesktopSession;
 use crate::secret::Secret;
 
 /// The key that encrypts tokens.
@@ -62,7 +65,7 @@ impl Kind {
         }
     }
 
-    /// How long a process waits for it, once.
+    /// How long a process waits for it, in all.
     const fn limit(self) -> Duration {
         match self {
             Self::SecretService | Self::Keychain | Self::CredentialManager => Duration::from_millis(1900),
@@ -74,7 +77,7 @@ impl Kind {
     /// Those of this system that `auto` takes, the best first.
     const fn of_this_system() -> &'static [Self] {
         if cfg!(target_os = "linux") {
-            &[Self::Keyutils]
+            &[Self::SecretService, Self::Keyutils]
         } else if cfg!(target_os = "macos") {
             &[Self::Keychain]
         } else if cfg!(windows) {
@@ -154,21 +157,32 @@ pub enum Problem {
     Failed(String),
 }
 
-/// Whether a key is made where there is none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Missing {
-    Make,
-    Leave,
-}
-
-/// The keyrings of this process. Each is asked once: what it answered is remembered, and so is why it
-/// did not.
+/// The keyrings of this process. What one has answered is remembered, and so is why it did not.
 #[derive(Debug, Default)]
 pub struct Keyrings {
     /// Under which the key is found, by us and by a person who looks into the keyring. Each folder of
     /// tokens has a key of its own.
     user: String,
-    asked: Mutex<BTreeMap<Kind, Result<Key, Problem>>>,
+    session: DesktopSession,
+    asked: Mutex<BTreeMap<Kind, Asked>>,
+}
+
+/// What is known of one keyring.
+#[derive(Debug)]
+struct Asked {
+    known: Known,
+    /// Of the time that it may take of this process.
+    left: Duration,
+}
+
+#[derive(Debug)]
+enum Known {
+    Nothing,
+    /// Given once.
+    Key(Key),
+    /// Given twice, the same: tokens may be encrypted with it.
+    Proven(Key),
+    Useless(Problem),
 }
 
 const SERVICE: &str = "docker-ecs-ship";
@@ -179,40 +193,71 @@ impl Keyrings {
         Self { user: format!("ECR tokens in {}", folder.display()), ..Self::default() }
     }
 
-    /// The key in this keyring; `None` where there is none yet and none is to be made.
-    pub fn key(&self, kind: Kind, missing: Missing) -> Result<Option<Key>, Problem> {
+    /// The same, with a desktop's keyring in reach.
+    #[must_use]
+    pub fn in_session(self, session: DesktopSession) -> Self {
+        Self { session, ..self }
+    }
+
+    /// The key to open tokens with; `None` where there is none.
+    pub fn key(&self, kind: Kind) -> Result<Option<Key>, Problem> {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = asked.get(&kind) {
-            return known.clone().map(Some);
+        let asked = Asked::of(&mut asked, kind);
+        match &asked.known {
+            Known::Key(key) | Known::Proven(key) => return Ok(Some(key.clone())),
+            Known::Useless(problem) => return Err(problem.clone()),
+            Known::Nothing => {}
         }
-        let user = self.user.clone();
-        let answer = bounded(kind.limit(), move || read(kind, &user, missing));
-        match answer {
-            Ok(None) => Ok(None),
-            Ok(Some(key)) => {
-                asked.insert(kind, Ok(key.clone()));
-                Ok(Some(key))
-            }
-            Err(problem) => {
-                asked.insert(kind, Err(problem.clone()));
-                Err(problem)
-            }
+        let open = self.way_to(kind);
+        let found = asked.ask(move |limit| key_of(&open(limit)?))?;
+        if let Some(key) = &found {
+            asked.known = Known::Key(key.clone());
         }
+        Ok(found)
+    }
+
+    /// The key to encrypt tokens with, made where there is none while `lock` is held: two processes that begin
+    /// at the same time must not make two. One that was given before must be given again, or everything that is
+    /// encrypted now would be unreadable tomorrow.
+    pub fn key_to_seal<L>(&self, kind: Kind, lock: impl FnOnce() -> L + Send + 'static) -> Result<Key, Problem> {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let asked = Asked::of(&mut asked, kind);
+        let given = match &asked.known {
+            Known::Proven(key) => return Ok(key.clone()),
+            Known::Useless(problem) => return Err(problem.clone()),
+            Known::Key(key) => Some(key.clone()),
+            Known::Nothing => None,
+        };
+        let open = self.way_to(kind);
+        let key = asked.ask(move |limit| {
+            let entry = open(limit)?;
+            let found = if let Some(found) = key_of(&entry)? {
+                found
+            } else {
+                let _lock = lock();
+                // Whoever had the lock before has made one for us, too.
+                match key_of(&entry)? {
+                    Some(found) => found,
+                    None => make(&entry)?,
+                }
+            };
+            if given.is_some_and(|given| given != found) { Err(Problem::Lied) } else { Ok(found) }
+        })?;
+        asked.known = Known::Proven(key.clone());
+        Ok(key)
     }
 
     /// Takes the key out of this keyring: what was encrypted with it cannot be read any more.
     pub fn forget(&self, kind: Kind) -> Result<(), Problem> {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(Err(problem)) = asked.get(&kind) {
+        let asked = Asked::of(&mut asked, kind);
+        if let Known::Useless(problem) = &asked.known {
             return Err(problem.clone());
         }
-        asked.remove(&kind);
-        let user = self.user.clone();
-        bounded(kind.limit(), move || match open(kind, kind.limit())?.build(SERVICE, &user, None) {
-            Ok(entry) => match entry.delete_credential() {
-                Ok(()) | Err(Error::NoEntry) => Ok(()),
-                Err(error) => Err(failed(error)),
-            },
+        asked.known = Known::Nothing;
+        let open = self.way_to(kind);
+        asked.ask(move |limit| match open(limit)?.delete_credential() {
+            Ok(()) | Err(Error::NoEntry) => Ok(()),
             Err(error) => Err(failed(error)),
         })
     }
@@ -221,8 +266,43 @@ impl Keyrings {
     #[must_use]
     pub fn problems(&self) -> Vec<(Kind, Problem)> {
         let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        asked.iter().filter_map(|(kind, answer)| Some((*kind, answer.clone().err()?))).collect()
+        let useless = asked.iter().filter_map(|(kind, asked)| match &asked.known {
+            Known::Useless(problem) => Some((*kind, problem.clone())),
+            Known::Nothing | Known::Key(_) | Known::Proven(_) => None,
+        });
+        useless.collect()
     }
+
+    /// How our entry in a keyring is reached, for a thread of its own.
+    fn way_to(&self, kind: Kind) -> impl FnOnce(Duration) -> Result<Entry, Problem> + Send + 'static {
+        let (user, session) = (self.user.clone(), self.session.clone());
+        move |limit| open(kind, &user, &session, limit)?.build(SERVICE, &user, None).map_err(failed)
+    }
+}
+
+impl Asked {
+    fn of(all: &mut BTreeMap<Kind, Self>, kind: Kind) -> &mut Self {
+        all.entry(kind).or_insert_with(|| Self { known: Known::Nothing, left: kind.limit() })
+    }
+
+    /// Asks within the time that is left; a keyring that failed once is not asked again.
+    fn ask<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(Duration) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let (left, begun) = (self.left, now());
+        let answer = bounded(left, move || work(left));
+        self.left = left.saturating_sub(begun.elapsed());
+        if let Err(problem) = &answer {
+            self.known = Known::Useless(problem.clone());
+        }
+        answer
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "how long a keyring took is a matter of the real clock")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 /// A plain thread and not `spawn_blocking`: the shutdown of a runtime waits for those, and a prompt of
@@ -241,43 +321,40 @@ fn bounded<T: Send + 'static>(
 }
 
 /// The stores' own errors quote no secret in their text, unlike in their `Debug`.
-fn failed(error: impl fmt::Display) -> Problem {
+pub(super) fn failed(error: impl fmt::Display) -> Problem {
     Problem::Failed(error.to_string())
 }
 
-fn read(kind: Kind, user: &str, missing: Missing) -> Result<Option<Key>, Problem> {
-    key_of(&open(kind, kind.limit())?.build(SERVICE, user, None).map_err(failed)?, missing)
+fn key_of(entry: &Entry) -> Result<Option<Key>, Problem> {
+    match entry.get_secret() {
+        // Of another length: not ours, or spoilt. Without it the old tokens are lost, and fetched anew.
+        Ok(secret) => Ok(secret.try_into().ok().map(Secret::new)),
+        Err(Error::NoEntry) => Ok(None),
+        Err(error) => Err(failed(error)),
+    }
 }
 
-fn key_of(entry: &Entry, missing: Missing) -> Result<Option<Key>, Problem> {
-    match entry.get_secret() {
-        Ok(secret) => {
-            if let Ok(key) = secret.try_into() {
-                return Ok(Some(Secret::new(key)));
-            }
-            // Of another length: not ours, or spoilt. Without it the old tokens are lost, and fetched anew.
-        }
-        Err(Error::NoEntry) => {}
-        Err(error) => return Err(failed(error)),
-    }
-    if missing == Missing::Leave {
-        return Ok(None);
-    }
+fn make(entry: &Entry) -> Result<Key, Problem> {
     let mut fresh = [0; 32];
     rand::fill(&mut fresh).map_err(failed)?;
     entry.set_secret(&fresh).map_err(failed)?;
     // A keyring that takes and does not keep would make every token unreadable the moment it is written.
     match entry.get_secret() {
-        Ok(kept) if kept == fresh => Ok(Some(Secret::new(fresh))),
+        Ok(kept) if kept == fresh => Ok(Secret::new(fresh)),
         Ok(_) | Err(Error::NoEntry) => Err(Problem::Lied),
         Err(error) => Err(failed(error)),
     }
 }
 
-fn open(kind: Kind, limit: Duration) -> Result<Arc<CredentialStore>, Problem> {
-    // Only the bus of the desktop is asked with it.
-    let _ = limit;
+fn open(kind: Kind, user: &str, session: &DesktopSession, limit: Duration) -> Result<Arc<CredentialStore>, Problem> {
+    // Only the bus of the desktop is asked with them.
+    let _ = (user, session, limit);
     match kind {
+        #[cfg(target_os = "linux")]
+        Kind::SecretService => {
+            let address = session.address().ok_or_else(|| Problem::Absent("no D-Bus session".to_owned()))?;
+            secret_service::open(&address, SERVICE, user, limit)
+        }
         #[cfg(target_os = "linux")]
         Kind::Keyutils => {
             use linux_keyutils::{KeyRing, KeyRingIdentifier::Session};
@@ -353,11 +430,11 @@ mod tests {
     fn a_keyring_that_does_not_keep_what_it_takes_is_not_believed() {
         for keeps in [None, Some(b"something else".as_slice())] {
             let entry = Entry::new_with_credential(Arc::new(Liar(keeps)));
-            assert_eq!(key_of(&entry, Missing::Leave).unwrap(), None, "{keeps:?}");
-            assert_eq!(key_of(&entry, Missing::Make).unwrap_err(), Problem::Lied, "{keeps:?}");
+            assert_eq!(key_of(&entry).unwrap(), None, "{keeps:?}");
+            assert_eq!(make(&entry).unwrap_err(), Problem::Lied, "{keeps:?}");
         }
         let honest = Entry::new_with_credential(Arc::new(Liar(Some(&[7; 32]))));
-        assert_eq!(key_of(&honest, Missing::Make).unwrap(), Some(Secret::new([7; 32])));
+        assert_eq!(key_of(&honest).unwrap(), Some(Secret::new([7; 32])));
     }
 
     #[test]
@@ -378,8 +455,24 @@ mod tests {
     fn a_keyring_that_is_not_of_this_system_is_absent_and_asked_once() {
         let elsewhere = if cfg!(target_os = "macos") { Kind::CredentialManager } else { Kind::Keychain };
         let keyrings = Keyrings::default();
-        let problem = keyrings.key(elsewhere, Missing::Make).unwrap_err();
+        let problem = keyrings.key_to_seal(elsewhere, || ()).unwrap_err();
         assert!(matches!(problem, Problem::Absent(_)), "{problem}");
         assert_eq!(keyrings.problems(), [(elsewhere, problem)]);
+    }
+
+    #[test]
+    fn what_a_keyring_takes_is_taken_from_one_purse() {
+        let (hold, never) = mpsc::channel::<()>();
+        let mut asked = Asked { known: Known::Nothing, left: Duration::from_secs(100) };
+        let slow = Duration::from_millis(30);
+        let first = asked.ask(move |_| Ok(never.recv_timeout(slow).is_err()));
+        assert!(first == Ok(true) && asked.left + slow <= Duration::from_secs(100), "{first:?} {asked:?}");
+        drop(hold);
+        asked.left = Duration::from_millis(10);
+        let (hold, never) = mpsc::channel::<()>();
+        let second = asked.ask(move |left| Ok((left, never.recv())));
+        assert_eq!(second.map(|_| ()), Err(Problem::TimedOut));
+        drop(hold);
+        assert!(matches!(asked.known, Known::Useless(Problem::TimedOut)), "{asked:?}");
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     stand_in::{REGISTRY, StandIn},
 };
 
-fn tokens(environment: &Environment) -> Vec<String> {
+pub(crate) fn tokens(environment: &Environment) -> Vec<String> {
     let folder = environment.home().join(".local/state/docker-ecs-ship/credentials");
     let mut names: Vec<String> = fs::read_dir(folder)
         .into_iter()
@@ -20,12 +20,12 @@ fn tokens(environment: &Environment) -> Vec<String> {
         .flatten()
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .collect();
-    names.retain(|name| name.split('.').next_back() == Some("token"));
+    names.retain(|name| name.split('.').next_back() == Some("token") && !name.starts_with("set-aside-"));
     names
 }
 
 /// Whether any file below holds these bytes.
-fn holds(folder: &Path, bytes: &[u8]) -> bool {
+pub(crate) fn holds(folder: &Path, bytes: &[u8]) -> bool {
     fs::read_dir(folder).into_iter().flatten().flatten().any(|entry| {
         let path = entry.path();
         if path.is_dir() {
@@ -36,7 +36,7 @@ fn holds(folder: &Path, bytes: &[u8]) -> bool {
     })
 }
 
-fn login(environment: &Environment) -> Output {
+pub(crate) fn login(environment: &Environment) -> Output {
     environment.run(PROGRAM, ["--debug", "login", REGISTRY])
 }
 

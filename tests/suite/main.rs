@@ -4,6 +4,8 @@ mod bad_input;
 mod completion;
 mod config;
 mod credential_helper;
+#[cfg(target_os = "linux")]
+mod desktop;
 mod environment;
 mod event_page;
 mod generated;
@@ -15,6 +17,8 @@ mod login;
 mod paper;
 mod plan;
 mod plugin;
+#[cfg(target_os = "linux")]
+mod secret_service;
 mod shim;
 mod stand_in;
 mod standalone;
