@@ -149,7 +149,7 @@ impl Pace {
                 service_ms: services.saturating_mul(50).max(5_000),
                 deployment_ms: services.saturating_mul(50).max(15_000),
                 tasks_ms: services.saturating_mul(600).max(30_000),
-                targets_ms: services.saturating_mul(450).max(30_000),
+                targets_ms: services.saturating_mul(500).max(30_000),
                 ending_ms: services.saturating_mul(50).max(5_000),
                 beat_ms: services.saturating_mul(50).max(5_000),
             },
@@ -176,6 +176,12 @@ impl Pace {
             ending_ms: scaled(ending_ms),
             beat_ms: if beat_ms == 0 { 0 } else { scaled(beat_ms) },
         }
+    }
+
+    /// How long a look may be kept waiting by the logs of tasks that failed.
+    #[must_use]
+    pub fn log_ms(&self) -> u64 {
+        (self.service_ms * 5 / 2).max(1_000)
     }
 
     /// How long to sleep at `now_ms` to look in about `after_ms`: to the nearest beat, where that is not now.

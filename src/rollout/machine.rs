@@ -33,6 +33,9 @@ const UNKNOWN_FOR_MS: u64 = 60_000;
 /// How old the last answer about the service deployment may be before `rolloutState` stands in for it.
 const SILENT_FOR_MS: u64 = 30_000;
 
+/// How old the answers may be from which somebody who ran out of time says what serves.
+const STALE_AFTER_MS: u64 = 60_000;
+
 /// After so many tries in vain a part is taken for unreadable (no permission, as a rule).
 const UNREADABLE: u32 = 3;
 
@@ -290,6 +293,12 @@ impl Machine {
         Some(doom)
     }
 
+    /// What the log of a task that has failed tells of why, where ECS does not know: a binary for another CPU ends with
+    /// exit code 1 like any other. It counts from the next look on.
+    pub fn learn(&mut self, task: &str, reason: reason::Reason) {
+        self.tasks.learn(task, reason);
+    }
+
     /// Whether it goes on and nobody has asked for it to be taken back.
     #[must_use]
     pub const fn may_be_taken_back(&self) -> bool {
@@ -331,13 +340,28 @@ impl Machine {
             )
             | None => {}
         }
-        let (new, old) = if self.tasks.listed_ms().is_some() {
+        // What still runs of a service that is deleted serves nobody for long.
+        if self.is_deleted() {
+            return Live::Unknown;
+        }
+        // Who ran out of time without having heard anything for a while does not know what ECS has done since.
+        let is_old = |at_ms: u64| {
+            matches!(self.verdict, Some(Verdict::TimedOut { .. }))
+                && self.now_ms.saturating_sub(at_ms) > STALE_AFTER_MS.max(self.goal.pace.tasks_ms.saturating_mul(2))
+        };
+        let (new, old) = if let Some(listed_ms) = self.tasks.listed_ms() {
+            if is_old(listed_ms) && is_old(self.services.view_ms()) {
+                return Live::Unknown;
+            }
             let serving = |state| state == TaskState::Healthy;
             let old = |state| {
                 matches!(state, TaskState::Healthy | TaskState::Unhealthy | TaskState::Registering | TaskState::Unknown)
             };
             (self.tasks.count(Side::New, serving) > 0, self.tasks.count(Side::Old, old) > 0)
         } else if let Some(own) = self.services.own(&self.goal.started.deployment_id) {
+            if is_old(self.services.view_ms()) {
+                return Live::Unknown;
+            }
             (own.running > 0, self.others_run())
         } else {
             return Live::Unknown;
@@ -429,9 +453,7 @@ impl Machine {
 
     /// What ECS says about our rollout.
     fn word(&self) -> Word {
-        if let Some(service) = self.services.view()
-            && matches!(service.status.as_str(), "INACTIVE" | "DRAINING")
-        {
+        if let Some(service) = self.services.view().filter(|_| self.is_deleted()) {
             let why = format!("the service was deleted while it was rolled out ({})", service.status);
             return Word::Ended(Verdict::Failed { why });
         }
@@ -447,6 +469,10 @@ impl Machine {
             }
             Some(_) | None => self.word_of_service(),
         }
+    }
+
+    fn is_deleted(&self) -> bool {
+        self.services.view().is_some_and(|view| matches!(view.status.as_str(), "INACTIVE" | "DRAINING"))
     }
 
     /// By `ServiceDeployment.status`.
@@ -637,7 +663,12 @@ impl Machine {
                 Stretch::Starting { moved_ms: self.moved_ms, draining }
             }
         };
-        let budget = self.wait.stretched(self.goal.terms.budget);
+        let mut budget = self.wait.stretched(self.goal.terms.budget);
+        // After failed starts ECS waits longer and longer before the next one, 6 min before the third were measured, and
+        // its breaker speaks in the end: that nothing moves until then says nothing.
+        if self.is_counted_by_breaker() {
+            budget.no_progress_ms = budget.total_ms;
+        }
         let (clock, at_ms) = deadline(&budget, self.start_ms, stretch);
         let clock = if clock == Clock::NoProgress || clock == Clock::Total { self.wait.clock(clock) } else { clock };
         // A success that was only just heard of gets the looks that prove it.
@@ -649,6 +680,12 @@ impl Machine {
             return None;
         }
         Some(if clock == Clock::Drain && is_live { Verdict::DrainUnfinished } else { Verdict::TimedOut { clock } })
+    }
+
+    /// Whether the circuit breaker has begun to count and has not made up its mind.
+    fn is_counted_by_breaker(&self) -> bool {
+        let breaker = self.deployment.seen.as_ref().and_then(|(seen, _)| seen.breaker.as_ref());
+        breaker.is_some_and(|breaker| breaker.status == "MONITORING" && breaker.failures > 0)
     }
 
     /// Whether the new revision carries the whole desired count, by ECS's counts and unharmed by what is

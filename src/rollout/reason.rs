@@ -29,6 +29,9 @@ pub struct Reason {
 /// How the words begin of a task that had too little of it.
 pub const OUT_OF_MEMORY: &str = "it ran out of memory";
 
+/// And of one whose target was unhealthy.
+pub(super) const UNHEALTHY_TARGET: &str = "the load balancer found it unhealthy";
+
 /// What is known of why `task` ended.
 #[must_use]
 pub fn reason(task: &TaskView) -> Reason {

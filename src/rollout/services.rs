@@ -53,6 +53,8 @@ impl Services {
             // It was PRIMARY when it was made, so it has been replaced since.
             (Some(_), Some(_)) => Standing::Replaced,
             (Some(primary), None) if self.view.is_some() && !self.older.contains(&primary.id) => Standing::Replaced,
+            // Of a service that is deleted none is PRIMARY: all of them were recorded as DRAINING.
+            (None, Some(_)) if matches!(seen.status.as_str(), "DRAINING" | "INACTIVE") => Standing::Primary,
             (Some(_) | None, _) => Standing::Before,
         };
         if let Some(own) = own {

@@ -38,6 +38,10 @@ struct Known {
     state: TaskState,
     detail: Option<String>,
     draining_since_ms: Option<u64>,
+    /// What its target said when it was last unhealthy: gone when the target is, and what the reader wants to know.
+    unhealthy: Option<String>,
+    /// What its log told that ECS does not.
+    learned: Option<reason::Reason>,
     /// Lists in a row that lacked it.
     missed: u8,
     /// Whether it was ever seen other than stopped: what ended before the rollout is not shown.
@@ -77,6 +81,8 @@ impl Tasks {
                 state: TaskState::Starting,
                 detail: None,
                 draining_since_ms: None,
+                unhealthy: None,
+                learned: None,
                 missed: 0,
                 took_part: !stopped,
                 told: false,
@@ -114,9 +120,13 @@ impl Tasks {
             let own: Vec<_> = targets.iter().filter(|target| task.view.addresses.contains(&target.address)).collect();
             let (state, detail) =
                 if task.missed >= MISSES { (TaskState::Gone, None) } else { state_of(&task.view, &own, balanced) };
+            let sick = own.iter().find(|target| target.state == "unhealthy").and_then(|target| said(target));
+            task.unhealthy = sick.or(task.unhealthy.take());
             task.state = state;
             task.detail = detail;
-            if state == TaskState::Draining {
+            // Between the scheduler's decision and the deregistration lies one of its moves, in which nothing drains yet.
+            let drains = own.iter().any(|target| is_draining(&target.state));
+            if state == TaskState::Draining && (drains || task.view.last_status == "DEACTIVATING") {
                 task.draining_since_ms.get_or_insert(now_ms);
             }
         }
@@ -205,42 +215,48 @@ impl Tasks {
             .filter(|task| task.side == Side::New && !task.told && has_failed(&task.view))
             .map(|task| {
                 task.told = true;
-                failed(&task.view)
+                task.failed()
             })
             .collect()
     }
 
+    /// A task that has failed turned out to have done so for this reason.
+    pub(super) fn learn(&mut self, id: &str, reason: reason::Reason) {
+        if let Some(task) = self.known.get_mut(id) {
+            task.learned = Some(reason);
+        }
+    }
+
+    fn failed_new(&self) -> impl Iterator<Item = &Known> {
+        self.on(Side::New).filter(|task| has_failed(&task.view))
+    }
+
     /// Why new tasks have failed: the surest reason, and of those the commonest, with how often.
     pub(super) fn why(&self) -> Option<String> {
-        let mut reasons: Vec<(reason::Reason, usize)> = Vec::new();
-        for task in self.on(Side::New).filter(|task| has_failed(&task.view)) {
-            let found = reason::reason(&task.view);
-            match reasons.iter_mut().find(|(reason, _)| *reason == found) {
-                Some((_, times)) => *times += 1,
-                None => reasons.push((found, 1)),
+        let mut reasons: Vec<(reason::Reason, usize, &Known)> = Vec::new();
+        for task in self.failed_new() {
+            let found = task.reason();
+            match reasons.iter_mut().find(|(reason, ..)| *reason == found) {
+                Some((_, times, _)) => *times += 1,
+                None => reasons.push((found, 1, task)),
             }
         }
-        let (reason, times) = reasons.into_iter().max_by_key(|(reason, times)| (reason.class, *times))?;
+        let (_, times, task) = reasons.into_iter().max_by_key(|(reason, times, _)| (reason.class, *times))?;
         let tasks = if times == 1 { "task" } else { "tasks" };
-        Some(format!("{times} {tasks} failed: {}", reason.words))
+        Some(format!("{times} {tasks} failed: {}", task.words()))
     }
 
     /// Whether the ends of new tasks prove that every further one will end so: one that is sure to be
     /// repeated, or two of a kind that may be bad luck once.
     pub(super) fn show_failure(&self) -> bool {
-        let classes: Vec<_> = self
-            .on(Side::New)
-            .filter(|task| has_failed(&task.view))
-            .map(|task| reason::reason(&task.view).class)
-            .collect();
-        let of = |class| classes.iter().filter(|found| **found == class).count();
-        of(reason::Class::Deterministic) >= 1 || of(reason::Class::NeedsTwo) >= 2
+        let classes: Vec<_> = self.failed_new().map(|task| task.reason().class).collect();
+        classes.contains(&reason::Class::Deterministic)
+            || classes.iter().filter(|class| **class == reason::Class::NeedsTwo).count() >= 2
     }
 
-    /// New tasks that failed, but for those that were lost.
+    /// How many new tasks have failed, those aside that were lost for a reason of their host.
     pub(super) fn failures(&self) -> usize {
-        let is_lost = |task: &&Known| reason::reason(&task.view).class == reason::Class::Noise;
-        self.on(Side::New).filter(|task| has_failed(&task.view)).filter(|task| !is_lost(task)).count()
+        self.failed_new().filter(|task| task.reason().class != reason::Class::Noise).count()
     }
 
     /// The revisions of the old tasks that took part, for the board.
@@ -250,6 +266,44 @@ impl Tasks {
 }
 
 impl Known {
+    fn reason(&self) -> reason::Reason {
+        self.learned.clone().unwrap_or_else(|| reason::reason(&self.view))
+    }
+
+    /// The reason in words, with what the target said.
+    fn words(&self) -> String {
+        let words = self.reason().words;
+        match (&self.unhealthy, words.strip_prefix(reason::UNHEALTHY_TARGET)) {
+            (Some(said), Some(rest)) => format!("{} ({said}){rest}", reason::UNHEALTHY_TARGET),
+            (Some(_) | None, _) => words,
+        }
+    }
+
+    fn failed(&self) -> FailedTask {
+        let task = &self.view;
+        FailedTask {
+            id: task.id.clone(),
+            revision: task.task_definition.short().to_owned(),
+            stop_code: task.stop_code.clone(),
+            stopped_reason: task.stopped_reason.clone(),
+            containers: task
+                .containers
+                .iter()
+                .map(|ContainerView { name, last_status: _, exit_code, reason, health: _ }| FailedContainer {
+                    name: name.clone(),
+                    exit_code: *exit_code,
+                    reason: reason.clone(),
+                    log: Vec::new(),
+                })
+                .collect(),
+            explanation: self.words(),
+            kind: match self.reason().class {
+                reason::Class::Noise => FailedKind::Lost,
+                reason::Class::NeedsTwo | reason::Class::Deterministic => FailedKind::Failed,
+            },
+        }
+    }
+
     fn drain_left_ms(&self, delay_ms: u64, now_ms: u64) -> Option<u64> {
         let since = self.draining_since_ms.filter(|_| self.state == TaskState::Draining)?;
         Some(since.saturating_add(delay_ms).saturating_sub(now_ms))
@@ -294,7 +348,11 @@ fn state_of(task: &TaskView, targets: &[&TargetView], balanced: bool) -> (TaskSt
         "STOPPING" | "DEPROVISIONING" => (TaskState::Stopping, task.stopped_reason.clone()),
         "STOPPED" | "DELETED" => (TaskState::Gone, task.stopped_reason.clone()),
         "RUNNING" if drains => (TaskState::Draining, None),
-        // Chosen to stop. ECS signals only after the drain, so without a target it may be under way.
+        // `has stopped 1 running tasks` is the scheduler's decision: the target is deregistered about 10 s later, and the
+        // signal comes after the drain. Without a target it may be under way.
+        "RUNNING" if task.desired_status == "STOPPED" && !targets.is_empty() => {
+            (TaskState::Draining, task.stopped_reason.clone())
+        }
         "RUNNING" if task.desired_status == "STOPPED" => (TaskState::Stopping, task.stopped_reason.clone()),
         "RUNNING" => {
             if let Some(detail) = worst(|state| state == "unhealthy") {
@@ -332,29 +390,4 @@ fn has_failed(task: &TaskView) -> bool {
     let normal = task.stopped_reason.as_deref().is_some_and(|reason| reason.contains("Scaling activity initiated by"))
         || (scheduler && task.stopped_reason.is_none());
     unhealthy || (is_stopped(task) && !normal)
-}
-
-fn failed(task: &TaskView) -> FailedTask {
-    let reason::Reason { class, words } = reason::reason(task);
-    FailedTask {
-        id: task.id.clone(),
-        revision: task.task_definition.short().to_owned(),
-        stop_code: task.stop_code.clone(),
-        stopped_reason: task.stopped_reason.clone(),
-        containers: task
-            .containers
-            .iter()
-            .map(|ContainerView { name, last_status: _, exit_code, reason, health: _ }| FailedContainer {
-                name: name.clone(),
-                exit_code: *exit_code,
-                reason: reason.clone(),
-                log: Vec::new(),
-            })
-            .collect(),
-        explanation: words,
-        kind: match class {
-            reason::Class::Noise => FailedKind::Lost,
-            reason::Class::NeedsTwo | reason::Class::Deterministic => FailedKind::Failed,
-        },
-    }
 }

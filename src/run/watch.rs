@@ -130,9 +130,14 @@ impl Looker<'_> {
                 () = cancel.once() => return Err(interrupted(aws, &place, &machine, cancel).await),
             };
             let heard = machine.see(&view, clock());
+            let mut logs_left_ms = goal.pace.log_ms();
             for mut message in heard.progress {
                 if let Progress::TaskFailed { task, .. } = &mut message {
-                    logs.fill(task).await;
+                    let began_ms = clock();
+                    if let Some(found) = logs.fill_within(logs_left_ms, task).await {
+                        machine.learn(&task.id, found);
+                    }
+                    logs_left_ms = logs_left_ms.saturating_sub(clock().saturating_sub(began_ms));
                     failed.push(task.clone());
                 }
                 if let Progress::Board(picture) = &message {
@@ -382,7 +387,23 @@ impl<'a> Logs<'a> {
         Self { aws, definitions: BTreeMap::new(), read: BTreeSet::new() }
     }
 
-    async fn fill(&mut self, task: &mut FailedTask) {
+    /// [`Logs::fill`] that does not keep the watch waiting for longer than this: what ECS says of the rollout is worth
+    /// more than a log.
+    async fn fill_within(&mut self, limit_ms: u64, task: &mut FailedTask) -> Option<reason::Reason> {
+        if limit_ms > 0 {
+            tokio::select! {
+                learned = self.fill(task) => return learned,
+                () = pause(limit_ms) => {}
+            }
+        }
+        for container in task.containers.iter_mut().filter(|container| container.log.is_empty()) {
+            container.log = vec!["(its log could not be read in time)".to_owned()];
+        }
+        None
+    }
+
+    /// Yields what the log tells of why the task failed, where ECS does not know.
+    async fn fill(&mut self, task: &mut FailedTask) -> Option<reason::Reason> {
         let definition = if let Some(known) = self.definitions.get(&task.revision) {
             known.clone()
         } else {
@@ -390,7 +411,8 @@ impl<'a> Logs<'a> {
             self.definitions.insert(task.revision.clone(), asked.clone());
             asked
         };
-        let Some(definition) = definition else { return };
+        let definition = definition?;
+        let mut learned = None;
         if task.explanation.contains(reason::OUT_OF_MEMORY)
             && let Some(limit) = task.containers.iter().find_map(|one| reason::memory_limit(&definition, &one.name))
         {
@@ -407,7 +429,8 @@ impl<'a> Logs<'a> {
                     if let Some(line) = lines.iter().find(|line| line.contains("exec format error"))
                         && let Some(found) = reason::of_text(line)
                     {
-                        task.explanation = found.words;
+                        task.explanation.clone_from(&found.words);
+                        learned = Some(found);
                     }
                     container.log = lines;
                 }
@@ -415,5 +438,6 @@ impl<'a> Logs<'a> {
                 Err(error) => container.log = vec![format!("(its log could not be read: {error})")],
             }
         }
+        learned
     }
 }

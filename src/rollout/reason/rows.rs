@@ -188,10 +188,7 @@ pub(super) const ROWS: &[Row] = &[
         words: "no instance of the cluster has an attribute that the task asks for: compare `requiresAttributes` and `runtimePlatform` of the task definition with the instances",
     },
     Row {
-        any: &[
-            &["no container instance met all of its requirements"],
-            &["no container instances were found"],
-        ],
+        any: &[&["no container instance met all of its requirements"], &["no container instances were found"]],
         class: Class::Noise,
         words: "the cluster has no room for it: no container instance has the CPU, memory, ports or attributes it asks for",
     },

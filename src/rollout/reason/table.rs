@@ -66,7 +66,7 @@ impl Told {
     /// All of it.
     pub(in crate::rollout) fn text(self) -> String {
         match self {
-            Self::Task(_, stopped_reason, _, reason) if reason.is_empty() => stopped_reason.to_owned(),
+            Self::Task(_, stopped_reason, _, "") => stopped_reason.to_owned(),
             Self::Task(_, stopped_reason, _, reason) => format!("{stopped_reason}\n{reason}"),
             Self::Event(text) => format!("(service web) {text}"),
             Self::Log(text) => text.to_owned(),
