@@ -70,7 +70,7 @@ fn from_a_service_that_runs_over_a_ship_to_drift() {
     web  2 tasks of web:1 in cluster shop
       build     shop/web:10ffde7da7b0, and push it
       register  ~ image  1 → 10ffde7da7b0
-      roll out  2 tasks, then drain those of web:1 (1m30s at most)
+      roll out  2 tasks, then drain those of web:1 (2m00s at most)
 
     1 service to ship: docker-ecs-ship deploy --environment production
     --- stderr

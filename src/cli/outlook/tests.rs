@@ -53,7 +53,7 @@ fn one_service_gets_a_new_image() {
     web  2 tasks of web:41 in cluster shop
       build     shop/web:4f2c1d, and push it
       register  ~ image  aaaaaaaaaaaa → 4f2c1d
-      roll out  2 tasks, then drain those of web:41 (6m30s at most)
+      roll out  2 tasks, then drain those of web:41 (7m00s at most)
 
     1 service to ship: docker ecs-ship deploy --environment production
     ");
@@ -89,7 +89,7 @@ fn fields_that_change_stand_below_each_other() {
                 + environment[DB_PASSWORD]   ****
                 + environment[GREETING]      a text that is much longer than a line…
                 + containerDefinitions[log]  {"name":"log","image":"l","essential":…
-      roll out  2 tasks, then drain those of web:41 (6m30s at most)
+      roll out  2 tasks, then drain those of web:41 (7m00s at most)
 
     1 service to ship: docker ecs-ship deploy --environment production
     "#);
@@ -135,27 +135,27 @@ fn five_services_fit_on_a_screen() {
     admin  2 tasks of admin:41 in cluster shop
       build     shop/web:4f2c1d, and push it
       register  ~ image  aaaaaaaaaaaa → 4f2c1d
-      roll out  2 tasks, then drain those of admin:41 (6m30s at most)
+      roll out  2 tasks, then drain those of admin:41 (7m00s at most)
 
     cron  2 tasks of cron:41 in cluster shop
       build     shop/job:4f2c1d, and push it
       register  ~ image  aaaaaaaaaaaa → 4f2c1d
-      roll out  2 tasks, then drain those of cron:41 (6m30s at most)
+      roll out  2 tasks, then drain those of cron:41 (7m00s at most)
 
     mailer  2 tasks of mailer:41 in cluster shop
       build     the same image as cron
       register  ~ image  aaaaaaaaaaaa → 4f2c1d
-      roll out  2 tasks, then drain those of mailer:41 (6m30s at most)
+      roll out  2 tasks, then drain those of mailer:41 (7m00s at most)
 
     web  2 tasks of web:41 in cluster shop
       build     the same image as admin
       register  ~ image  aaaaaaaaaaaa → 4f2c1d
-      roll out  2 tasks, then drain those of web:41 (6m30s at most)
+      roll out  2 tasks, then drain those of web:41 (7m00s at most)
 
     worker  2 tasks of worker:41 in cluster shop
       build     the same image as cron
       register  ~ image  aaaaaaaaaaaa → 4f2c1d
-      roll out  2 tasks, then drain those of worker:41 (6m30s at most)
+      roll out  2 tasks, then drain those of worker:41 (7m00s at most)
 
     5 services to ship: docker ecs-ship deploy --environment production
     ");
@@ -172,7 +172,7 @@ fn a_service_that_runs_this_build_has_nothing_to_do() {
     admin  2 tasks of admin:41 in cluster shop
       build     shop/web:4f2c1d, and push it
       register  ~ image  aaaaaaaaaaaa → 4f2c1d
-      roll out  2 tasks, then drain those of admin:41 (6m30s at most)
+      roll out  2 tasks, then drain those of admin:41 (7m00s at most)
 
     cron  nothing to do: cron:41 runs 4f2c1d already
     mailer  nothing to do: mailer:41 runs 4f2c1d already
@@ -180,7 +180,7 @@ fn a_service_that_runs_this_build_has_nothing_to_do() {
     web  2 tasks of web:41 in cluster shop
       build     the same image as admin
       register  ~ image  aaaaaaaaaaaa → 4f2c1d
-      roll out  2 tasks, then drain those of web:41 (6m30s at most)
+      roll out  2 tasks, then drain those of web:41 (7m00s at most)
 
     worker  nothing to do: worker:41 runs 4f2c1d already
 
@@ -245,7 +245,7 @@ fn drift_says_of_each_field_what_becomes_of_it() {
                 ~ environment[LOG_LEVEL]  info → debug  kept
       build     shop/web:4f2c1d, and push it
       register  ~ image  aaaaaaaaaaaa → 4f2c1d
-      roll out  2 tasks, then drain those of web:41 (6m30s at most)
+      roll out  2 tasks, then drain those of web:41 (7m00s at most)
 
     1 service to ship: docker ecs-ship deploy --environment production
     ");
@@ -270,7 +270,7 @@ fn drift_says_of_each_field_what_becomes_of_it() {
       build     shop/web:4f2c1d, and push it
       register  ~ image                   aaaaaaaaaaaa → 4f2c1d
                 ~ environment[LOG_LEVEL]  debug → warn
-      roll out  2 tasks, then drain those of web:41 (6m30s at most)
+      roll out  2 tasks, then drain those of web:41 (7m00s at most)
 
     1 service to ship: docker ecs-ship deploy --environment production
     ");
@@ -302,7 +302,7 @@ fn warnings_come_last_with_what_to_do() {
     web  2 tasks of web:41 in cluster shop
       build     shop/web:4f2c1d, and push it
       register  ~ image  aaaaaaaaaaaa → 4f2c1d
-      roll out  2 tasks, then drain those of web:41 (1m30s at most)
+      roll out  2 tasks, then drain those of web:41 (2m00s at most)
 
     warning: service web may be without a task during the rollout: 0 % of 2 rounds
              up to none that must run
@@ -344,7 +344,7 @@ fn a_narrow_terminal_an_ascii_one_and_a_colourful_one() {
                 ~ cpu     256 -> 512
                 - memory  512
       roll out  2 tasks, then drain those of
-                web:41 (6m30s at most)
+                web:41 (7m00s at most)
 
     1 service to ship: docker ecs-ship deploy
     ");
@@ -357,7 +357,7 @@ fn a_narrow_terminal_an_ascii_one_and_a_colourful_one() {
       ^[36mregister  ^[0m^[33m~^[0m image   aaaaaaaaaaaa → 4f2c1d
       ^[36m          ^[0m^[33m~^[0m cpu     256 → 512
       ^[36m          ^[0m^[31m-^[0m memory  512
-      ^[36mroll out  ^[0m2 tasks, then drain those of web:41 (6m30s at most)
+      ^[36mroll out  ^[0m2 tasks, then drain those of web:41 (7m00s at most)
 
     1 service to ship: docker ecs-ship deploy
     ");
@@ -426,7 +426,7 @@ fn tools_get_all_of_it() {
               }
             ]
           },
-          "drain_ms": 390000
+          "drain_ms": 420000
         }
       ],
       "steps": [

@@ -450,7 +450,7 @@ fn the_drain_budget_covers_the_slowest_part() {
     });
     let budget = budget.expect("a watch");
     assert_eq!(budget.deregistration_delay_ms, 300_000);
-    assert_eq!(budget.drain_ms, (300 + 120 + 60) * 1000);
+    assert_eq!(budget.drain_ms, (300 + 120 + 90) * 1000);
 }
 
 /// Does what a plan says to a world of plain data, as far as planning can see it.

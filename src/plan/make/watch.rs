@@ -11,10 +11,10 @@ use crate::{
 /// The `stopTimeout` of a container that names none: 30 s on Fargate and in the EC2 agent alike.
 const STOP_TIMEOUT_S: u64 = 30;
 
-/// What the scheduler itself takes between the moves of a drain. It moves about every 10 s; from the
-/// end of a deregistration delay to `deployment completed` recordings show up to three such ticks, and
-/// as many again are allowed for a slow day.
-const SCHEDULER_TICKS_S: u64 = 60;
+/// What the scheduler itself takes around a drain, from the moment that all new tasks are healthy. It moves about every
+/// 10 s; recordings show 10 to 51 s until old tasks are chosen to stop, 10 s until their targets are deregistered, 10 s
+/// from the end of the delay to the signal, and 12 s from there to `deployment completed`.
+const SCHEDULER_TICKS_S: u64 = 90;
 
 /// How a service is watched.
 pub(in crate::plan) const fn terms(rollout: &spec::Rollout, budget: WatchBudget, release: Release) -> Terms {
