@@ -79,9 +79,10 @@ pub async fn observe(spec: &Spec, aws: &Aws, engine: &EngineObserved) -> Result<
         wanted_clusters.iter().map(|name| (name.clone(), ClusterObserved::Active)).collect()
     });
     let services: Vec<_> = services.into_iter().collect::<Result<_, _>>()?;
+    let look_back = look_back(spec.services.len());
     let services = join_all(spec.services.values().zip(services).map(async |(wanted, mut seen)| {
         if let ServiceObserved::Active(live) = &mut seen {
-            live.shipped = last_shipped(aws, live, &wanted.cluster, &wanted.service).await;
+            live.shipped = last_shipped(aws, live, &wanted.cluster, &wanted.service, look_back).await;
         }
         seen
     }))
@@ -132,15 +133,28 @@ pub async fn observe(spec: &Spec, aws: &Aws, engine: &EngineObserved) -> Result<
 /// not ours; somebody who registers more than this between two ships is not surprised by drift.
 const LOOK_BACK: u64 = 5;
 
+/// How many for each of so many services: a hundred reads in all are what is left of a quarter of what AWS gives in a
+/// minute when everything else has been read.
+fn look_back(services: usize) -> u64 {
+    let services = u64::try_from(services.max(1)).unwrap_or(u64::MAX);
+    (100 / services).clamp(1, LOOK_BACK)
+}
+
 /// Which revision this program registered last for the service. A revision that cannot be read (it was deleted, or
 /// AWS is busy) is passed over: drift is worth knowing and never worth failing for.
-pub async fn last_shipped(aws: &Aws, live: &ServiceActive, cluster: &Cluster, service: &ServiceName) -> Shipped {
+pub async fn last_shipped(
+    aws: &Aws,
+    live: &ServiceActive,
+    cluster: &Cluster,
+    service: &ServiceName,
+    look_back: u64,
+) -> Shipped {
     if drift::is_ours(&live.definition, &live.tags, cluster, service) {
         return Shipped::ThisRevision;
     }
     let Some(revision) = live.task_definition.revision() else { return Shipped::NotFound };
     // A revision's number is one more than that of the one before, and never used again.
-    let names: Vec<_> = (revision.saturating_sub(LOOK_BACK).max(1)..revision)
+    let names: Vec<_> = (revision.saturating_sub(look_back).max(1)..revision)
         .rev()
         .map(|number| live.task_definition.at_revision(number))
         .collect();

@@ -10,7 +10,8 @@
 //! | `Describe`/`ListServiceDeployments` | 50, 20 | 12, 4.5 |
 //! | `DescribeServiceRevisions` | 50, 20 | 12, 4.5 |
 //! | `ListTasks`, `DescribeTasks`, `DescribeContainerInstances` | 100, 20 | 25, 4.5 |
-//! | `DescribeTargetHealth` | 40, 10 | 10, 2.3 |
+//! | `DescribeTaskDefinition` | 50, 20 | 25, 4.5 |
+//! | all that reads at ELB together, `DescribeTargetHealth` above all | 40, 10 | 20, 2.1 |
 //! | `RegisterTaskDefinition` | 20, 1 | 20, 1 |
 //! | `UpdateService`, `CreateService` | 50, 5 | 5, 5 |
 //!
@@ -28,7 +29,8 @@ enum Bucket {
     ServiceDeployment,
     ServiceRevision,
     ResourceRead,
-    TargetHealth,
+    BalancerRead,
+    DefinitionRead,
     DefinitionModify,
     ServiceModify,
 }
@@ -40,7 +42,13 @@ impl Bucket {
             "DescribeServiceDeployments" | "ListServiceDeployments" => Self::ServiceDeployment,
             "DescribeServiceRevisions" => Self::ServiceRevision,
             "ListTasks" | "DescribeTasks" | "DescribeContainerInstances" => Self::ResourceRead,
-            "DescribeTargetHealth" => Self::TargetHealth,
+            // "A bucket over all actions" of ELB beside the ones for each kind: none is outside of it.
+            "DescribeTargetHealth"
+            | "DescribeTargetGroups"
+            | "DescribeTargetGroupAttributes"
+            | "DescribeLoadBalancers"
+            | "DescribeListeners" => Self::BalancerRead,
+            "DescribeTaskDefinition" => Self::DefinitionRead,
             "RegisterTaskDefinition" => Self::DefinitionModify,
             "UpdateService" | "CreateService" => Self::ServiceModify,
             // Asked once or twice in a run.
@@ -51,9 +59,9 @@ impl Bucket {
     /// Burst, and how many flow in a second.
     const fn size(self) -> (f64, f64) {
         match self {
-            Self::ServiceRead | Self::ResourceRead => (25.0, 4.5),
+            Self::ServiceRead | Self::ResourceRead | Self::DefinitionRead => (25.0, 4.5),
             Self::ServiceDeployment | Self::ServiceRevision => (12.0, 4.5),
-            Self::TargetHealth => (10.0, 2.3),
+            Self::BalancerRead => (20.0, 2.1),
             Self::DefinitionModify => (20.0, 1.0),
             Self::ServiceModify => (5.0, 5.0),
         }
@@ -117,13 +125,40 @@ mod tests {
             ("DescribeServiceDeployments", 20),
             ("DescribeServiceRevisions", 20),
             ("ListTasks", 20),
+            ("DescribeTaskDefinition", 20),
             ("DescribeTargetHealth", 10),
+            ("DescribeTargetGroups", 10),
+            ("DescribeTargetGroupAttributes", 10),
         ] {
             let made = made(operation, 2_000);
             for minute in (0..made.len()).map(|first| made[first]) {
                 let calls = made.iter().filter(|at| (minute..minute + 60_000).contains(at)).count();
                 assert!(calls <= refill * 60 / 4, "{operation}: {calls} calls in a minute");
             }
+        }
+    }
+
+    /// What is read of so many services before a plan is made: a call for ten of them, for each its definition and the
+    /// attributes of its target group, and a call for twenty groups.
+    #[test]
+    fn reading_a_hundred_services_stays_below_a_quarter_and_ten_wait_for_nothing() {
+        for (services, seconds) in [(1, 0), (10, 0), (100, 40)] {
+            let (allowance, now) = (Allowance::at_speed(1.0), Instant::now());
+            let mut elb = Vec::new();
+            for _ in 0..services {
+                elb.push(allowance.take("DescribeTargetGroupAttributes", now).as_millis());
+            }
+            for _ in 0..usize::div_ceil(services, 20) {
+                elb.push(allowance.take("DescribeTargetGroups", now).as_millis());
+            }
+            let definitions: Vec<_> =
+                (0..services).map(|_| allowance.take("DescribeTaskDefinition", now).as_millis()).collect();
+            for (made, refill) in [(&elb, 10), (&definitions, 20)] {
+                let first_minute = made.iter().filter(|at| **at < 60_000).count();
+                assert!(first_minute <= refill * 60 / 4, "{services} services: {first_minute} calls");
+            }
+            let last = elb.into_iter().chain(definitions).max().unwrap_or_default();
+            assert_eq!(last / 1000, seconds, "{services} services");
         }
     }
 

@@ -1,5 +1,5 @@
 //! Questions of many rollouts that are put together into one call, because ECS takes ten services, twenty service
-//! deployments or a hundred tasks at once and a shared account has few calls to give.
+//! deployments or a hundred tasks at once, ELB twenty target groups, and a shared account has few calls to give.
 //!
 //! Who asks first waits a moment for the others and then asks for all of them.
 
@@ -50,7 +50,7 @@ impl<K: Ord + Clone, V: Clone> Batch<K, V> {
     pub(super) async fn ask<G: Ord, F: Future<Output = Result<BTreeMap<K, V>, AwsError>>>(
         &self,
         aws: &Aws,
-        operation: &'static str,
+        (service, operation): (Service, &'static str),
         key: K,
         most: usize,
         group: impl Fn(&K) -> G,
@@ -74,7 +74,7 @@ impl<K: Ord + Clone, V: Clone> Batch<K, V> {
             join_all(groups.into_values().flat_map(|asked| chunks(asked, most)).map(|chunk| answer(chunk, &call)))
                 .await;
         }
-        let given_up = |_| AwsError::unreadable(aws, Service::Ecs, operation, "it was asked for and then given up");
+        let given_up = |_| AwsError::unreadable(aws, service, operation, "it was asked for and then given up");
         receiver.await.unwrap_or_else(|error| Err(given_up(error)))
     }
 }

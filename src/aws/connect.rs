@@ -180,6 +180,7 @@ pub(super) struct Batches {
     pub(super) services: Batch<(Cluster, ServiceName), aws_sdk_ecs::types::Service>,
     pub(super) deployments: Batch<String, aws_sdk_ecs::types::ServiceDeployment>,
     pub(super) tasks: Batch<(Cluster, String), aws_sdk_ecs::types::Task>,
+    pub(super) groups: Batch<String, aws_sdk_elasticloadbalancingv2::types::TargetGroup>,
 }
 
 /// A shorter wait in the queue is not worth a line.
@@ -259,24 +260,53 @@ impl Aws {
     }
 }
 
-/// Makes the clients. Credentials are not looked for before the first call.
-pub async fn connect(endpoint: &Endpoint, identity: &Identity) -> Result<Aws, AwsError> {
-    // Five attempts wait about 8 s in all. Adaptive mode is wrong for a command somebody watches:
-    // its first delay was measured at 8 to 20 s.
-    let retries = RetryConfig::standard().with_max_attempts(5);
-    open(endpoint, identity, retries).await
+/// How long a call may take, and how long to wait before it is tried again.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    /// Before the second attempt; doubled before each further one.
+    pub(crate) first_delay: Duration,
+    pub(crate) connect: Duration,
+    pub(crate) attempt: Duration,
+    /// All attempts with the delays between them.
+    pub(crate) call: Duration,
 }
 
-pub(super) async fn open(endpoint: &Endpoint, identity: &Identity, retries: RetryConfig) -> Result<Aws, AwsError> {
+impl Patience {
+    /// Five attempts wait about 8 s in all. Adaptive mode is wrong for a command somebody watches: its first delay was
+    /// measured at 8 to 20 s. An attempt that says nothing for 20 s is lost; `GetLogEvents` is the slowest call made here.
+    pub(crate) const USUAL: Self = Self {
+        first_delay: Duration::from_secs(1),
+        connect: Duration::from_secs(4),
+        attempt: Duration::from_secs(20),
+        call: Duration::from_secs(90),
+    };
+
+    /// The same pattern, so many times quicker: for an other side that is on this machine and answers at once.
+    #[cfg(test)]
+    pub(crate) fn hurried(by: u32) -> Self {
+        let Self { first_delay, connect, attempt, call } = Self::USUAL;
+        Self { first_delay: first_delay / by, connect: connect / by, attempt: attempt / by, call: call / by }
+    }
+
+    const ATTEMPTS: u32 = 5;
+}
+
+/// Makes the clients. Credentials are not looked for before the first call.
+pub async fn connect(endpoint: &Endpoint, identity: &Identity) -> Result<Aws, AwsError> {
+    open(endpoint, identity, Patience::USUAL).await
+}
+
+pub(crate) async fn open(endpoint: &Endpoint, identity: &Identity, patience: Patience) -> Result<Aws, AwsError> {
     let region = match endpoint {
         Endpoint::Aws => resolve_region(identity).await?,
         Endpoint::At { .. } => identity.region.clone().unwrap_or_else(|| "us-east-1".to_owned()),
     };
-    // An attempt that says nothing for 20 s is lost; GetLogEvents is the slowest call made here.
+    let Patience { first_delay, connect, attempt, call } = patience;
+    let retries = RetryConfig::standard().with_max_attempts(Patience::ATTEMPTS).with_initial_backoff(first_delay);
     let timeouts = TimeoutConfig::builder()
-        .connect_timeout(Duration::from_secs(4))
-        .operation_attempt_timeout(Duration::from_secs(20))
-        .operation_timeout(Duration::from_secs(90))
+        .connect_timeout(connect)
+        .operation_attempt_timeout(attempt)
+        .operation_timeout(call)
         .build();
     let loader = aws_config::defaults(BehaviorVersion::latest())
         .region(Region::new(region.clone()))

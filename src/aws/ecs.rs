@@ -153,7 +153,7 @@ async fn describe(aws: &Aws, cluster: &Cluster, name: &ServiceName) -> Result<Op
     // "A list of services to describe. You may specify up to 10 services to describe in a single operation."
     let ask = aws.batches.services.ask(
         aws,
-        "DescribeServices",
+        (SERVICE, "DescribeServices"),
         key,
         10,
         |(cluster, _)| cluster.clone(),
@@ -444,7 +444,7 @@ pub async fn view_deployment(aws: &Aws, service_deployment: &str) -> Result<Opti
     // "A list of up to 20 service deployment ARNs"; the input has no cluster and no service.
     let ask = aws.batches.deployments.ask(
         aws,
-        "DescribeServiceDeployments",
+        (SERVICE, "DescribeServiceDeployments"),
         service_deployment.to_owned(),
         20,
         |_| (),
@@ -551,7 +551,7 @@ async fn describe_task(aws: &Aws, cluster: &Cluster, arn: String) -> Result<Opti
     // "A list of up to 100 task IDs or full ARN entries."
     let ask = aws.batches.tasks.ask(
         aws,
-        "DescribeTasks",
+        (SERVICE, "DescribeTasks"),
         (cluster.clone(), arn),
         100,
         |(cluster, _)| cluster.clone(),

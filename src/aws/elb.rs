@@ -64,16 +64,36 @@ pub struct Described {
     pub health_check_interval_s: u64,
 }
 
+/// ELB names no limit for the ARNs of one `DescribeTargetGroups`; twenty is what it takes elsewhere (`DescribeTags`,
+/// `DescribeLoadBalancers`).
+const GROUPS_A_CALL: usize = 20;
+
 /// Whether a load balancer forwards to the group, and how often its targets are looked at.
 pub async fn described(aws: &Aws, target_group: &str) -> Result<Described, AwsError> {
-    let request = aws.elb.describe_target_groups().target_group_arns(target_group);
-    let groups = send!(aws, "DescribeTargetGroups", request)?.target_groups.unwrap_or_default();
-    let attached = match groups.first() {
+    let ask = aws.batches.groups.ask(
+        aws,
+        (SERVICE, "DescribeTargetGroups"),
+        target_group.to_owned(),
+        GROUPS_A_CALL,
+        |_| (),
+        |arns: Vec<String>| async move {
+            let request = aws.elb.describe_target_groups().set_target_group_arns(Some(arns.clone()));
+            let found = send!(aws, "DescribeTargetGroups", request)?.target_groups.unwrap_or_default();
+            let arn_of = |group: &sdk::types::TargetGroup| match arns.as_slice() {
+                // Asked for alone it can only be that one.
+                [only] => Some(only.clone()),
+                _ => group.target_group_arn().map(str::to_owned),
+            };
+            Ok(found.into_iter().filter_map(|group| Some((arn_of(&group)?, group))).collect())
+        },
+    );
+    let group = ask.await?;
+    let attached = match &group {
         Some(group) if group.load_balancer_arns().is_empty() => Attached::ToNothing,
         Some(_) => Attached::ToBalancer,
         None => Attached::NotSaid,
     };
-    let interval = groups.first().and_then(sdk::types::TargetGroup::health_check_interval_seconds);
+    let interval = group.as_ref().and_then(sdk::types::TargetGroup::health_check_interval_seconds);
     let interval = interval.and_then(|seconds| u64::try_from(seconds).ok());
     Ok(Described { attached, health_check_interval_s: interval.unwrap_or(DEFAULT_HEALTH_CHECK_INTERVAL_S) })
 }

@@ -10,13 +10,16 @@ use std::{
     time::Duration,
 };
 
-use aws_config::retry::RetryConfig;
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, Response, body::Bytes, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
-use super::{Aws, Endpoint, Identity, call::lock, connect};
+use super::{
+    Aws, Endpoint, Identity,
+    call::lock,
+    connect::{self, Patience},
+};
 
 /// One answer: HTTP status and body.
 pub(crate) type Answer = (u16, String);
@@ -71,8 +74,8 @@ impl Server {
     pub(crate) async fn aws(&self) -> Aws {
         let endpoint = Endpoint::At { url: self.url.clone() };
         let identity = Identity { region: Some("eu-west-1".to_owned()), ..Identity::default() };
-        let retries = RetryConfig::standard().with_max_attempts(5).with_initial_backoff(Duration::from_millis(1));
-        connect::open(&endpoint, &identity, retries).await.unwrap()
+        let patience = Patience { first_delay: Duration::from_millis(1), ..Patience::USUAL };
+        connect::open(&endpoint, &identity, patience).await.unwrap()
     }
 
     pub(crate) fn asked(&self) -> Vec<Asked> {
