@@ -23,7 +23,7 @@ use super::{
     teller::Teller,
 };
 use crate::{
-    aws::{self, Endpoint, Identity, ecs},
+    aws::{self, Endpoint, Identity, connect::Patience, ecs},
     config::spec::{Builder, SandboxService},
     docker::{EndpointInputs, Engine, RegistryAuth},
     event::{Event, Live, Phase, Progress, Record},
@@ -78,7 +78,9 @@ async fn engine() -> Engine {
 }
 
 async fn hands(endpoint: &str) -> Hands {
-    let aws = aws::connect(&Endpoint::At { url: endpoint.to_owned() }, &Identity::default()).await.unwrap();
+    // The sandbox is on this machine: what is not answered in four seconds is lost, and a retry need not wait one.
+    let endpoint_of = Endpoint::At { url: endpoint.to_owned() };
+    let aws = aws::connect::open(&endpoint_of, &Identity::default(), Patience::hurried(5)).await.unwrap();
     Hands {
         aws,
         engine: Some(engine().await),
@@ -165,6 +167,8 @@ fn step(id: u32, action: Action, needs: &[u32]) -> Step {
 
 mod faults;
 mod fleet;
+mod recorded;
+mod shifted;
 mod together;
 
 fn app() -> Key {

@@ -17,10 +17,13 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, sync::Notify};
 
 use super::*;
 use crate::rollout::goal::OnInterrupt;
+
+mod back;
+mod push;
 
 /// What happens to one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +50,8 @@ type Answer = Response<BoxBody<Bytes, io::Error>>;
 pub(super) struct Wire {
     pub(super) url: String,
     seen: Arc<Mutex<BTreeMap<String, usize>>>,
+    /// Ends what stalls.
+    over: Arc<Notify>,
 }
 
 impl Wire {
@@ -57,21 +62,30 @@ impl Wire {
         let seen = Arc::new(Mutex::new(BTreeMap::new()));
         let upstream: Arc<str> = upstream.trim_start_matches("http://").into();
         let (rule, counted): (Arc<Rule>, _) = (Arc::new(rule), Arc::clone(&seen));
+        let over = Arc::new(Notify::new());
+        let until = Arc::clone(&over);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (upstream, rule, seen) = (Arc::clone(&upstream), Arc::clone(&rule), Arc::clone(&counted));
+                let until = Arc::clone(&until);
                 let service = service_fn(move |request| {
-                    pass(request, Arc::clone(&upstream), Arc::clone(&rule), Arc::clone(&seen))
+                    let over = Arc::clone(&until);
+                    pass(request, Arc::clone(&upstream), Arc::clone(&rule), Arc::clone(&seen), over)
                 });
                 tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
             }
         });
-        Self { url, seen }
+        Self { url, seen, over }
     }
 
     /// Nothing happens to any call; they are counted.
     pub(super) async fn counting(upstream: &str) -> Self {
         Self::to(upstream, |_, _| Fault::Pass).await
+    }
+
+    /// The connections that stall break, as they do in the end.
+    fn let_go(&self) {
+        self.over.notify_waiters();
     }
 
     pub(super) fn calls(&self, operation: &str) -> usize {
@@ -84,12 +98,14 @@ async fn pass(
     upstream: Arc<str>,
     rule: Arc<Rule>,
     seen: Arc<Mutex<BTreeMap<String, usize>>>,
+    over: Arc<Notify>,
 ) -> io::Result<Answer> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
     let target = head.headers.get("x-amz-target").and_then(|target| target.to_str().ok());
     let operation = match target {
         Some(target) => target.rsplit('.').next().unwrap_or_default().to_owned(),
+        None if head.uri.path().starts_with("/v2/") => registry_call(&head.method, head.uri.path()),
         None => url::form_urlencoded::parse(&body)
             .find(|(name, _)| name == "Action")
             .map(|(_, action)| action.into_owned())
@@ -101,7 +117,8 @@ async fn pass(
         *number += 1;
         *number
     };
-    let is_query = target.is_none();
+    let is_registry = head.uri.path().starts_with("/v2/");
+    let is_query = target.is_none() && !is_registry;
     let forward = async {
         let stream = TcpStream::connect(&*upstream).await?;
         let (mut sender, connection) =
@@ -118,6 +135,11 @@ async fn pass(
             Ok(Response::from_parts(head, whole(body)))
         }
         Fault::Broken => Ok(refused(500, String::new(), is_query)),
+        // "toomanyrequests: Rate exceeded" is how ECR's registry says it.
+        Fault::Throttled if is_registry => {
+            let body = json!({"errors": [{"code": "TOOMANYREQUESTS", "message": "Rate exceeded"}]});
+            Ok(refused(429, body.to_string(), is_query))
+        }
         Fault::Throttled => Ok(refused(400, said("ThrottlingException", "Rate exceeded", is_query), is_query)),
         Fault::Cut => Err(reset()),
         Fault::AnswerLost => {
@@ -131,7 +153,10 @@ async fn pass(
             let frames = futures_util::stream::iter([Ok(Frame::data(half)), Err(reset())]);
             Ok(Response::from_parts(head, StreamBody::new(frames).boxed()))
         }
-        Fault::Stalled => std::future::pending().await,
+        Fault::Stalled => {
+            over.notified().await;
+            Err(reset())
+        }
         Fault::WrongClock => {
             let text =
                 "Signature expired: 20261125T100000Z is now earlier than 20261125T105500Z (20261125T110000Z - 5 min.)";
@@ -140,6 +165,15 @@ async fn pass(
             Ok(answer)
         }
     }
+}
+
+/// `PUT manifest`: the calls of a push by method and kind.
+fn registry_call(method: &hyper::Method, path: &str) -> String {
+    let kind = [("/blobs/uploads/", "upload"), ("/blobs/", "blob"), ("/manifests/", "manifest")]
+        .into_iter()
+        .find_map(|(part, kind)| path.contains(part).then_some(kind))
+        .unwrap_or("ping");
+    format!("{method} {kind}")
 }
 
 fn whole(body: Bytes) -> BoxBody<Bytes, io::Error> {
@@ -190,7 +224,7 @@ impl Lab {
     }
 
     /// Waits until ECS has done what it was told, and says what runs: the cpu of the revision.
-    async fn settled(&self) -> String {
+    pub(super) async fn settled(&self) -> String {
         let settled = async {
             loop {
                 let view = ecs::view_service(&self.hands.aws, &cluster(), &service()).await.unwrap().unwrap();
@@ -259,12 +293,39 @@ async fn a_wrong_clock_changes_nothing_and_says_so() {
     }
 }
 
-/// A look that never answers is given up after 20 s and costs nothing else. It is no interrupt either: with
+/// The clock of this machine was set in the middle of the watch, and set back: looks are lost, and no more than that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_wrong_for_a_while_is_no_failure() {
+    let wrong = |operation: &str, number| {
+        if !changes(operation) && matches!(number, 1 | 4 | 5) { Fault::WrongClock } else { Fault::Pass }
+    };
+    let (lab, hands, _wire) = behind(wrong).await;
+    let walked = walked(&lab, &hands, BUDGET).await;
+    assert_eq!((walked.outcome.exit, walked.outcome.live[0].live), (Exit::Done, Live::New));
+    assert_eq!(lab.settled().await, "256");
+}
+
+/// A clock that stays wrong shows nothing of the rollout any more: what serves is not known, and that is said.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_stays_wrong_leaves_the_end_unknown() {
+    let wrong = |operation: &str, _| if changes(operation) { Fault::Pass } else { Fault::WrongClock };
+    let (lab, hands, _wire) = behind(wrong).await;
+    let budget = WatchBudget { no_progress_ms: 2_000, total_ms: 3_000, ..BUDGET };
+    let walked = walked(&lab, &hands, budget).await;
+    let live = &walked.outcome.live[0];
+    assert_eq!((walked.outcome.exit, live.live), (Exit::RolloutUnknown, Live::Unknown), "{}", live.words);
+    assert!(live.words.contains("ECS may still go on"), "{}", live.words);
+    assert_eq!(lab.settled().await, "256");
+    let again = lab.walk(&next_plan(lab.live_of_service().await, definition("256"), BUDGET)).await;
+    assert_eq!(again.outcome.exit, Exit::Done);
+}
+
+/// A look that never answers is given up after a while (20 s, here 4) and costs nothing else. It is no interrupt either: with
 /// `on_interrupt = rollback` the rollout would be taken back by one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_look_that_stalls_is_neither_a_failure_nor_an_interrupt() {
     let stalled = |operation: &str, number| match (operation, number) {
-        ("DescribeServices" | "ListTasks", 2) => Fault::Stalled,
+        ("DescribeServices" | "ListTasks" | "DescribeTargetHealth", 2) => Fault::Stalled,
         _ => Fault::Pass,
     };
     let (lab, hands, wire) = behind(stalled).await;
@@ -291,7 +352,7 @@ async fn a_look_that_is_never_answered_is_made_up_for_or_admitted() {
         Box::pin(async move {
             let (lab, hands, _wire) =
                 behind(move |called, _| if called == operation { Fault::Throttled } else { Fault::Pass }).await;
-            let budget = WatchBudget { no_progress_ms: 15_000, total_ms: 30_000, ..BUDGET };
+            let budget = WatchBudget { no_progress_ms: 5_000, total_ms: 8_000, ..BUDGET };
             let walked = walked(&lab, &hands, budget).await;
             assert_eq!(walked.outcome.exit, expected, "{operation}: {:?}", walked.outcome.live);
             // Never that the old one serves, which would be wrong in each case.

@@ -6,12 +6,33 @@ use super::{faults::Wire, *};
 const FLEET_SPEED: f64 = 20.0;
 
 /// What AWS refills in a minute, a quarter of it: ECS 20 a second, ELB 10.
-const A_QUARTER: [(&[&str], f64); 4] = [
+const A_QUARTER: [(&[&str], f64); 5] = [
     (&["DescribeServices", "ListServices"], 300.0),
     (&["DescribeServiceDeployments", "ListServiceDeployments"], 300.0),
     (&["ListTasks", "DescribeTasks", "DescribeContainerInstances"], 300.0),
-    (&["DescribeTargetHealth"], 150.0),
+    (&["DescribeTaskDefinition"], 300.0),
+    (&["DescribeTargetHealth", "DescribeTargetGroups", "DescribeTargetGroupAttributes"], 150.0),
 ];
+
+/// No bucket gave more than a quarter of what flows into it in so many minutes.
+fn within_a_quarter(what: &str, wire: &Wire, minutes: f64) {
+    for (operations, quarter) in A_QUARTER {
+        let calls: usize = operations.iter().map(|operation| wire.calls(operation)).sum();
+        let calls = f64::from(u32::try_from(calls).unwrap());
+        println!(
+            "{what}, {minutes:.1} min: {} {:.0} a minute of {quarter:.0}",
+            operations[0],
+            calls / minutes.max(1.0)
+        );
+        // The first minute may be shorter than one and still have the burst in it.
+        assert!(calls <= quarter * minutes.max(1.0), "{what}, {operations:?}: {calls} calls in {minutes:.2} minutes");
+    }
+}
+
+/// How long, in minutes of the other side's clock, it took since then.
+fn minutes(began: tokio::time::Instant) -> f64 {
+    began.elapsed().as_secs_f64() * FLEET_SPEED / 60.0
+}
 
 async fn fleet(services: u32) {
     let lab = Lab::at_speed(FLEET_SPEED).await;
@@ -25,26 +46,23 @@ async fn fleet(services: u32) {
     let mut hands = hands(&wire.url).await;
     hands.aws = hands.aws.at_speed(FLEET_SPEED);
     hands.pace = Pace::for_services(names.len()).quicker(FLEET_SPEED, 1);
+    let (names_of, cluster): (Vec<_>, _) = (names.iter().map(ServiceName::new).collect(), cluster());
+    let began = tokio::time::Instant::now();
+    let read = names_of.iter().map(|name| ecs::service(&hands.aws, &cluster, name));
+    let read = futures_util::future::try_join_all(read).await.unwrap();
+    assert_eq!(read.len(), names.len());
+    within_a_quarter(&format!("{services} services read"), &wire, minutes(began));
+    assert!(wire.calls("DescribeServices") <= names.len().div_ceil(10), "ten services a call");
+    assert!(wire.calls("DescribeTargetGroups") <= names.len().div_ceil(20) + 1, "twenty target groups a call");
+
     let mut steps = Vec::new();
     for (offset, name) in (0_u32..).step_by(10).zip(&names) {
         steps.extend(next_steps(offset, lab.live_of(name).await, definition_of(name, "256"), terms(BUDGET)));
     }
     let (_canceller, cancel) = cancel::token();
-    let began = tokio::time::Instant::now();
     let walked = walk(&Plan { steps, release: Release::Independent }, &hands, &cancel, |_| {}).await;
-    let minutes = began.elapsed().as_secs_f64() * FLEET_SPEED / 60.0;
     assert_eq!(walked.outcome.exit, Exit::Done, "{:?}", walked.outcome.failure);
-    for (operations, quarter) in A_QUARTER {
-        let calls: usize = operations.iter().map(|operation| wire.calls(operation)).sum();
-        let calls = f64::from(u32::try_from(calls).unwrap());
-        println!(
-            "{services} services, {minutes:.1} min: {} {:.0} a minute of {quarter:.0}",
-            operations[0],
-            calls / minutes
-        );
-        // The first minute may be shorter than one and still have the burst in it.
-        assert!(calls <= quarter * minutes.max(1.0), "{operations:?}: {calls} calls in {minutes:.2} minutes");
-    }
+    within_a_quarter(&format!("{services} services read and rolled out"), &wire, minutes(began));
     // Put together: far fewer calls than services times looks.
     assert_eq!(wire.calls("RegisterTaskDefinition"), names.len());
     assert_eq!(wire.calls("UpdateService"), names.len());

@@ -116,3 +116,77 @@ async fn an_interrupted_rollout_is_taken_back_where_that_is_asked_for() {
     };
     timeout(LIMIT, back).await.expect("the old revision is rolled out again");
 }
+
+/// `on_failure = "leave"` in a release that is all or nothing: the one that fails is left as it is for somebody to look at,
+/// and the others are taken back all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_as_it_is_takes_the_others_back_all_the_same() {
+    let lab = two().await;
+    let mut plan = both(&lab, OnFailure::Leave, Release::AllOrNothing).await;
+    if let Action::Watch { terms, .. } = &mut plan.steps[2].action {
+        terms.on_failure = OnFailure::TakeBack;
+    }
+    let walked = walk_with_a_bad_worker(&lab, &plan).await;
+    let lives: Vec<_> = walked.outcome.live.iter().map(|live| live.live).collect();
+    assert_eq!(lives[0], Live::Unchanged, "{:?}", walked.outcome.live);
+    assert_eq!(walked.outcome.exit, Exit::RolloutFailed);
+    let taken: Vec<_> = walked
+        .records
+        .iter()
+        .filter_map(|record| match &record.event {
+            Event::Told { progress: Progress::TakingBack { service, .. }, .. } => Some(service.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(taken, ["app"], "only what did not fail is taken back");
+}
+
+/// Interrupted while one of the two has ended well and waits for the other: nothing is taken back, the one is live and
+/// ECS goes on with the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn interrupted_while_one_is_done_and_waits_each_is_told_as_it_is() {
+    let lab = two().await;
+    let mut plan = both(&lab, OnFailure::Wait, Release::AllOrNothing).await;
+    if let Action::Watch { terms, .. } = &mut plan.steps[2].action {
+        terms.done_when = DoneWhen::Live;
+    }
+    // The worker is never done: a third time to be steady is what it waits for, and it crashes.
+    let waits = |event: &Event| matches!(event, Event::Told { progress: Progress::WaitingForOthers { .. }, .. });
+    let walked = tokio::select! {
+        walked = lab.walk_until(&plan, waits) => walked,
+        () = lab.crash(|revision| revision.ends_with("worker:2")) => unreachable!("it crashes tasks for ever"),
+    };
+    let told = words(&walked);
+    assert_eq!(walked.outcome.exit, Exit::Cancelled, "{told:?}");
+    assert_eq!(told[0].0, Live::New, "{told:?}");
+    assert_ne!(told[1].0, Live::New, "{told:?}");
+    let asked = walked
+        .records
+        .iter()
+        .any(|record| matches!(&record.event, Event::Told { progress: Progress::TakingBack { .. }, .. }));
+    assert!(!asked, "nobody asked for anything to be taken back");
+}
+
+/// With `on_interrupt = "rollback"` an interrupt takes back what is under way; what has ended well stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupt_that_takes_back_leaves_what_has_ended_well() {
+    let lab = two().await;
+    let mut plan = both(&lab, OnFailure::Wait, Release::Independent).await;
+    for step in &mut plan.steps {
+        if let Action::Watch { terms, service, .. } = &mut step.action {
+            terms.on_interrupt = OnInterrupt::TakeBack;
+            if service.as_str() == "app" {
+                terms.done_when = DoneWhen::Live;
+            }
+        }
+    }
+    let app_is_done = |event: &Event| matches!(event, Event::Done { step: StepId(3), .. });
+    let walked = tokio::select! {
+        walked = lab.walk_until(&plan, app_is_done) => walked,
+        () = lab.crash(|revision| revision.ends_with("worker:2")) => unreachable!("it crashes tasks for ever"),
+    };
+    let told = words(&walked);
+    assert_eq!(walked.outcome.exit, Exit::Cancelled, "{told:?}");
+    assert_eq!(told[0].0, Live::New, "{told:?}");
+    assert!(told[1].1.contains("ECS takes worker:2"), "{told:?}");
+}
