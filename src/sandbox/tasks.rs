@@ -70,6 +70,12 @@ pub(super) struct Manner {
 /// How often time passes in the world. The scheduler itself looks every ten of AWS's seconds.
 const BEAT: Duration = Duration::from_millis(50);
 
+/// The same where nothing has changed for a while: in the world's time, so that a fast one does not lag behind.
+const QUIET_BEAT: Duration = Duration::from_millis(250);
+
+/// How many beats without a change make it quiet: two seconds, in which whatever was asked for has begun.
+const QUIET_AFTER: u32 = 40;
+
 /// What the jobs of all tasks share.
 pub(super) struct Yard {
     pub(super) world: Arc<Mutex<World>>,
@@ -163,13 +169,14 @@ impl Crew {
 
     /// Lets time pass and carries out what the world orders, until told to stop; then removes all containers.
     pub(super) async fn work(mut self, mut stop: watch::Receiver<bool>) {
-        let mut beat = tokio::time::interval(BEAT);
-        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let quiet_beat = self.yard.world().pace.scaled(QUIET_BEAT).clamp(BEAT, QUIET_BEAT);
         let mut written = self.yard.world().revision();
+        let mut still = 0;
         loop {
-            tokio::select! {
-                _ = beat.tick() => {}
-                _ = stop.wait_for(|stop| *stop) => break,
+            let beat = if still < QUIET_AFTER { BEAT } else { quiet_beat };
+            match tokio::time::timeout(beat, stop.wait_for(|stop| *stop)).await {
+                Ok(_) => break,
+                Err(_elapsed) => {}
             }
             let orders = {
                 let mut world = self.yard.world();
@@ -185,8 +192,10 @@ impl Crew {
                 }
             };
             let revision = self.yard.world().revision();
-            if revision != written {
-                written = revision;
+            if revision == written {
+                still = QUIET_AFTER.min(still + 1);
+            } else {
+                (written, still) = (revision, 0);
                 self.yard.keeper.changed();
             }
             let Means::Containers { docker, jobs, stops } = &mut self.means else { continue };

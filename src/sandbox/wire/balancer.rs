@@ -40,6 +40,9 @@ pub(in super::super) use relay::{ASKS_TARGET, TARGET};
 /// How often time passes for drains and registrations, and how often a port that was busy is tried again.
 const PULSE: Duration = Duration::from_millis(50);
 
+/// The same for a world in real time, whose shortest drain is a second.
+const SLOW_PULSE: Duration = Duration::from_millis(250);
+
 /// How long the requests in flight may take once their listener is deleted or the balancer stops.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -123,7 +126,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 async fn pulse(plane: Arc<Plane>) {
-    let mut pulse = interval(PULSE);
+    let mut pulse = interval(plane.pace.scaled(SLOW_PULSE).clamp(PULSE, SLOW_PULSE));
     pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         pulse.tick().await;
