@@ -11,6 +11,7 @@ mod event_page;
 mod generated;
 mod init;
 mod keyrings;
+mod killed;
 mod leaks;
 mod left_behind;
 mod login;
