@@ -1,5 +1,6 @@
 """Measures what the product promises, as ratios within one run. Prints one table; exits 1 if an aim is missed."""
 
+import argparse
 import base64
 import contextlib
 import http.server
@@ -17,8 +18,11 @@ import tempfile
 import threading
 import time
 
+import rollout
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-SHIP = ROOT / "target/release/docker-ecs-ship"
+# The numbers are those of a release; another binary is for trying out the measuring itself.
+SHIP = pathlib.Path(os.environ.get("BENCH_SHIP", ROOT / "target/release/docker-ecs-ship"))
 # What a whole rollout costs in time is ECS's, so few of them are enough; everything else is repeated.
 ROLLOUTS = int(os.environ.get("BENCH_ROLLOUTS", "2"))
 missed = []
@@ -500,7 +504,18 @@ def storm(place):
     row("balancer: slowest answer", f"{said['slowest_ms']} ms")
 
 
+GROUPS = ("start-up", "login", "deploy", "rollout", "sandbox", "limits")
+
+
+def arguments():
+    parser = argparse.ArgumentParser(prog="benches/run", description=__doc__)
+    parser.add_argument("--only", action="append", choices=GROUPS, metavar="GROUP",
+                        help=f"measure this group of rows alone; may be given several times: {', '.join(GROUPS)}")
+    return parser.parse_args()
+
+
 def main():
+    wanted = arguments().only or GROUPS
     if not SHIP.exists():
         sys.exit("build it first: cargo build --release")
     heading(f"binary (load average of this machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors)")
@@ -509,14 +524,25 @@ def main():
     buildx = find_buildx()
     with tempfile.TemporaryDirectory(prefix="ecs-ship-bench.") as folder:
         work = pathlib.Path(folder)
-        start_up(work, buildx)
-        login(work)
-        place = Place(work, buildx)
-        with place.up() as took:
-            unchanged(place)
-            changed(place)
-            sandbox(place, took)
-        limits(place)
+        if "start-up" in wanted:
+            start_up(work, buildx)
+        if "login" in wanted:
+            login(work)
+        if not {"deploy", "rollout", "sandbox", "limits"}.isdisjoint(wanted):
+            place = Place(work, buildx)
+            if not {"deploy", "sandbox"}.isdisjoint(wanted):
+                with place.up() as took:
+                    if "deploy" in wanted:
+                        unchanged(place)
+                        changed(place)
+                    else:
+                        place.deploy(1)
+                    if "sandbox" in wanted:
+                        sandbox(place, took)
+            if "rollout" in wanted:
+                rollout.group(place, sys.modules[__name__])
+            if "limits" in wanted:
+                limits(place)
     if missed:
         print(f"\n{len(missed)} aims missed: {'; '.join(missed)}", flush=True)
         sys.exit(1)
