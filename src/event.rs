@@ -125,6 +125,8 @@ pub enum StepKind {
     SetUp,
     Login,
     Build,
+    /// What must succeed before anything is pushed: a stage that builds, or a command in the built image.
+    Check,
     Push,
     Register,
     /// A one-off task of the new revision, before anything is rolled out.

@@ -18,7 +18,7 @@ pub enum Exit {
     Refused = 5,
     /// `plan --exit-code`: there is something to do.
     Changes = 6,
-    /// The image could not be built.
+    /// The image could not be built, or a check of it failed.
     Build = 10,
     /// The image could not be pushed.
     Push = 11,
@@ -56,7 +56,7 @@ impl Exit {
         (Self::Environment, "engine, credentials, network or permissions"),
         (Self::Refused, "refused before anything was changed"),
         (Self::Changes, "`plan --exit-code`: there is something to do"),
-        (Self::Build, "the image could not be built"),
+        (Self::Build, "the image could not be built, or a check of it failed"),
         (Self::Push, "the image could not be pushed"),
         (Self::Register, "the task definition could not be registered, or the service not updated"),
         (Self::RolloutFailed, "the rollout failed; the old revision serves"),

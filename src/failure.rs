@@ -171,6 +171,7 @@ impl RunFailure {
         match &self.error {
             RunError::Aws(error) => hints::hints(error),
             RunError::Docker(error) => vec![error.remedy()],
+            RunError::Check(failure) => failure.hints(),
             RunError::Rollout { service, failed, verdict, .. } => {
                 let mut hints = match verdict {
                     Verdict::DrainUnfinished => {
@@ -369,6 +370,7 @@ impl Failure {
             Self::Run(run) => match run.error {
                 RunError::Aws(_) => "run::aws",
                 RunError::Docker(_) => "run::docker",
+                RunError::Check(_) => "run::check",
                 RunError::Rollout { .. } => "run::rollout",
                 RunError::Task { .. } => "run::task",
                 RunError::Cancelled => "run::cancelled",
@@ -535,6 +537,24 @@ impl Failure {
         }
     }
 
+    /// The last lines of what failed, where somebody else's program said why.
+    #[must_use]
+    pub fn log(&self) -> &[String] {
+        match self {
+            Self::Run(run) => match &run.error {
+                RunError::Check(failure) => &failure.log,
+                RunError::Docker(DockerError::Build(failure)) => &failure.log,
+                RunError::Docker(_)
+                | RunError::Aws(_)
+                | RunError::Rollout { .. }
+                | RunError::Task { .. }
+                | RunError::Cancelled
+                | RunError::StoppedWatching { .. } => &[],
+            },
+            _ => &[],
+        }
+    }
+
     /// What serves now; empty where nothing outside was touched.
     #[must_use]
     pub fn live(&self) -> &[ServiceLive] {
@@ -577,6 +597,7 @@ impl Failure {
         use crate::{
             id::{Key, TaskDefArn},
             plugin::globals::GlobalsError,
+            run::check::{CheckFailure, Why},
         };
 
         let io = || io::Error::from(io::ErrorKind::PermissionDenied);
@@ -599,6 +620,11 @@ impl Failure {
             let environment = Some("production".to_owned());
             let shown = Shown::Nowhere;
             Self::Run(Box::new(RunFailure { title, error, live, exit, name, environment, shown }))
+        };
+        let check = |why, log: &[&str]| {
+            let log = log.iter().map(|line| (*line).to_owned()).collect();
+            let what = "`/app/selftest`".to_owned();
+            run(CheckFailure { image: Key::new("web"), what, why, log }.into(), Exit::Build)
         };
         let mut examples: Vec<Self> = VerbError::examples().into_iter().map(Self::Verb).collect();
         examples.extend(vec![
@@ -696,6 +722,10 @@ impl Failure {
                 source: serde_json::from_str::<u8>("x").expect_err("this is no number"),
             },
             run(RunError::Docker(DockerError::NoBuildKit), Exit::Build),
+            check(Why::Exited { code: 3, memory_mib: None }, &["one", "two"]),
+            check(Why::Exited { code: 137, memory_mib: Some(512) }, &[]),
+            check(Why::NotStarted { message: "exec: \"/app/selftest\": no such file".to_owned() }, &[]),
+            check(Why::TimedOut { limit_ms: 120_000 }, &[]),
             run(
                 RunError::Task {
                     service: Key::new("web"),

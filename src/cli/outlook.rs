@@ -183,6 +183,7 @@ impl Page {
                     let tasks = words::count(settings.desired_count as usize, "task");
                     self.item("roll out", &format!("{tasks}, the first of service {}", service.name));
                 }
+                Action::Check(_) => self.item("check", &step.cause),
                 Action::Before { one_off, .. } => self.item("before", &format!("run {}", one_off.command.join(" "))),
                 Action::Update { .. } => self.roll_out(service),
                 Action::CreateCluster { .. }
@@ -351,6 +352,7 @@ fn cluster(service: &ServiceOutlook) -> &str {
 fn is_of(step: &Step, service: &ServiceOutlook) -> bool {
     match &step.action {
         Action::Build(build) => build.image == service.image.image,
+        Action::Check(check) => check.image == service.image.image,
         Action::Push { image, .. } | Action::PushTag { image, .. } => *image == service.image.image,
         other => other.subject() == Some(&service.service),
     }

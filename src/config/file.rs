@@ -44,8 +44,7 @@ const PLATFORM: &str = "(linux|windows)/[a-z0-9]+(/v[0-9]+)?";
 
 /// Keys that are read and not acted on yet, by their table, with what can be done instead. A line goes as soon as
 /// something acts on its key.
-pub(super) const LATER: &[(&str, &str, &str)] =
-    &[("ImageTable", "secrets", ""), ("ImageTable", "ssh", ""), ("ImageTable", "checks", "")];
+pub(super) const LATER: &[(&str, &str, &str)] = &[("ImageTable", "secrets", ""), ("ImageTable", "ssh", "")];
 
 /// Keys that are planned and have no meaning yet.
 pub(super) const OF_LATER_VERSIONS: &[(&str, &str)] = &[

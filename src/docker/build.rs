@@ -33,8 +33,9 @@ const TICK: Duration = Duration::from_millis(100);
 /// What came out of a build.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Built {
-    /// The engine's id of the image: of its configuration, or of its manifest with the containerd store.
-    pub image_id: Digest,
+    /// The engine's id of the image: of its configuration, or of its manifest with the containerd store. `None` where
+    /// nobody asked for an image.
+    pub image_id: Option<Digest>,
     pub builder: BuilderUsed,
 }
 
@@ -129,7 +130,7 @@ async fn run(
     request: &BuildRequest<'_>,
     pieces: impl Stream<Item = std::io::Result<Bytes>> + Send + 'static,
     updates: &Sender<Progress>,
-) -> Result<Digest, DockerError> {
+) -> Result<Option<Digest>, DockerError> {
     match builder {
         BuilderUsed::Engine => engine::build(request, pieces, updates).await,
         BuilderUsed::Classic => classic::build(request, pieces, updates).await,

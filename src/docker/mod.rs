@@ -5,6 +5,7 @@
 //! channel, not knowing who listens.
 
 pub mod build;
+pub mod check;
 pub mod context;
 pub mod dockerfile;
 pub mod endpoint;
@@ -13,6 +14,7 @@ pub mod error;
 pub mod ignore;
 pub mod images;
 mod lines;
+mod output;
 pub mod push;
 pub mod registry;
 #[cfg(test)]

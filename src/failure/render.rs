@@ -9,6 +9,7 @@ use super::{Failure, ScenarioErrors, Shown};
 use crate::{
     config::error::{Drawn, line_and_column, render_drawn},
     event::ToldError,
+    report::words,
 };
 
 /// For people.
@@ -55,6 +56,9 @@ pub fn plain(failure: &Failure) -> String {
     labelled(&mut text, "error: ", &failure.to_string());
     for cause in causes(failure) {
         labelled(&mut text, "  cause: ", &cause);
+    }
+    for line in failure.log() {
+        labelled(&mut text, "  | ", &words::clean(line));
     }
     for service in failure.live() {
         let words = format!("{}: {}", service.service, service.words);
@@ -109,6 +113,7 @@ pub fn json(failure: &Failure) -> String {
             "exit": failure.exit().code(),
             "message": failure.to_string(),
             "causes": causes(failure),
+            "log": failure.log(),
             "live": failure.live(),
             "hints": failure.hints(),
             "refusals": refusals,
@@ -437,6 +442,32 @@ mod tests {
           cause: this engine has no BuildKit, and `builder = "engine"` asks for it
           live:  web: web:41 is serving
           hint:  set `builder = "classic"` or `"auto"`, or use a Docker Engine
+
+        error: roll out web failed
+          cause: `/app/selftest` ended with 3, and not with 0
+          | one
+          | two
+          live:  web: web:41 is serving
+          hint:  its last lines say why
+          hint:  nothing was pushed; what was built is in the engine's cache
+
+        error: roll out web failed
+          cause: `/app/selftest` was killed (exit code 137); it may use 512 MiB, as in the task definition
+          live:  web: web:41 is serving
+          hint:  see whether it needs more memory than `memory` of the task definition gives it
+          hint:  nothing was pushed; what was built is in the engine's cache
+
+        error: roll out web failed
+          cause: `/app/selftest` could not be started: exec: "/app/selftest": no such file
+          live:  web: web:41 is serving
+          hint:  `run` of [[images.web.checks]] takes the place of ENTRYPOINT and CMD: give the path that the program has in the image, and a shell of its own for shell syntax
+          hint:  nothing was pushed; what was built is in the engine's cache
+
+        error: roll out web failed
+          cause: `/app/selftest` took longer than 2m
+          live:  web: web:41 is serving
+          hint:  give it more time with `timeout` of [[images.web.checks]]
+          hint:  nothing was pushed; what was built is in the engine's cache
 
         error: roll out web failed
           cause: task 01234567 ended with 1: container web ended by itself with exit code 1

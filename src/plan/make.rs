@@ -109,6 +109,8 @@ struct Wanted<'a> {
     services: Vec<&'a Key>,
     source: Source,
     platform: Option<String>,
+    /// What the containers that get it may use, MiB.
+    memory_mib: Option<u64>,
 }
 
 /// Where the digest of an image comes from.

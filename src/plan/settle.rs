@@ -11,8 +11,8 @@ use super::{
     diff::{self, TAG_FINGERPRINT},
     drift,
     step::{
-        Action, BuildAction, Going, ImagePatch, Later, OneOff, Percentages, Produced, RegisterAction, RolloutObserved,
-        Running, Started, Step, Terms, Toward,
+        Action, BuildAction, CheckAction, CheckCall, CheckRun, Going, ImagePatch, Later, OneOff, Percentages, Produced,
+        RegisterAction, RolloutObserved, Running, Started, Step, Terms, Toward,
     },
 };
 use crate::{
@@ -60,6 +60,17 @@ pub enum Ready {
         registry: String,
     },
     Build(Box<BuildAction>),
+    CheckStage {
+        stage: String,
+        build: Box<BuildAction>,
+        timeout_ms: u64,
+    },
+    CheckRun {
+        image: Key,
+        built: Digest,
+        run: CheckRun,
+        timeout_ms: u64,
+    },
     PushTag {
         image: Key,
         reference: Reference,
@@ -152,6 +163,7 @@ pub fn settle(step: &Step, produced: &BTreeMap<StepId, Produced>) -> Settled {
         },
         Action::Login { registry } => Ready::Login { registry: registry.clone() },
         Action::Build(build) => Ready::Build(build.clone()),
+        Action::Check(check) => settle_check(check, &earlier),
         Action::PushTag { image, reference, login } => {
             Ready::PushTag { image: image.clone(), reference: reference.clone(), login: *login }
         }
@@ -228,6 +240,21 @@ pub fn settle(step: &Step, produced: &BTreeMap<StepId, Produced>) -> Settled {
         }
     };
     Settled::Do(ready)
+}
+
+fn settle_check(check: &CheckAction, earlier: &Earlier) -> Ready {
+    let CheckAction { image, call, timeout_ms } = check;
+    match call {
+        CheckCall::Stage { stage, build } => {
+            Ready::CheckStage { stage: stage.clone(), build: build.clone(), timeout_ms: *timeout_ms }
+        }
+        CheckCall::Run { built, run } => Ready::CheckRun {
+            image: image.clone(),
+            built: earlier.image(built),
+            run: run.clone(),
+            timeout_ms: *timeout_ms,
+        },
+    }
 }
 
 fn settle_register(register: &RegisterAction, earlier: &Earlier) -> Settled {
@@ -312,6 +339,16 @@ impl Earlier<'_> {
             Later::From(step) => match self.produced.get(step) {
                 Some(Produced::Arn(arn)) => arn.clone(),
                 other => wrong(*step, "an ARN", other),
+            },
+        }
+    }
+
+    fn image(&self, later: &Later<Digest>) -> Digest {
+        match later {
+            Later::Known(id) => id.clone(),
+            Later::From(step) => match self.produced.get(step) {
+                Some(Produced::Image(id)) => id.clone(),
+                other => wrong(*step, "an image", other),
             },
         }
     }

@@ -63,7 +63,7 @@ impl Plan {
     #[must_use]
     pub fn nothing_to_do(&self, skipped: &BTreeSet<StepId>) -> bool {
         self.steps.iter().all(|step| match step.action.kind() {
-            StepKind::Login | StepKind::Build | StepKind::Push => true,
+            StepKind::Login | StepKind::Build | StepKind::Check | StepKind::Push => true,
             StepKind::SetUp
             | StepKind::Register
             | StepKind::Before
@@ -129,6 +129,8 @@ pub enum Action {
     Login { registry: String },
     /// The engine builds and tags.
     Build(Box<BuildAction>),
+    /// The engine builds a stage, or runs a command in what was built: it must succeed before anything is pushed.
+    Check(Box<CheckAction>),
     /// The engine pushes; yields the digest.
     Push { image: Key, reference: Reference, login: StepId },
     /// The engine pushes the same image under one more tag.
@@ -189,9 +191,57 @@ pub struct BuildAction {
     /// Images to take cache from, with their registry.
     pub cache_from: Vec<Reference>,
     pub platform: Option<String>,
-    /// Full names to give the result.
+    /// Full names to give the result; without one, it is built to see whether that can be done.
     pub tags: Vec<Reference>,
     pub builder: Builder,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckAction {
+    pub image: Key,
+    pub call: CheckCall,
+    /// Give up after this long.
+    pub timeout_ms: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CheckCall {
+    /// The engine builds this stage.
+    Stage { stage: String, build: Box<BuildAction> },
+    /// The engine runs a command in what the build gave: under its tag there may be another image by then.
+    Run { built: Later<Digest>, run: CheckRun },
+}
+
+/// A command that must end with 0 in a container of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckRun {
+    /// In place of the image's `ENTRYPOINT` and `CMD`; never empty.
+    pub command: Vec<String>,
+    /// Where the image is not for the engine's own platform.
+    pub platform: Option<String>,
+    /// What the task definition gives the container, MiB.
+    pub memory_mib: Option<u64>,
+}
+
+impl CheckRun {
+    /// The words with a blank between them.
+    #[must_use]
+    pub fn line(&self) -> String {
+        self.command.join(" ")
+    }
+}
+
+impl CheckCall {
+    /// What tells it from the other checks of its image, in a word: `test`, `selftest`.
+    fn word(&self) -> &str {
+        match self {
+            Self::Stage { stage, .. } => stage,
+            Self::Run { run, .. } => {
+                let program = run.command.first().map_or("", String::as_str);
+                program.rsplit('/').next().unwrap_or(program)
+            }
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -272,6 +322,8 @@ pub enum Produced {
     Nothing,
     /// An ARN of ELB or ECS.
     Arn(String),
+    /// The image as the engine knows it, by its id.
+    Image(Digest),
     /// The image as the registry knows it.
     Digest(Digest),
     TaskDefinition(TaskDefArn),
@@ -286,6 +338,7 @@ impl Action {
         match self {
             Self::CreateCluster { .. } | Self::CreateRepository { .. } | Self::Login { .. } => None,
             Self::Build(build) => Some(&build.image),
+            Self::Check(check) => Some(&check.image),
             Self::Push { image, .. } | Self::PushTag { image, .. } => Some(image),
             Self::Register(register) => Some(&register.service),
             Self::Before { service, .. }
@@ -310,6 +363,7 @@ impl Action {
             Self::CreateListener { service, .. } => format!("create listener of {service}"),
             Self::Login { registry } => format!("log in to {registry}"),
             Self::Build(build) => format!("build {}", build.image),
+            Self::Check(check) => format!("check {}: {}", check.image, check.call.word()),
             Self::Push { image, .. } => format!("push {image}"),
             Self::PushTag { image, reference, .. } => {
                 format!("push {image} as {}", reference.tag.as_ref().map_or("latest", |tag| tag.as_str()))
@@ -335,6 +389,7 @@ impl Action {
             | Self::CreateListener { .. } => StepKind::SetUp,
             Self::Login { .. } => StepKind::Login,
             Self::Build(_) => StepKind::Build,
+            Self::Check(_) => StepKind::Check,
             Self::Push { .. } | Self::PushTag { .. } => StepKind::Push,
             Self::Register(_) => StepKind::Register,
             Self::Before { .. } => StepKind::Before,

@@ -33,8 +33,8 @@ pub fn of(mut plan: Plan, baseline: &Baseline) -> Plan {
             | Action::Build(_)
             | Action::Push { .. }
             | Action::PushTag { .. } => *baseline == Baseline::Itself,
-            // It prepares the world for the new image, and belongs to its rollout.
-            Action::Before { .. } => false,
+            // It prepares the world for the new image, or judges it, and belongs to its rollout.
+            Action::Before { .. } | Action::Check(_) => false,
             Action::CreateCluster { .. }
             | Action::CreateTargetGroup { .. }
             | Action::CreateLoadBalancer { .. }
@@ -99,7 +99,9 @@ fn renumbered(mut step: Step, numbers: &BTreeMap<StepId, StepId>) -> Step {
         | Action::CreateLoadBalancer { .. }
         | Action::Login { .. }
         | Action::StopDeployment { .. }
-        | Action::Build(_) => {}
+        | Action::Build(_)
+        // Left out above.
+        | Action::Check(_) => {}
     }
     step
 }

@@ -335,6 +335,7 @@ pub fn title(outline: &StepOutline) -> &str {
         StepKind::Login => "log in",
         StepKind::SetUp
         | StepKind::Build
+        | StepKind::Check
         | StepKind::Push
         | StepKind::Register
         | StepKind::Before

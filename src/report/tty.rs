@@ -280,7 +280,7 @@ fn running_note(view: &StepView, now_ms: u64) -> String {
         return waiting.clone();
     }
     match view.outline.kind {
-        StepKind::Build => fold::build_line(view),
+        StepKind::Build | StepKind::Check => fold::build_line(view),
         StepKind::Push if !view.layers.is_empty() => fold::layers_line(&view.layers),
         StepKind::Watch => {
             view.board.as_ref().map(|board| fold::phase_line(board, view.board_ms, now_ms)).unwrap_or_default()
@@ -378,7 +378,7 @@ fn crowd(
 /// What goes on inside a running step, in at most `most` lines.
 fn detail(view: &StepView, now_ms: u64, style: Style, most: usize) -> Vec<Line> {
     let lines = match view.outline.kind {
-        StepKind::Build => build_detail(view),
+        StepKind::Build | StepKind::Check => build_detail(view),
         StepKind::Push => push_detail(view, style),
         StepKind::Watch => watch_detail(view, now_ms, style, most),
         StepKind::SetUp

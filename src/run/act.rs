@@ -5,6 +5,7 @@ use tokio::sync::mpsc;
 
 use super::{
     cancel::Cancel,
+    check::{self, Judged},
     error::RunError,
     login::{Caller, Logins, registries_in},
     release::Member,
@@ -113,6 +114,16 @@ pub(crate) async fn act(
             .await?
         }
         Ready::Build(build) => until_cancelled(cancel, build_image(&build, hands, aws, &progress, clock)).await?,
+        Ready::CheckStage { stage, build, timeout_ms } => {
+            let building = until_cancelled(cancel, build_image(&build, hands, aws, &progress, clock));
+            check::stage(&build.image, &stage, timeout_ms, building).await?;
+            Acted::new(Produced::Nothing, "it builds")
+        }
+        Ready::CheckRun { image, built, run, timeout_ms } => {
+            let judged = Judged { image: &image, built: &built, run: &run, timeout_ms };
+            check::command(hands.engine(), judged, &progress, cancel).await?;
+            Acted::new(Produced::Nothing, "it ended with 0")
+        }
         Ready::PushTag { image: _, reference, login: _ } => {
             let digest = until_cancelled(cancel, push_image(&reference, hands, aws, &progress, clock)).await?;
             Acted::new(Produced::Nothing, digest.to_string())
@@ -285,7 +296,14 @@ async fn build_image(
         }
     }
     let image = docker::build(hands.engine(), build, &auth, progress).await?;
-    Ok(Acted::new(Produced::Nothing, format!("image {} by {}", image.image_id.short(), image.builder)))
+    let (produced, what) = match image.image_id {
+        Some(id) => {
+            let what = format!("image {}", id.short());
+            (Produced::Image(id), what)
+        }
+        None => (Produced::Nothing, "nothing but its cache".to_owned()),
+    };
+    Ok(Acted::new(produced, format!("{what} by {}", image.builder)))
 }
 
 /// The ECR registries that the Dockerfile or its arguments name. Only then is a token worth waiting for

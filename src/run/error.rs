@@ -1,6 +1,6 @@
 //! Why a step ended badly.
 
-use super::task::Ended;
+use super::{check::CheckFailure, task::Ended};
 use crate::{
     aws::AwsError,
     docker::DockerError,
@@ -19,6 +19,9 @@ pub enum RunError {
     /// The rollout ended, and not well; or it went well and its drain did not end in time.
     #[error("{}", words(verdict))]
     Rollout { service: Key, verdict: Verdict, live: Live, exit: Exit, failed: Vec<FailedTask> },
+    /// What must succeed before a push did not.
+    #[error(transparent)]
+    Check(Box<CheckFailure>),
     /// The task that must succeed before a rollout did not.
     #[error("{ended}")]
     Task { service: Key, ended: Ended },
@@ -58,7 +61,7 @@ impl RunError {
     pub const fn is_cancelled(&self) -> bool {
         match self {
             Self::Cancelled | Self::StoppedWatching { .. } => true,
-            Self::Aws(_) | Self::Docker(_) | Self::Rollout { .. } | Self::Task { .. } => false,
+            Self::Aws(_) | Self::Docker(_) | Self::Check(_) | Self::Rollout { .. } | Self::Task { .. } => false,
         }
     }
 
@@ -83,6 +86,7 @@ impl RunError {
             }
             | Self::Aws(_)
             | Self::Docker(_)
+            | Self::Check(_)
             | Self::Task { .. } => FailedHow::Failed,
         }
     }

@@ -4,6 +4,7 @@
 
 pub mod act;
 pub mod cancel;
+pub mod check;
 pub mod error;
 pub mod login;
 pub mod logs;

@@ -140,8 +140,9 @@ fn exit(step: Option<&Step>, error: &RunError) -> Exit {
         RunError::Cancelled | RunError::StoppedWatching { .. } => Exit::Cancelled,
         RunError::Rollout { exit, .. } => *exit,
         RunError::Task { .. } => Exit::TaskFailed,
+        RunError::Check(_) => Exit::Build,
         RunError::Aws(_) | RunError::Docker(_) => match step.map(|step| &step.action) {
-            Some(Action::Build(_)) => Exit::Build,
+            Some(Action::Build(_) | Action::Check(_)) => Exit::Build,
             Some(Action::Push { .. } | Action::PushTag { .. }) => Exit::Push,
             Some(
                 Action::Register(_)
@@ -178,6 +179,7 @@ fn change<'a>(service: &Key, plan: &'a Plan) -> Option<(StepId, Option<&'a TaskD
         | Action::CreateListener { .. }
         | Action::Login { .. }
         | Action::Build(_)
+        | Action::Check(_)
         | Action::Push { .. }
         | Action::PushTag { .. }
         | Action::Register(_)
@@ -198,6 +200,7 @@ fn watch<'a>(service: &Key, plan: &'a Plan) -> Option<(StepId, &'a Later<Started
         | Action::CreateService { .. }
         | Action::Login { .. }
         | Action::Build(_)
+        | Action::Check(_)
         | Action::Push { .. }
         | Action::PushTag { .. }
         | Action::Register(_)
@@ -220,6 +223,7 @@ fn version<'a>(service: &Key, plan: &'a Plan) -> Option<&'a str> {
         | Action::CreateListener { .. }
         | Action::Login { .. }
         | Action::Build(_)
+        | Action::Check(_)
         | Action::Push { .. }
         | Action::PushTag { .. }
         | Action::CreateService { .. }
@@ -323,7 +327,13 @@ fn rolled_out(service: &Key, started: &Started, new: &str, watched: Option<&Step
             }
         },
         Some(
-            StepEnd::Failed(RunError::Aws(_) | RunError::Docker(_) | RunError::Task { .. } | RunError::Cancelled)
+            StepEnd::Failed(
+                RunError::Aws(_)
+                | RunError::Docker(_)
+                | RunError::Check(_)
+                | RunError::Task { .. }
+                | RunError::Cancelled,
+            )
             | StepEnd::CutOff,
         )
         | None => told(Live::Mixed, format!("ECS goes on rolling out {new}, not watched to its end")),
@@ -359,7 +369,7 @@ fn after(live: Live, verdict: &Verdict, started: &Started, new: &str, service: &
 fn is_refusal(error: &RunError) -> bool {
     match error {
         RunError::Aws(error) => !error.is_passing() && error.code().is_some(),
-        RunError::Docker(_) | RunError::Task { .. } | RunError::Cancelled => true,
+        RunError::Docker(_) | RunError::Check(_) | RunError::Task { .. } | RunError::Cancelled => true,
         RunError::Rollout { .. } | RunError::StoppedWatching { .. } => false,
     }
 }

@@ -32,8 +32,8 @@ use crate::{
     id::{Cluster, Key, RunId, ServiceName, StepId, TaskDefArn},
     image::{Digest, ImageName, Reference},
     plan::step::{
-        Action, BuildAction, ImagePatch, Later, LiveDefinition, OnFailure, Percentages, Plan, RegisterAction, Release,
-        RolloutObserved, Running, Step, Terms, Toward, WatchBudget,
+        Action, BuildAction, CheckAction, CheckCall, ImagePatch, Later, LiveDefinition, OnFailure, Percentages, Plan,
+        RegisterAction, Release, RolloutObserved, Running, Step, Terms, Toward, WatchBudget,
     },
     report::{Report as _, plain::Plain, style::Style},
     rollout::goal::Pace,
@@ -596,6 +596,7 @@ async fn a_failure_of_each_kind_of_step_has_its_exit_code() {
         tags: vec![reference("docker-ecs-ship-test-of-run", "never-built")],
         builder: Builder::Auto,
     };
+    let check = |call| Action::Check(Box::new(CheckAction { image: app(), call, timeout_ms: 60_000 }));
     let push = Action::Push {
         image: app(),
         reference: reference("docker-ecs-ship-test-of-run", "never-built"),
@@ -611,7 +612,12 @@ async fn a_failure_of_each_kind_of_step_has_its_exit_code() {
     };
     for (action, exit, title) in [
         (listener, Exit::Environment, "create listener of app failed"),
-        (Action::Build(Box::new(build)), Exit::Build, "build app failed"),
+        (Action::Build(Box::new(build.clone())), Exit::Build, "build app failed"),
+        (
+            check(CheckCall::Stage { stage: "test".to_owned(), build: Box::new(build) }),
+            Exit::Build,
+            "check app: test failed",
+        ),
         (push, Exit::Push, "push app failed"),
     ] {
         let mut plan = next_plan(lab.live().await, definition("256"), BUDGET);

@@ -6,7 +6,7 @@
 //!  ---> 5d0c2f3a91aa
 //! ```
 
-use std::{collections::VecDeque, sync::LazyLock};
+use std::sync::LazyLock;
 
 use bytes::Bytes;
 use futures_util::Stream;
@@ -24,14 +24,12 @@ use crate::{
         engine::refusal,
         error::{BuildFailure, DockerError},
         lines::JsonLines,
+        output::Tail,
         tell,
     },
     event::{Progress, Vertex, VertexState},
     image::Digest,
 };
-
-/// Lines of a step's output kept for its failure.
-const KEPT_LINES: usize = 20;
 
 static STEP: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"^(?:Step|STEP) (\d+)/(\d+) ?: (.*)$").expect("a constant that a test compiles"));
@@ -40,7 +38,7 @@ pub(super) async fn build(
     request: &BuildRequest<'_>,
     pieces: impl Stream<Item = std::io::Result<Bytes>> + Send + 'static,
     updates: &Sender<Progress>,
-) -> Result<Digest, DockerError> {
+) -> Result<Option<Digest>, DockerError> {
     // Without `forcerm` a failed step leaves its container behind.
     let path = format!("/build?{}", request.query(&[("version", "1"), ("rm", "1"), ("forcerm", "1")]));
     let mut headers = HeaderMap::new();
@@ -79,7 +77,8 @@ pub(super) async fn build(
     if let Some(vertex) = steps.finish(VertexState::Done, None) {
         tell(updates, Progress::Vertex(vertex)).await;
     }
-    steps.image_id.ok_or(DockerError::NoResult { operation: "build" })
+    // An image without a name is this builder's cache: taken away, the next build would begin anew.
+    steps.image_id.map(Some).ok_or(DockerError::NoResult { operation: "build" })
 }
 
 /// What the builder says about itself, not what a step printed.
@@ -101,7 +100,7 @@ fn is_builders_own(text: &str) -> bool {
 struct Steps {
     current: Option<Step>,
     image_id: Option<Digest>,
-    log: VecDeque<String>,
+    log: Tail,
     /// Output whose line has not ended.
     unfinished: String,
 }
@@ -125,8 +124,7 @@ impl Steps {
         let text = |pointer: &str| value.pointer(pointer).and_then(serde_json::Value::as_str);
         if let Some(message) = text("/errorDetail/message").or_else(|| text("/error")) {
             let step = self.current.as_ref().map(|step| step.name.clone());
-            let log = self.log.iter().cloned().collect();
-            return Err(failure::classified(step, log, message.trim().to_owned()));
+            return Err(failure::classified(step, self.log.lines(), message.trim().to_owned()));
         }
         if let Some(id) = text("/aux/ID") {
             self.image_id = id.parse().ok();
@@ -180,10 +178,7 @@ impl Steps {
         if line.is_empty() || is_builders_own(line) {
             return;
         }
-        if self.log.len() == KEPT_LINES {
-            self.log.pop_front();
-        }
-        self.log.push_back(line.to_owned());
+        self.log.keep(line);
         if let Some(step) = &self.current {
             progress.push(Progress::BuildLog { vertex: step.id.clone(), line: line.to_owned() });
         } else {

@@ -1,10 +1,7 @@
 //! The engine's own `BuildKit` through bollard: the context in the request, registry credentials over
 //! a session beside it, the status graph in the answer.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
 use bollard::{
     BollardRequest, Docker,
@@ -18,27 +15,32 @@ use tokio::sync::mpsc::Sender;
 
 use super::{BuildRequest, failure};
 use crate::{
-    docker::{error::DockerError, tell},
+    docker::{
+        error::DockerError,
+        output::{Output, Tail},
+        tell,
+    },
     event::{Progress, Vertex, VertexState},
     image::Digest,
 };
 
 /// The image id comes while the last statuses are still on their way; they take milliseconds.
 const STRAGGLERS: Duration = Duration::from_secs(5);
-/// Lines of a step's output kept for its failure.
-const KEPT_LINES: usize = 20;
-/// A line without an end (a progress bar) is cut here.
-const LONGEST_LINE: usize = 16 * 1024;
+/// "cacheonly is a special type for triggering skipping all exporters" (moby, builder-next).
+const CACHE_ONLY: &str = r#"[{"Type":"cacheonly"}]"#;
 
 pub(super) async fn build(
     request: &BuildRequest<'_>,
     pieces: impl Stream<Item = std::io::Result<Bytes>> + Send + 'static,
     updates: &Sender<Progress>,
-) -> Result<Digest, DockerError> {
+) -> Result<Option<Digest>, DockerError> {
     // The engine refuses a second build with the id of one that goes on.
     let session = session_id()?;
-    let docker =
-        with_query(request.engine.unhurried(), request.query(&[("version", "2"), ("session", &session), ("rm", "1")]));
+    let mut more = vec![("version", "2"), ("session", session.as_str()), ("rm", "1")];
+    if request.action.tags.is_empty() {
+        more.push(("outputs", CACHE_ONLY));
+    }
+    let docker = with_query(request.engine.unhurried(), request.query(&more));
     let options =
         BuildImageOptionsBuilder::default().version(BuilderVersion::BuilderBuildKit).session(&session).build();
     let credentials = Some(request.registry_auth.for_session());
@@ -69,7 +71,10 @@ pub(super) async fn build(
         }
     }
     graph.flush(updates).await;
-    image_id.ok_or(DockerError::NoResult { operation: "build" })
+    if image_id.is_none() && !request.action.tags.is_empty() {
+        return Err(DockerError::NoResult { operation: "build" });
+    }
+    Ok(image_id)
 }
 
 fn session_id() -> Result<String, DockerError> {
@@ -109,9 +114,8 @@ pub(super) struct Graph {
 struct Seen {
     name: String,
     state: Option<VertexState>,
-    /// A line whose end has not come yet.
-    unfinished: String,
-    log: VecDeque<String>,
+    output: Output,
+    log: Tail,
 }
 
 impl Graph {
@@ -173,35 +177,24 @@ impl Graph {
         Some(Vertex { id: digest, name, state, duration_ms, error })
     }
 
-    /// Cuts what a step printed into lines; of a line redrawn with carriage returns the last state counts.
+    /// What a step printed, in lines.
     fn lines(&mut self, vertex: &str, bytes: &[u8]) -> Vec<String> {
         let seen = self.nodes.entry(vertex.to_owned()).or_default();
-        seen.unfinished.push_str(&String::from_utf8_lossy(bytes));
-        let mut lines = Vec::new();
-        while let Some(end) = seen.unfinished.find('\n') {
-            let line: String = seen.unfinished.drain(..=end).collect();
-            lines.push(last_drawn(&line));
-        }
-        if seen.unfinished.len() > LONGEST_LINE {
-            lines.push(last_drawn(&std::mem::take(&mut seen.unfinished)));
-        }
-        for line in &lines {
-            keep(&mut seen.log, line);
-        }
+        let lines = seen.output.feed(bytes);
+        lines.iter().for_each(|line| seen.log.keep(line));
         lines
     }
 
     async fn end_line(&mut self, vertex: &str, updates: &Sender<Progress>) {
-        let Some(seen) = self.nodes.get_mut(vertex).filter(|seen| !seen.unfinished.is_empty()) else { return };
-        let line = last_drawn(&std::mem::take(&mut seen.unfinished));
-        keep(&mut seen.log, &line);
+        let Some(seen) = self.nodes.get_mut(vertex) else { return };
+        let Some(line) = seen.output.end() else { return };
+        seen.log.keep(&line);
         tell(updates, Progress::BuildLog { vertex: vertex.to_owned(), line }).await;
     }
 
     async fn flush(&mut self, updates: &Sender<Progress>) {
-        let unfinished: Vec<_> =
-            self.nodes.iter().filter(|(_, seen)| !seen.unfinished.is_empty()).map(|(id, _)| id.clone()).collect();
-        for vertex in unfinished {
+        let all: Vec<_> = self.nodes.keys().cloned().collect();
+        for vertex in all {
             self.end_line(&vertex, updates).await;
         }
     }
@@ -209,21 +202,9 @@ impl Graph {
     fn failure(&self, message: String) -> crate::docker::error::BuildFailure {
         let failed = self.failed.as_ref().and_then(|digest| self.nodes.get(digest));
         let step = failed.map(|seen| seen.name.clone());
-        let log = failed.map(|seen| seen.log.iter().cloned().collect()).unwrap_or_default();
+        let log = failed.map(|seen| seen.log.lines()).unwrap_or_default();
         failure::classified(step, log, message)
     }
-}
-
-fn keep(log: &mut VecDeque<String>, line: &str) {
-    if log.len() == KEPT_LINES {
-        log.pop_front();
-    }
-    log.push_back(line.to_owned());
-}
-
-fn last_drawn(line: &str) -> String {
-    let line = line.trim_end_matches(['\n', '\r']);
-    line.rsplit('\r').next().unwrap_or(line).to_owned()
 }
 
 fn duration_ms(node: &Node) -> Option<u64> {
@@ -334,7 +315,7 @@ mod tests {
         let failure = graph.failure("executor failed running [/bin/sh -c make]: exit code: 2".to_owned());
         assert_eq!(failure.step.as_deref(), Some("[1/2] bad"));
         assert_eq!(failure.cause, BuildCause::CommandFailed { exit_code: 2 });
-        assert_eq!((failure.log.len(), failure.log.last().map(String::as_str)), (KEPT_LINES, Some("line 39")));
+        assert_eq!(failure.log.last().map(String::as_str), Some("line 39"));
     }
 
     #[tokio::test]

@@ -83,7 +83,7 @@ async fn a_build_tells_its_steps_and_tags_its_image() {
         assert!(progress.iter().any(|progress| matches!(progress, Progress::Context { sent } if *sent > 0)));
         for tag in &tags {
             let image = engine.docker().inspect_image(&tag.to_string()).await.unwrap();
-            assert_eq!(image.id.as_deref(), Some(built.image_id.as_str()));
+            assert_eq!(image.id.as_deref(), built.image_id.as_ref().map(Digest::as_str));
             let labels = image.config.unwrap().labels.unwrap();
             assert_eq!(labels["greeting"], "grüß & co = \"x\"");
         }
@@ -297,4 +297,29 @@ async fn dropping_a_build_ends_the_upload() {
         };
         tokio::time::timeout(LIMIT, closed).await.unwrap_or_else(|_| panic!("{builder:?}: the context is still read"));
     }
+}
+
+/// A stage that is only to be tried leaves no image behind, and is in the cache.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_without_a_name_gives_no_image() {
+    let engine = engine().await;
+    if engine.buildkit() == BuildKit::Absent {
+        return;
+    }
+    let label = unique("test");
+    let dockerfile =
+        format!("FROM scratch AS test\nLABEL {label}=1\nCOPY good /\nRUN [\"/good\"]\nFROM scratch\nCOPY good /\n");
+    let source = Source::new(&dockerfile, &[("good", program(&label, Then::Exit(0)))]);
+    let mut action = source.action(Builder::Engine, &[]);
+    action.target = Some("test".to_owned());
+    let work =
+        async |updates: &mpsc::Sender<Progress>| build(&engine, &action, &RegistryAuth::default(), updates).await;
+    let (built, progress) = told(work).await;
+    assert_eq!(built.unwrap().image_id, None);
+    assert!(logs(&progress).contains(&label.as_str()), "{progress:?}");
+    let (_, progress) = told(work).await;
+    assert!(vertices(&progress).iter().any(|vertex| vertex.state == VertexState::Cached), "{progress:?}");
+    let filters = std::collections::HashMap::from([("label", vec![label])]);
+    let options = bollard::query_parameters::ListImagesOptionsBuilder::default().all(true).filters(&filters).build();
+    assert_eq!(engine.docker().list_images(Some(options)).await.unwrap().len(), 0);
 }

@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
-use super::{RepositoryStep, Resolved, Source, Wanted, service::runs_digest};
+use super::{
+    RepositoryStep, Resolved, Source, Wanted,
+    service::{containers, runs_digest},
+};
 use crate::{
     config::spec::{Image, MissingRepository, Place, Spec},
     id::Key,
@@ -64,7 +67,17 @@ pub(super) fn resolve_image<'a>(
         ) => Source::Build { repository: RepositoryStep::Keep },
     };
     let name = ImageName { registry: observed.registry.clone(), repository: image.repository.clone() };
-    Some(Wanted { key, image, name, services: users.iter().map(|user| user.key).collect(), source, platform })
+    let memory_mib = users.iter().filter_map(|user| memory_mib(&user.base, &user.container)).max();
+    let services = users.iter().map(|user| user.key).collect();
+    Some(Wanted { key, image, name, services, source, platform, memory_mib })
+}
+
+/// The limit of a container: its own, or that of the whole task.
+fn memory_mib(base: &Value, container: &str) -> Option<u64> {
+    let number = |value: &Value| value.as_u64().or_else(|| value.as_str()?.trim().parse().ok());
+    let own =
+        containers(base).iter().find(|found| found["name"] == container).and_then(|found| number(&found["memory"]));
+    own.or_else(|| number(&base["memory"])).filter(|memory| *memory > 0)
 }
 
 /// What the tasks of a definition run on, where it says: `linux/arm64`.

@@ -11,15 +11,18 @@ use super::{
     watch::{budget, expected_ms, terms},
 };
 use crate::{
-    config::spec::{self, CacheFrom, Image, Service, Spec},
+    config::{
+        duration,
+        spec::{self, CacheFrom, CheckWork, Image, Service, Spec},
+    },
     id::{Cluster, Key, StepId},
     image::{Digest, ImageName, Reference},
     plan::{
         diff::{self, Change, Difference},
         observed::Observed,
         step::{
-            Action, BuildAction, ImagePatch, Later, LiveDefinition, OneOff, RegisterAction, RolloutObserved, Step,
-            Terms, Toward,
+            Action, BuildAction, CheckAction, CheckCall, CheckRun, ImagePatch, Later, LiveDefinition, OneOff,
+            RegisterAction, RolloutObserved, Step, Terms, Toward,
         },
     },
 };
@@ -86,10 +89,16 @@ impl Steps {
                 Source::Build { .. } => None,
             })
             .collect();
+        // Of all images, not only of its own: what goes out together is judged together.
+        let mut checks = Vec::new();
+        for (wanted, login, build) in &built {
+            self.checks(wanted, *login, *build, &mut checks);
+        }
         for (wanted, login, build) in built {
             let reference = Reference::tagged(wanted.name.clone(), wanted.image.tag.clone());
             let cause = format!("{}:{} for {}", wanted.image.repository, wanted.image.tag, words(&wanted.services));
             let mut needs = vec![login, build];
+            needs.extend(&checks);
             needs.extend(repositories.get(&wanted.image.repository));
             let push = self.add(Action::Push { image: wanted.key.clone(), reference, login }, cause, &needs);
             for tag in &wanted.image.further_tags {
@@ -103,46 +112,40 @@ impl Steps {
     }
 
     fn build(&mut self, wanted: &Wanted, login: StepId) -> StepId {
-        // Fully taken apart, so that a new key of an image cannot be forgotten here.
-        let Image {
-            repository: _,
-            missing_repository: _,
-            context,
-            dockerfile,
-            target,
-            args,
-            secrets: _,
-            ssh: _,
-            cache_from,
-            platform: _,
-            tag,
-            further_tags,
-            builder,
-            checks: _,
-        } = wanted.image;
+        let Image { tag, further_tags, .. } = wanted.image;
         let tags = std::iter::once(tag).chain(further_tags);
         let action = Action::Build(Box::new(BuildAction {
-            image: wanted.key.clone(),
-            context: context.clone(),
-            dockerfile: dockerfile.clone(),
-            target: target.clone(),
-            args: args.clone(),
-            cache_from: cache_from
-                .iter()
-                .map(|from| match from {
-                    CacheFrom::Ecr { repository, tag } => {
-                        let name = ImageName { repository: repository.clone(), ..wanted.name.clone() };
-                        Reference::tagged(name, tag.clone())
-                    }
-                    CacheFrom::Elsewhere(reference) => reference.clone(),
-                })
-                .collect(),
-            // Which may be what the task definition wants.
-            platform: wanted.platform.clone(),
             tags: tags.map(|tag| Reference::tagged(wanted.name.clone(), tag.clone())).collect(),
-            builder: *builder,
+            ..build_action(wanted)
         }));
         self.add(action, format!("tag {tag}"), &[login])
+    }
+
+    /// What must succeed before anything is pushed.
+    fn checks(&mut self, wanted: &Wanted, login: StepId, build: StepId, checks: &mut Vec<StepId>) {
+        for spec::Check { work, timeout } in &wanted.image.checks {
+            let within = duration::print(*timeout);
+            let (call, cause, needs) = match work {
+                CheckWork::Stage(stage) => {
+                    let build_stage = BuildAction { target: Some(stage.clone()), ..build_action(wanted) };
+                    let call = CheckCall::Stage { stage: stage.clone(), build: Box::new(build_stage) };
+                    // After the image: what both have in common is in the cache by then.
+                    (call, format!("stage {stage} must build within {within}"), vec![login, build])
+                }
+                CheckWork::Run(command) => {
+                    let run = CheckRun {
+                        command: command.clone(),
+                        platform: wanted.platform.clone(),
+                        memory_mib: wanted.memory_mib,
+                    };
+                    let cause = format!("{} must end with 0 within {within}", run.line());
+                    (CheckCall::Run { built: Later::From(build), run }, cause, vec![build])
+                }
+            };
+            let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+            let action = CheckAction { image: wanted.key.clone(), call, timeout_ms };
+            checks.push(self.add(Action::Check(Box::new(action)), cause, &needs));
+        }
     }
 
     pub(super) fn register(&mut self, service: &Resolved, digests: &BTreeMap<Key, Later<Digest>>) -> StepId {
@@ -295,6 +298,48 @@ impl Steps {
             toward: Toward::New,
         };
         self.add(action, cause, &[started]);
+    }
+}
+
+/// What is the same in every build of an image, without a tag.
+fn build_action(wanted: &Wanted) -> BuildAction {
+    // Fully taken apart, so that a new key of an image cannot be forgotten here.
+    let Image {
+        repository: _,
+        missing_repository: _,
+        context,
+        dockerfile,
+        target,
+        args,
+        secrets: _,
+        ssh: _,
+        cache_from,
+        platform: _,
+        tag: _,
+        further_tags: _,
+        builder,
+        checks: _,
+    } = wanted.image;
+    BuildAction {
+        image: wanted.key.clone(),
+        context: context.clone(),
+        dockerfile: dockerfile.clone(),
+        target: target.clone(),
+        args: args.clone(),
+        cache_from: cache_from
+            .iter()
+            .map(|from| match from {
+                CacheFrom::Ecr { repository, tag } => {
+                    let name = ImageName { repository: repository.clone(), ..wanted.name.clone() };
+                    Reference::tagged(name, tag.clone())
+                }
+                CacheFrom::Elsewhere(reference) => reference.clone(),
+            })
+            .collect(),
+        // Which may be what the task definition wants.
+        platform: wanted.platform.clone(),
+        tags: Vec::new(),
+        builder: *builder,
     }
 }
 

@@ -11,12 +11,12 @@ use serde_json::{Value, json};
 
 use super::plan;
 use crate::{
-    config::spec::{CacheFrom, MissingRepository, Place, Spec, TaskDefinitionSource},
+    config::spec::{CacheFrom, Check, CheckWork, MissingRepository, Place, Spec, TaskDefinitionSource},
     id::{Cluster, Key, StepId},
     plan::{
         observed::{ClusterObserved, Mutability, Observed, RepositoryObserved, ServiceObserved},
         settle::{Ready, Settled, settle},
-        step::{Action, Plan, Produced, Started},
+        step::{Action, CheckCall, Plan, Produced, Started},
         testing::{
             REGISTRY, active, arn, deployment, digest, empty_sandbox, image, live, observed, present, service, spec,
         },
@@ -122,6 +122,73 @@ fn an_image_that_two_services_run_is_built_once() {
     #13 roll out web  ← until the tasks of web:41 have drained  (after #10)
     #14 roll out worker  ← until the tasks of worker:41 have drained  (after #11)
     ");
+}
+
+/// What is pushed together is judged together.
+#[test]
+fn nothing_is_pushed_before_every_check_has_passed() {
+    insta::assert_snapshot!(when(|spec, observed| {
+        spec.images.insert(Key::new("job"), image("shop/job"));
+        spec.services.insert(Key::new("job"), service("job", "job"));
+        observed.services.insert(Key::new("job"), ServiceObserved::Active(Box::new(active("job", &["job"]))));
+        observed.repositories.insert(Key::new("job"), present(Mutability::Mutable, None));
+        spec.images.get_mut(&Key::new("web")).expect("web").checks = vec![
+            Check { work: CheckWork::Stage("test".to_owned()), timeout: Duration::from_mins(15) },
+            Check {
+                work: CheckWork::Run(vec!["/app/selftest".to_owned(), "-v".to_owned()]),
+                timeout: Duration::from_secs(90),
+            },
+        ];
+    }), @"
+    #1 log in to 111111111111.dkr.ecr.eu-west-1.amazonaws.com  ← to push job, web
+    #2 build job  ← tag 4f2c1d  (after #1)
+    #3 build web  ← tag 4f2c1d  (after #1)
+    #4 check web: test  ← stage test must build within 15m  (after #1, #3)
+    #5 check web: selftest  ← /app/selftest -v must end with 0 within 1m30s  (after #3)
+    #6 push job  ← shop/job:4f2c1d for job  (after #1, #2, #4, #5)
+    #7 push web  ← shop/web:4f2c1d for web  (after #1, #3, #4, #5)
+    #8 register job  ← new image  (after #6)
+    #9 register web  ← new image  (after #7)
+    #10 update job  ← it runs job:41  (after #8)
+    #11 update web  ← it runs web:41  (after #9)
+    #12 roll out job  ← until the tasks of job:41 have drained  (after #10)
+    #13 roll out web  ← until the tasks of web:41 have drained  (after #11)
+    ");
+}
+
+/// The image that runs was judged when it was built.
+#[test]
+fn what_is_not_built_is_not_checked() {
+    let told = when(|spec, observed| {
+        observed.repositories.insert(Key::new("web"), present(Mutability::Immutable, Some(digest('a'))));
+        spec.images.get_mut(&Key::new("web")).expect("web").checks =
+            vec![Check { work: CheckWork::Stage("test".to_owned()), timeout: Duration::from_mins(15) }];
+    });
+    assert!(!told.contains("check") && told.contains("register"), "{told}");
+}
+
+/// A command has the memory that it will have in production.
+#[test]
+fn a_check_gets_the_memory_of_its_container() {
+    let memory = |base: &Value| {
+        let (mut spec, mut observed) = (spec(Place::Aws), observed());
+        spec.images.get_mut(&Key::new("web")).expect("web").checks =
+            vec![Check { work: CheckWork::Run(vec!["/t".to_owned()]), timeout: Duration::from_mins(1) }];
+        let definition = live(&mut observed).definition.as_object_mut().expect("an object");
+        definition.extend(base.as_object().expect("an object").clone());
+        let plan = plan(&spec, &observed).expect("a plan");
+        plan.steps.iter().find_map(|step| match &step.action {
+            Action::Check(check) => match &check.call {
+                CheckCall::Run { run, .. } => Some(run.memory_mib),
+                CheckCall::Stage { .. } => None,
+            },
+            _ => None,
+        })
+    };
+    let containers = |memory: u64| json!([{ "name": "web", "image": "x", "memory": memory, "portMappings": [{ "containerPort": 8080 }] }]);
+    assert_eq!(memory(&json!({ "memory": "512" })), Some(Some(512)));
+    assert_eq!(memory(&json!({ "memory": "1024", "containerDefinitions": containers(300) })), Some(Some(300)));
+    assert_eq!(memory(&json!({ "memory": null })), Some(None));
 }
 
 #[test]
@@ -478,10 +545,12 @@ fn act(ready: Ready, observed: &mut Observed) -> Produced {
         }
         Ready::CreateRepository { .. }
         | Ready::Login { .. }
-        | Ready::Build(_)
+        | Ready::CheckStage { .. }
+        | Ready::CheckRun { .. }
         | Ready::PushTag { .. }
         | Ready::Before { .. }
         | Ready::Watch { .. } => Produced::Nothing,
+        Ready::Build(_) => Produced::Image(digest('e')),
         Ready::StopDeployment { .. } => unreachable!("a deploy stops nobody's deployment"),
         Ready::CreateTargetGroup { name, .. } | Ready::CreateLoadBalancer { name, .. } => Produced::Arn(name),
         Ready::CreateListener { load_balancer, target_group, .. } => {
@@ -616,6 +685,10 @@ fn named(action: &Action) -> Vec<StepId> {
         | Action::CreateLoadBalancer { .. }
         | Action::Login { .. }
         | Action::Build(_) => Vec::new(),
+        Action::Check(check) => match &check.call {
+            CheckCall::Stage { .. } => Vec::new(),
+            CheckCall::Run { built, .. } => from(built).into_iter().collect(),
+        },
         Action::CreateListener { load_balancer, target_group, .. } => {
             from(load_balancer).into_iter().chain(from(target_group)).collect()
         }

@@ -1,0 +1,263 @@
+//! A command that must end with 0, in a container of the image that was built.
+//!
+//! The container takes itself away at its end. That of a check that is given up, for its time, for a wish to stop or
+//! because nobody waits any more, is killed and taken away here.
+
+use std::{collections::HashMap, time::Duration};
+
+use bollard::{
+    container::LogOutput,
+    models::{ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig},
+    query_parameters::{
+        AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder,
+        StartContainerOptions,
+    },
+};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use http::{HeaderMap, Method, Response};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio::sync::mpsc::Sender;
+
+use super::{
+    engine::{Engine, refusal},
+    error::DockerError,
+    output::{Output, Tail},
+    tell,
+};
+use crate::{
+    event::{Progress, Vertex, VertexState},
+    id::Key,
+    image::Digest,
+    plan::step::CheckRun,
+};
+
+/// The label with the image's name, by which a container of ours can be told.
+pub const LABEL: &str = "ecs-ship.check";
+
+/// A fork bomb ends here, and no test suite that we know of does.
+const MOST_PROCESSES: i64 = 4096;
+/// For an engine that is to take a container away while the program leaves.
+const PARTING: Duration = Duration::from_secs(5);
+/// The id of the one vertex that a check tells.
+const VERTEX: &str = "run";
+
+/// How it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    Exited {
+        code: i64,
+    },
+    /// The engine could not start it: no such program, or one for another machine.
+    NotStarted {
+        why: String,
+    },
+    TimedOut,
+    /// Somebody asked to stop.
+    Stopped,
+}
+
+/// What became of a check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checked {
+    pub ending: Ending,
+    /// Its last lines.
+    pub log: Vec<String>,
+}
+
+/// Runs the command, for so long at most, and not longer than until `stop`.
+pub async fn run(
+    engine: &Engine,
+    image: &Key,
+    built: &Digest,
+    run: &CheckRun,
+    limit: Duration,
+    updates: &Sender<Progress>,
+    stop: impl Future<Output = ()>,
+) -> Result<Checked, DockerError> {
+    let mut container = Container::create(engine, image, built, run).await?;
+    // Both before the start: what ends at once has been heard and counted.
+    let options = AttachContainerOptionsBuilder::default().stream(true).stdout(true).stderr(true).build();
+    let attached = engine.unhurried().attach_container(&container.id, Some(options)).await;
+    let output = attached.map_err(|error| DockerError::api("listen to the check", error))?.output;
+    let waiting = container.end().await?;
+    let begun = engine.docker().start_container(&container.id, None::<StartContainerOptions>).await;
+    if let Err(error) = begun {
+        container.remove().await;
+        return match DockerError::api("start the check", error) {
+            DockerError::Refused { message, .. } => {
+                let ending = Ending::NotStarted { why: message };
+                tell(updates, vertex(run, VertexState::Failed, Some(ending.words()))).await;
+                Ok(Checked { ending, log: Vec::new() })
+            }
+            other => Err(other),
+        };
+    }
+    tell(updates, vertex(run, VertexState::Started, None)).await;
+    let mut tail = Tail::default();
+    let work = async {
+        listen(output, &mut tail, updates).await;
+        exit_code(waiting).await
+    };
+    let ending = tokio::select! {
+        ended = tokio::time::timeout(limit, work) => match ended {
+            Ok(code) => Ending::Exited { code: code? },
+            Err(_) => Ending::TimedOut,
+        },
+        () = stop => Ending::Stopped,
+    };
+    container.remove().await;
+    let (state, error) = match &ending {
+        Ending::Exited { code: 0 } => (VertexState::Done, None),
+        ending => (VertexState::Failed, Some(ending.words())),
+    };
+    tell(updates, vertex(run, state, error)).await;
+    Ok(Checked { ending, log: tail.lines() })
+}
+
+impl Ending {
+    /// `ended with 3`.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            Self::Exited { code } => format!("ended with {code}"),
+            Self::NotStarted { why } => format!("could not be started: {why}"),
+            Self::TimedOut => "took longer than it may and was stopped".to_owned(),
+            Self::Stopped => "was stopped on request".to_owned(),
+        }
+    }
+}
+
+fn vertex(run: &CheckRun, state: VertexState, error: Option<String>) -> Progress {
+    Progress::Vertex(Vertex { id: VERTEX.to_owned(), name: run.line(), state, duration_ms: None, error })
+}
+
+/// Tells all that is printed, until both outputs are closed.
+async fn listen(
+    mut output: impl Stream<Item = Result<LogOutput, bollard::errors::Error>> + Unpin,
+    tail: &mut Tail,
+    updates: &Sender<Progress>,
+) {
+    // Lines of the two may come in pieces, and must not be mixed.
+    let mut outputs = [Output::default(), Output::default()];
+    // A connection that breaks is no verdict: the exit code is asked for elsewhere.
+    while let Some(Ok(chunk)) = output.next().await {
+        let (which, bytes) = match chunk {
+            LogOutput::StdErr { message } => (1, message),
+            LogOutput::StdOut { message } | LogOutput::Console { message } | LogOutput::StdIn { message } => {
+                (0, message)
+            }
+        };
+        for line in outputs[which].feed(&bytes) {
+            say(line, tail, updates).await;
+        }
+    }
+    for line in outputs.iter_mut().filter_map(Output::end) {
+        say(line, tail, updates).await;
+    }
+}
+
+async fn say(line: String, tail: &mut Tail, updates: &Sender<Progress>) {
+    tail.keep(&line);
+    tell(updates, Progress::BuildLog { vertex: VERTEX.to_owned(), line }).await;
+}
+
+/// `{"StatusCode":3}`, once it has ended.
+async fn exit_code(waiting: Response<Incoming>) -> Result<i64, DockerError> {
+    let broken = |source: hyper::Error| DockerError::Broken { operation: WAIT, source: Box::new(source) };
+    let body = waiting.into_body().collect().await.map_err(broken)?.to_bytes();
+    let answer: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+    answer["StatusCode"].as_i64().ok_or(DockerError::NoResult { operation: WAIT })
+}
+
+const WAIT: &str = "wait for the check";
+
+/// A container that does not outlive its owner.
+struct Container {
+    engine: Engine,
+    id: String,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    There,
+    Removed,
+}
+
+impl Container {
+    async fn create(engine: &Engine, image: &Key, built: &Digest, run: &CheckRun) -> Result<Self, DockerError> {
+        let mut options = CreateContainerOptionsBuilder::new();
+        if let Some(platform) = &run.platform {
+            options = options.platform(platform);
+        }
+        let made = engine.docker().create_container(Some(options.build()), body(image, built, run)).await;
+        let id = made.map_err(|error| DockerError::api("make a container for the check", error))?.id;
+        Ok(Self { engine: engine.clone(), id, state: State::There })
+    }
+
+    /// Begins to wait for its end. The engine answers with the head of its response as soon as it does.
+    async fn end(&self) -> Result<Response<Incoming>, DockerError> {
+        let path = format!("/containers/{}/wait?condition=next-exit", self.id);
+        let body = bollard::body_full(Bytes::new());
+        let response = self.engine.request(Method::POST, &path, HeaderMap::new(), body).await?;
+        if response.status().is_success() { Ok(response) } else { Err(refusal(WAIT, response).await) }
+    }
+
+    async fn remove(&mut self) {
+        remove(&self.engine, &self.id).await;
+        self.state = State::Removed;
+    }
+}
+
+/// Kills it where it runs. That it is gone already, or going, is how it should be.
+async fn remove(engine: &Engine, id: &str) {
+    let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+    drop(engine.docker().remove_container(id, Some(options)).await);
+}
+
+/// Only when a check is left in the middle: a panic, or a second wish to stop.
+impl Drop for Container {
+    fn drop(&mut self) {
+        if self.state == State::Removed {
+            return;
+        }
+        let (engine, id) = (self.engine.clone(), std::mem::take(&mut self.id));
+        // The runtime may be on its way out and would not get to it any more.
+        let removing = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            if let Ok(runtime) = runtime {
+                drop(runtime.block_on(async { tokio::time::timeout(PARTING, remove(&engine, &id)).await }));
+            }
+        });
+        drop(removing.join());
+    }
+}
+
+fn body(image: &Key, built: &Digest, run: &CheckRun) -> ContainerCreateBody {
+    let memory = run.memory_mib.map(|mib| i64::try_from(mib.saturating_mul(1 << 20)).unwrap_or(i64::MAX));
+    let host_config = HostConfig {
+        auto_remove: Some(true),
+        memory,
+        // Without swap of its own, as on Fargate: at the limit it is killed, and not slowed down.
+        memory_swap: memory,
+        pids_limit: Some(MOST_PROCESSES),
+        // What it prints is heard as it comes; nobody asks for it again.
+        log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
+        ..HostConfig::default()
+    };
+    ContainerCreateBody {
+        image: Some(built.to_string()),
+        entrypoint: Some(run.command.clone()),
+        labels: Some(HashMap::from([(LABEL.to_owned(), image.to_string())])),
+        attach_stdout: Some(true),
+        attach_stderr: Some(true),
+        healthcheck: Some(HealthConfig { test: Some(vec!["NONE".to_owned()]), ..HealthConfig::default() }),
+        host_config: Some(host_config),
+        ..ContainerCreateBody::default()
+    }
+}
+
+#[cfg(test)]
+mod tests;
