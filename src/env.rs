@@ -29,6 +29,8 @@ variables! {
     ECS_SHIP_STATE_DIR = "ECS_SHIP_STATE_DIR";
     /// Set by our `docker` shim for itself: the shims already passed on the way to the real `docker`.
     ECS_SHIP_SHIMS_PASSED = "ECS_SHIP_SHIMS_PASSED";
+    /// The socket of the ssh agent that `ssh = ["default"]` of an image lends to its build.
+    SSH_AUTH_SOCK = "SSH_AUTH_SOCK";
     /// The AWS region, as the SDK reads it.
     AWS_REGION = "AWS_REGION";
     /// The AWS region where `AWS_REGION` is not set.

@@ -723,9 +723,6 @@ impl Failure {
             },
             run(RunError::Docker(DockerError::NoBuildKit), Exit::Build),
             check(Why::Exited { code: 3, memory_mib: None }, &["one", "two"]),
-            check(Why::Exited { code: 137, memory_mib: Some(512) }, &[]),
-            check(Why::NotStarted { message: "exec: \"/app/selftest\": no such file".to_owned() }, &[]),
-            check(Why::TimedOut { limit_ms: 120_000 }, &[]),
             run(
                 RunError::Task {
                     service: Key::new("web"),

@@ -20,6 +20,7 @@ use crate::{
         sts::{self, Caller},
     },
     config::spec::{Spec, TaskDefinitionSource},
+    docker::build::inputs::{self, BuildVariables},
     id::{Cluster, ServiceName},
     plan::{
         drift,
@@ -54,7 +55,12 @@ pub enum ObserveError {
 
 /// Reads the world for `spec`. Of several failures the one told is the one that explains the others:
 /// who we are, then files, then the rest.
-pub async fn observe(spec: &Spec, aws: &Aws, engine: &EngineObserved) -> Result<Observed, ObserveError> {
+pub async fn observe(
+    spec: &Spec,
+    aws: &Aws,
+    engine: &EngineObserved,
+    variables: &BuildVariables,
+) -> Result<Observed, ObserveError> {
     let wanted_clusters: Vec<Cluster> = distinct(spec.services.values().map(|service| service.cluster.clone()));
     let files = distinct(spec.services.values().filter_map(|service| match &service.task_definition {
         TaskDefinitionSource::Live => None,
@@ -125,6 +131,12 @@ pub async fn observe(spec: &Spec, aws: &Aws, engine: &EngineObserved) -> Result<
         services: spec.services.keys().cloned().zip(services).collect(),
         clusters,
         task_definition_files: task_definition_files.into_iter().collect(),
+        missing_inputs: spec
+            .images
+            .iter()
+            .map(|(key, image)| (key.clone(), inputs::missing(image, variables)))
+            .filter(|(_, missing)| !missing.is_empty())
+            .collect(),
         unread,
     })
 }
@@ -246,7 +258,7 @@ mod tests {
 
     use serde_json::{Value, json};
 
-    use super::{ObserveError, observe, suffix};
+    use super::{BuildVariables, ObserveError, observe, suffix};
     use crate::{
         aws::recorded::{Answer, Server, answer},
         config::spec::{
@@ -351,7 +363,9 @@ mod tests {
 
     async fn seen(world: BTreeMap<&'static str, Answer>) -> (Result<Observed, ObserveError>, Server) {
         let server = Server::start(world).await;
-        let observed = observe(&spec(TaskDefinitionSource::Live), &server.aws().await, &engine()).await;
+        let observed =
+            observe(&spec(TaskDefinitionSource::Live), &server.aws().await, &engine(), &BuildVariables::default())
+                .await;
         (observed, server)
     }
 
@@ -457,7 +471,10 @@ mod tests {
             let others = world().into_iter().filter(|(operation, _)| *operation != "DescribeTaskDefinition");
             let definitions = definitions.into_iter().map(|answer| ("DescribeTaskDefinition", answer));
             let server = Server::start(others.chain(definitions)).await;
-            let observed = observe(&spec(TaskDefinitionSource::Live), &server.aws().await, &engine()).await.unwrap();
+            let observed =
+                observe(&spec(TaskDefinitionSource::Live), &server.aws().await, &engine(), &BuildVariables::default())
+                    .await
+                    .unwrap();
             let ServiceObserved::Active(service) = &observed.services[&Key::new("api")] else { panic!("{observed:?}") };
             (service.shipped.clone(), server.counts()["DescribeTaskDefinition"])
         };
@@ -534,16 +551,16 @@ mod tests {
         let server = Server::start(world()).await;
         let aws = server.aws().await;
         let spec = spec(TaskDefinitionSource::File(path.clone()));
-        let error = observe(&spec, &aws, &engine()).await.unwrap_err();
+        let error = observe(&spec, &aws, &engine(), &BuildVariables::default()).await.unwrap_err();
         assert!(matches!(error, ObserveError::ReadFile { .. }), "{error:?}");
         std::fs::write(&path, "{\n  \"family\": }").unwrap();
-        let error = observe(&spec, &aws, &engine()).await.unwrap_err();
+        let error = observe(&spec, &aws, &engine(), &BuildVariables::default()).await.unwrap_err();
         assert!(matches!(error, ObserveError::ParseFile { line: 2, column: 13, .. }), "{error:?}");
         std::fs::write(&path, "[]").unwrap();
-        let error = observe(&spec, &aws, &engine()).await.unwrap_err();
+        let error = observe(&spec, &aws, &engine(), &BuildVariables::default()).await.unwrap_err();
         assert!(matches!(error, ObserveError::NotAnObject { .. }), "{error:?}");
         std::fs::write(&path, r#"{"family": "api"}"#).unwrap();
-        let observed = observe(&spec, &aws, &engine()).await.unwrap();
+        let observed = observe(&spec, &aws, &engine(), &BuildVariables::default()).await.unwrap();
         assert_eq!(observed.task_definition_files[&path], json!({"family": "api"}));
     }
 

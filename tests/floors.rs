@@ -35,7 +35,12 @@ const ROOMS: &[Room] = &[
     Room { name: "exit", floor: 0, may: WORDS },
     Room { name: "config", floor: 1, may: &["floor 0"] },
     // A watch step carries the rollout's own words for what to watch.
-    Room { name: "plan", floor: 1, may: &["floor 0", "config::spec", "rollout::goal", "rollout::past"] },
+    // So do causes with how long something may take, in the words of `ship.toml`.
+    Room {
+        name: "plan",
+        floor: 1,
+        may: &["floor 0", "config::duration", "config::spec", "rollout::goal", "rollout::past"],
+    },
     // Told, not asked: it never sees a plan.
     Room { name: "rollout", floor: 1, may: &["floor 0"] },
     Room { name: "aws", floor: 2, may: &["floor 0", "plain"] },

@@ -36,6 +36,7 @@ pub async fn run(args: &args::Deploy, door: &Door) -> Result<Exit, Failure> {
         registry: observed.registry.clone(),
         logins: prepare::ecr_logins(&understood.spec, door)?,
         registry_auth: auth,
+        build_variables: prepare::build_variables(&understood.spec, door),
         aws: place.aws,
         engine: Some(engine),
     };

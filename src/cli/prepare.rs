@@ -18,10 +18,13 @@ use crate::{
         file::{self, Parsed},
         resolve::{self, Facts, Resolved, Typed},
         sources::Sources,
-        spec::{self, Spec},
+        spec::{self, BuildSecret, Spec},
     },
     credentials::{DockerConfig, RegistryAuth as Login},
-    docker::{DockerFlags, EndpointInputs, Engine, RegistryAuth, RegistryCredentials, endpoint::DockerEnvironment},
+    docker::{
+        BuildVariables, DockerFlags, EndpointInputs, Engine, RegistryAuth, RegistryCredentials,
+        endpoint::DockerEnvironment,
+    },
     env,
     failure::Failure,
     git, observe,
@@ -32,6 +35,7 @@ use crate::{
         others::{self, Other, Waited},
     },
     sandbox::daemon,
+    secret::Secret,
 };
 
 /// `ship.toml`, understood.
@@ -171,7 +175,8 @@ pub(crate) async fn prepare(selection: &Selection, door: &Door, sleeping: Sleepi
     let engine = engine(door).await?;
     let (place, described) = tokio::join!(connect(&understood.spec, door, sleeping), engine.describe());
     let (place, described) = (place?, described?);
-    let observed = observe::observe(&understood.spec, &place.aws, &described.observed).await?;
+    let variables = build_variables(&understood.spec, door);
+    let observed = observe::observe(&understood.spec, &place.aws, &described.observed, &variables).await?;
     let plan = make::plan(&understood.spec, &observed);
     Ok(Prepared { understood, place, engine, observed, plan })
 }
@@ -303,6 +308,18 @@ fn engine_inputs(door: &Door) -> Result<EndpointInputs, Failure> {
             std::iter::once("docker".to_owned()).chain(globals).collect()
         }),
     })
+}
+
+/// The variables that the builds are to be given, and no other.
+pub(crate) fn build_variables(spec: &Spec, door: &Door) -> BuildVariables {
+    let wanted = spec.images.values().flat_map(|image| image.secrets.values()).filter_map(|secret| match secret {
+        BuildSecret::Variable(name) => Some(name),
+        BuildSecret::File(_) => None,
+    });
+    let variables = &door.surroundings.variables;
+    let mut all = variables.to_text();
+    let secrets = wanted.filter_map(|name| Some((name.clone(), Secret::new(all.remove(name)?)))).collect();
+    BuildVariables { secrets, agent: variables.path(env::SSH_AUTH_SOCK) }
 }
 
 /// The logins that docker knows, for private base images: those of registries that a Dockerfile or its

@@ -262,7 +262,8 @@ impl Company<'_> {
 
     async fn plan(&self, spec: &Spec, place: &Connected) -> Result<Plan, Failure> {
         let described = self.engine.describe().await?;
-        let observed = observe::observe(spec, &place.aws, &described.observed).await?;
+        let variables = prepare::build_variables(spec, self.door);
+        let observed = observe::observe(spec, &place.aws, &described.observed, &variables).await?;
         make::plan(spec, &observed).map_err(|refusals: Vec<Refusal>| Failure::Refused(refusals))
     }
 
@@ -274,6 +275,7 @@ impl Company<'_> {
             registry: sandbox.map(|running| running.registry.clone()).unwrap_or_default(),
             logins: Logins::of_this_run(),
             registry_auth: auth,
+            build_variables: prepare::build_variables(spec, self.door),
             aws: place.aws.clone(),
             engine: Some(self.engine.clone()),
         })

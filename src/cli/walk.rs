@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     config::spec::{Service, Spec},
-    docker::RegistryAuth,
+    docker::{BuildVariables, RegistryAuth},
     env,
     event::Event,
     exit::Exit,
@@ -125,6 +125,7 @@ pub(crate) fn hands(place: Connected, spec: &Spec) -> Hands {
         registry: String::new(),
         logins: Logins::of_this_run(),
         registry_auth: RegistryAuth::default(),
+        build_variables: BuildVariables::default(),
         aws: place.aws,
         engine: None,
     }

@@ -126,8 +126,14 @@ pub enum Mistake {
     RoleOfOtherAccount { of_role: String, account: String },
     #[error("secret `{name}` {} where it comes from", match found { Found::None => "does not say", Found::Both => "says twice" })]
     SecretSource { name: String, found: Found },
-    #[error("`{written}` is not an SSH agent or key")]
+    #[error("`{written}` is not an SSH agent")]
     BadSsh { written: String },
+    #[error("`ssh` names `{id}` twice")]
+    SshTwice { id: String },
+    #[error("`env` of secret `{name}` is not the name of a variable")]
+    SecretVariable { name: String, write: Option<String> },
+    #[error("`{key}` is one word with blanks in it, which no program is called")]
+    CommandInOneWord { key: &'static str, write: String },
     #[error("`{written}` is not the name of an image")]
     BadCacheFrom { written: String, problem: ReferenceError },
     #[error("a check {}", match found { Found::None => "does not say what it does", Found::Both => "does one thing, and this one names two" })]
@@ -264,6 +270,9 @@ impl Mistake {
             Self::RoleOfOtherAccount { .. } => "config::role_of_other_account",
             Self::SecretSource { .. } => "config::secret_source",
             Self::BadSsh { .. } => "config::bad_ssh",
+            Self::SshTwice { .. } => "config::ssh_twice",
+            Self::SecretVariable { .. } => "config::secret_variable",
+            Self::CommandInOneWord { .. } => "config::command_in_one_word",
             Self::BadCacheFrom { .. } => "config::bad_cache_from",
             Self::CheckWork { .. } => "config::check_work",
             Self::BadVariableName { .. } => "config::bad_variable_name",

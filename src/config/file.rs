@@ -42,10 +42,6 @@ const ACCOUNT: &str = "[0-9]{12}";
 const ROLE_ARN: &str = "arn:aws[a-z-]*:iam::[0-9]{12}:role/.+";
 const PLATFORM: &str = "(linux|windows)/[a-z0-9]+(/v[0-9]+)?";
 
-/// Keys that are read and not acted on yet, by their table, with what can be done instead. A line goes as soon as
-/// something acts on its key.
-pub(super) const LATER: &[(&str, &str, &str)] = &[("ImageTable", "secrets", ""), ("ImageTable", "ssh", "")];
-
 /// Keys that are planned and have no meaning yet.
 pub(super) const OF_LATER_VERSIONS: &[(&str, &str)] = &[
     ("cache_to", "put the cache into the image itself: `args = { BUILDKIT_INLINE_CACHE = \"1\" }`"),
@@ -91,7 +87,6 @@ macro_rules! table {
                                 span: key.span(),
                                 example: $example,
                             };
-                            reader.judge_age(stringify!($type), stringify!($key), key.span());
                             read.$key = Field::read(reader, &at, value);
                         })*
                         unknown => reader.unknown_key(path, unknown, key.span(), Self::KEYS),
@@ -194,8 +189,8 @@ table! {
         /// Secrets for `RUN --mount=type=secret,id=…`: from a variable of the environment or from a file. They are in no
         /// layer of the image and in no log.
         secrets: BTreeMap<String, SecretTable> = "{ nuget = { env = \"NUGET_TOKEN\" }, npmrc = { file = \"~/.npmrc\" } }",
-        /// SSH agents or keys for `RUN --mount=type=ssh`, as in `docker build --ssh`: `default` is the agent of
-        /// `SSH_AUTH_SOCK`, `id=path` a key or the socket of an agent.
+        /// SSH agents for `RUN --mount=type=ssh`, as in `docker build --ssh`: `default` is the agent of `SSH_AUTH_SOCK`,
+        /// `id=path` the socket of another. A key in a file goes into an agent first, with `ssh-add`.
         ssh: Option<Written<Vec<Written<String>>>> = "[\"default\"]",
         /// Images to take build cache from. A name without a registry is a repository of the environment's own registry.
         cache_from: Option<Written<Vec<Written<String>>>> = "[\"${repository}:cache\"]",
@@ -225,7 +220,8 @@ table! {
     CheckTable {
         /// Build this stage.
         target: Option<Written<String>> = "\"test\"",
-        /// Run this in the built image: the program and its arguments. It must end with 0.
+        /// Run this in the built image, in place of its `ENTRYPOINT` and `CMD`: the program and its arguments. It must end
+        /// with 0.
         run: Option<Written<Vec<Written<String>>>> = "[\"/app/selftest\"]",
         /// Give up after this long. Default: 15 minutes.
         timeout: Option<Written<String>> = "\"2m\"" in Shape::Pattern(DURATION),
@@ -635,9 +631,7 @@ mod tests {
                     _ => format!("format = 1\n[{header}]\n{} = {}\n", key.name, key.example),
                 };
                 let errors = parse(&text).errors;
-                let told: Vec<_> =
-                    errors.iter().filter(|error| !matches!(*error.mistake, Mistake::Later { .. })).collect();
-                assert!(told.is_empty(), "{text}: {told:?}");
+                assert!(errors.is_empty(), "{text}: {errors:?}");
                 assert!(!key.documentation.trim().is_empty(), "{header}.{} says nothing", key.name);
             }
         }

@@ -8,9 +8,7 @@ use toml::{Spanned, de::DeTable, de::DeValue};
 use super::{
     duration,
     error::{ConfigError, Mistake, Place, nearest},
-    file::{
-        EnvironmentTable, ImageTable, LATER, OF_LATER_VERSIONS, RolloutTable, SandboxTable, ServiceTable, TimeoutsTable,
-    },
+    file::{EnvironmentTable, ImageTable, OF_LATER_VERSIONS, RolloutTable, SandboxTable, ServiceTable, TimeoutsTable},
     secrets::looks_secret,
 };
 
@@ -148,8 +146,11 @@ const HABITS: &[(&str, &str)] = &[
     ("cache", "cache_from"),
     ("command", "run"),
     ("cpus", "cpu"),
+    ("cmd", "run"),
     ("default_env", "default_environment"),
     ("docker_file", "dockerfile"),
+    ("entry_point", "run"),
+    ("entrypoint", "run"),
     ("env", "environment"),
     ("env", "environments"),
     ("env_file", "environment_files"),
@@ -163,16 +164,22 @@ const HABITS: &[(&str, &str)] = &[
     ("name", "service"),
     ("name", "repository"),
     ("path", "context"),
+    ("path", "file"),
     ("port", "container_port"),
     ("replicas", "desired_count"),
     ("repo", "repository"),
     ("role", "role_arn"),
     ("secrets", "ssm_secrets"),
     ("service_name", "service"),
+    ("source", "file"),
+    ("src", "file"),
     ("stage", "target"),
     ("tag", "tags"),
     ("task_def", "task_definition"),
     ("taskdef", "task_definition"),
+    ("timeout_minutes", "timeout"),
+    ("timeout_seconds", "timeout"),
+    ("variable", "env"),
     ("version", "format"),
 ];
 
@@ -189,13 +196,6 @@ impl Reader<'_> {
     /// A place in this text as one of the row.
     pub(super) fn at(&self, span: Range<usize>) -> Range<usize> {
         self.begin + span.start..self.begin + span.end
-    }
-
-    /// Refuses a key that is understood and not acted on yet: read and left alone, it would lie.
-    pub(super) fn judge_age(&mut self, table: &str, key: &str, span: Range<usize>) {
-        if let Some((_, _, instead)) = LATER.iter().find(|(home, later, _)| *home == table && *later == key) {
-            self.mistake(Mistake::Later { key: key.to_owned(), instead }, span);
-        }
     }
 
     pub(super) fn mistake(&mut self, mistake: Mistake, span: Range<usize>) {
@@ -461,6 +461,9 @@ impl<T: Scalar> Field for Option<Written<T>> {
                 DeValue::Integer(_) if duration::parse(key.example.trim_matches('"')).is_some() => {
                     duration::guess(reader.source(value.span())).map(|time| format!("\"{time}\""))
                 }
+                // Half a core or half a gigabyte, in the unit that makes it one.
+                DeValue::Float(_) if key.name == "cpu" => Some(format!("\"{} vCPU\"", reader.source(value.span()))),
+                DeValue::Float(_) if key.name == "memory" => Some(format!("\"{} GB\"", reader.source(value.span()))),
                 other => T::rewrite(reader.source(value.span()), other),
             };
             let write = format!("{} = {}", key.name, rewritten.as_deref().unwrap_or(key.example));
@@ -542,7 +545,10 @@ impl<T: Table> Field for BTreeMap<String, T> {
         let section = key.path();
         let Some(table) = value.get_ref().as_table() else {
             let write = match value.get_ref() {
-                DeValue::Array(_) => format!("[{section}.api]"),
+                // `[[services]]`; of an image's secrets nobody writes a list of tables.
+                DeValue::Array(_) if key.table.is_empty() || key.table.starts_with("environments.") => {
+                    format!("[{section}.api]")
+                }
                 _ => format!("{} = {}", key.name, key.example),
             };
             reader.wrong_type(key, "tables, each with a name", value, &write);

@@ -562,9 +562,7 @@ services.api.cluster = "jobs-local"
 
     fn meant(text: &str) -> Resolved {
         let mut parsed = file::parse_all("ship.toml", text, Path::new("/repo"), read);
-        parsed
-            .errors
-            .retain(|error| !matches!(*error.mistake, Mistake::Later { .. } | Mistake::BadVariableName { .. }));
+        parsed.errors.retain(|error| !matches!(*error.mistake, Mistake::BadVariableName { .. }));
         let facts = Facts {
             root: PathBuf::from("/repo"),
             home: Some(PathBuf::from("/home/ann")),

@@ -96,12 +96,12 @@ pub enum BuildSecret {
     File(PathBuf),
 }
 
-/// An SSH agent or key that the build may use.
+/// An SSH agent that the build may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuildSsh {
     /// `default`, unless a mount names another.
     pub id: String,
-    /// A private key or the socket of an agent; `None`: the agent of `SSH_AUTH_SOCK`.
+    /// The socket of an agent; `None`: the agent of `SSH_AUTH_SOCK`.
     pub path: Option<PathBuf>,
 }
 

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 use tokio::{sync::mpsc::Sender, time::MissedTickBehavior};
 
+use self::inputs::BuildInputs;
 use super::{
     context::{BuildContext, ContextStream, Reader},
     engine::Engine,
@@ -26,6 +27,9 @@ use crate::{
 mod classic;
 mod engine;
 mod failure;
+pub mod inputs;
+mod session;
+mod veil;
 
 /// How often the bytes of the context are told.
 const TICK: Duration = Duration::from_millis(100);
@@ -68,14 +72,24 @@ pub fn choose(wanted: Builder, has: BuildKit) -> Result<BuilderUsed, DockerError
     }
 }
 
+/// What this side lends to a build while it goes on.
+#[derive(Debug, Clone, Default)]
+pub struct Lent {
+    pub registries: RegistryAuth,
+    pub inputs: BuildInputs,
+}
+
 /// Builds and tags one image.
 pub async fn build(
     engine: &Engine,
     action: &BuildAction,
-    registry_auth: &RegistryAuth,
+    lent: &Lent,
     updates: &Sender<Progress>,
 ) -> Result<Built, DockerError> {
     let builder = choose(action.builder, engine.buildkit())?;
+    if builder == BuilderUsed::Classic && !lent.inputs.is_empty() {
+        return Err(DockerError::ClassicHasNone);
+    }
     let reader = match builder {
         BuilderUsed::Engine => Reader::BuildKit,
         BuilderUsed::Classic => Reader::Classic,
@@ -85,7 +99,7 @@ pub async fn build(
         .await
         .map_err(|source| DockerError::Broken { operation: "read the context", source: Box::new(source) })?
         .map_err(DockerError::Context)?;
-    let request = BuildRequest { engine, action, registry_auth, dockerfile: context.dockerfile.clone() };
+    let request = BuildRequest { engine, action, lent, dockerfile: context.dockerfile.clone() };
     let ContextStream { pieces, progress, mut outcome } = context.stream();
 
     let mut ticker = tokio::time::interval(TICK);
@@ -141,7 +155,7 @@ async fn run(
 struct BuildRequest<'a> {
     engine: &'a Engine,
     action: &'a BuildAction,
-    registry_auth: &'a RegistryAuth,
+    lent: &'a Lent,
     /// The name in the tar.
     dockerfile: String,
 }
@@ -150,8 +164,20 @@ impl BuildRequest<'_> {
     /// The query of `POST /build`; `more` is what only one builder takes. bollard's own options know
     /// one tag only.
     fn query(&self, more: &[(&str, &str)]) -> String {
-        let BuildAction { image: _, context: _, dockerfile: _, builder: _, target, args, cache_from, platform, tags } =
-            self.action;
+        let BuildAction {
+            image: _,
+            context: _,
+            dockerfile: _,
+            builder: _,
+            // Asked for over the session.
+            secrets: _,
+            ssh: _,
+            target,
+            args,
+            cache_from,
+            platform,
+            tags,
+        } = self.action;
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         query.append_pair("dockerfile", &self.dockerfile);
         for tag in tags {

@@ -130,7 +130,7 @@ impl Ending {
 }
 
 fn vertex(run: &CheckRun, state: VertexState, error: Option<String>) -> Progress {
-    Progress::Vertex(Vertex { id: VERTEX.to_owned(), name: run.line(), state, duration_ms: None, error })
+    Progress::Vertex(Vertex { id: VERTEX.to_owned(), name: run.brief(), state, duration_ms: None, error })
 }
 
 /// Tells all that is printed, until both outputs are closed.

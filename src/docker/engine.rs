@@ -67,6 +67,8 @@ pub struct Engine {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Ping {
     buildkit: BuildKit,
+    /// The newest version it speaks, which may not be the one that is spoken.
+    api: Option<ApiVersion>,
 }
 
 /// What this engine is, for the plan and for people.
@@ -111,7 +113,7 @@ impl Engine {
         let headers = answer.headers();
         let engine_api = headers.get("api-version").and_then(|value| value.to_str().ok()).unwrap_or_default();
         wire.version = Some(wire.agree(engine_api)?);
-        let ping = Ping { buildkit: buildkit(headers) };
+        let ping = Ping { buildkit: buildkit(headers), api: engine_api.parse().ok() };
         let wire = Arc::new(wire);
         let docker = bollard_over(&wire)?;
         Ok(Self { wire, docker, ping })
@@ -137,6 +139,12 @@ impl Engine {
     #[must_use]
     pub const fn buildkit(&self) -> BuildKit {
         self.ping.buildkit
+    }
+
+    /// Whether `outputs=[{"Type":"cacheonly"}]` of a build means that nothing is to come of it. Since engine 25 (API 1.44)
+    /// the answer is `exporter "" could not be found`.
+    pub(crate) fn takes_cache_only(&self) -> bool {
+        self.ping.api.is_some_and(|api| api < ApiVersion { major: 1, minor: 44 })
     }
 
     /// Asks what the engine is.

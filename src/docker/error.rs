@@ -59,6 +59,14 @@ pub enum DockerError {
     Context(ContextError),
     #[error("this engine has no BuildKit, and `builder = \"engine\"` asks for it")]
     NoBuildKit,
+    #[error("the classic builder has no secrets and no ssh")]
+    ClassicHasNone,
+    /// Neither there nor somewhere else: what replaces it has not been met yet.
+    #[error("this engine takes no build session: it has no `POST /session`")]
+    NoSession,
+    /// It was there when the plan was made.
+    #[error("`{id}` of the build could not be read from {place}")]
+    InputGone { id: String, place: String, source: io::Error },
     #[error("{0}")]
     Build(Box<BuildFailure>),
     #[error("{0}")]

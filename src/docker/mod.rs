@@ -23,7 +23,10 @@ mod testing;
 use tokio::sync::mpsc::Sender;
 
 pub use self::{
-    build::{BuilderUsed, Built, build},
+    build::{
+        BuilderUsed, Built, Lent, build,
+        inputs::{BuildInputs, BuildVariables},
+    },
     endpoint::{DockerFlags, Endpoint, EndpointInputs},
     engine::{Engine, EngineDescription, ImageStore},
     error::DockerError,

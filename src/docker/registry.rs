@@ -1,9 +1,8 @@
 //! Registry credentials as the engine takes them: the two headers and BuildKit's session.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE};
-use bollard::auth::DockerCredentials;
 use serde_json::json;
 
 use crate::secret::Secret;
@@ -46,20 +45,9 @@ impl RegistryAuth {
         self.0.get(host)
     }
 
-    /// As `BuildKit`'s auth provider looks hosts up: Docker Hub goes by the name of its API.
-    pub(crate) fn for_session(&self) -> HashMap<String, DockerCredentials> {
-        self.0
-            .iter()
-            .map(|(host, credentials)| {
-                let host = if host == "docker.io" { "registry-1.docker.io" } else { host };
-                let credentials = DockerCredentials {
-                    username: Some(credentials.username.clone()),
-                    password: Some(credentials.password.expose().clone()),
-                    ..DockerCredentials::default()
-                };
-                (host.to_owned(), credentials)
-            })
-            .collect()
+    /// The credentials of a registry as `BuildKit` asks for them: Docker Hub goes by the name of its API.
+    pub(crate) fn of_session_host(&self, host: &str) -> Option<&RegistryCredentials> {
+        self.of(if host == "registry-1.docker.io" { "docker.io" } else { host })
     }
 
     /// The value of `X-Registry-Config` for the classic builder, which knows Docker Hub by its old URL.
@@ -107,7 +95,7 @@ mod tests {
             password: Secret::new("secret".to_owned()),
             server: "docker.io".to_owned(),
         });
-        assert!(auth.for_session().contains_key("registry-1.docker.io"));
+        assert!(auth.of_session_host("registry-1.docker.io").is_some() && auth.of_session_host("ghcr.io").is_none());
         let header = String::from_utf8(URL_SAFE.decode(auth.header()).unwrap()).unwrap();
         assert!(header.contains("https://index.docker.io/v1/"), "{header}");
         assert!(!format!("{auth:?}").contains("secret\""), "{auth:?}");

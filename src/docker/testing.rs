@@ -153,6 +153,8 @@ impl Source {
             dockerfile: self.path().join("Dockerfile"),
             target: None,
             args: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            ssh: Vec::new(),
             cache_from: Vec::new(),
             platform: None,
             tags: tags.to_vec(),

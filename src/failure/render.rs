@@ -452,24 +452,6 @@ mod tests {
           hint:  nothing was pushed; what was built is in the engine's cache
 
         error: roll out web failed
-          cause: `/app/selftest` was killed (exit code 137); it may use 512 MiB, as in the task definition
-          live:  web: web:41 is serving
-          hint:  see whether it needs more memory than `memory` of the task definition gives it
-          hint:  nothing was pushed; what was built is in the engine's cache
-
-        error: roll out web failed
-          cause: `/app/selftest` could not be started: exec: "/app/selftest": no such file
-          live:  web: web:41 is serving
-          hint:  `run` of [[images.web.checks]] takes the place of ENTRYPOINT and CMD: give the path that the program has in the image, and a shell of its own for shell syntax
-          hint:  nothing was pushed; what was built is in the engine's cache
-
-        error: roll out web failed
-          cause: `/app/selftest` took longer than 2m
-          live:  web: web:41 is serving
-          hint:  give it more time with `timeout` of [[images.web.checks]]
-          hint:  nothing was pushed; what was built is in the engine's cache
-
-        error: roll out web failed
           cause: task 01234567 ended with 1: container web ended by itself with exit code 1
           live:  web: web:41 is serving
           hint:  see its lines again: docker ecs-ship logs --environment production web --task 0123456789abcdef0123456789abcdef

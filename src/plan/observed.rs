@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt, io,
     path::PathBuf,
 };
 
@@ -32,6 +33,8 @@ pub struct Observed {
     pub clusters: BTreeMap<Cluster, ClusterObserved>,
     /// The parsed content of every task definition file the spec names.
     pub task_definition_files: BTreeMap<PathBuf, Value>,
+    /// What the builds of these images ask for and is not there.
+    pub missing_inputs: BTreeMap<Key, Vec<MissingInput>>,
     /// What these credentials may not read.
     pub unread: BTreeSet<Unread>,
 }
@@ -231,6 +234,86 @@ impl Unread {
             Self::Tag { .. } => "ecr:DescribeImages",
             Self::DeregistrationDelay(_) => "elasticloadbalancing:DescribeTargetGroupAttributes",
             Self::Attached(_) => "elasticloadbalancing:DescribeTargetGroups",
+        }
+    }
+}
+
+/// Something that the build of an image asks for beside its context.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BuildInput {
+    Secret {
+        id: String,
+    },
+    Ssh {
+        id: String,
+    },
+    /// A stage of its Dockerfile.
+    Stage {
+        name: String,
+    },
+}
+
+/// `secret nuget`, `ssh default`.
+impl fmt::Display for BuildInput {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Secret { id } => write!(formatter, "secret {id}"),
+            Self::Ssh { id } => write!(formatter, "ssh {id}"),
+            Self::Stage { name } => write!(formatter, "stage {name}"),
+        }
+    }
+}
+
+/// One of them that is not there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingInput {
+    pub input: BuildInput,
+    pub why: WhyMissing,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WhyMissing {
+    NotSet {
+        variable: String,
+    },
+    Empty {
+        variable: String,
+    },
+    Unread {
+        path: PathBuf,
+        why: io::ErrorKind,
+    },
+    /// More bytes than BuildKit takes.
+    TooLarge {
+        place: String,
+        most: u64,
+    },
+    /// A file where the socket of an agent was expected: a key, as a rule.
+    NoSocket {
+        path: PathBuf,
+    },
+    /// The stages that the Dockerfile has, in order.
+    NoStage {
+        dockerfile: PathBuf,
+        stages: Vec<String>,
+    },
+}
+
+/// `variable NUGET_TOKEN is not set`.
+impl fmt::Display for WhyMissing {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotSet { variable } => write!(formatter, "the environment variable {variable} is not set"),
+            Self::Empty { variable } => write!(formatter, "the environment variable {variable} is empty"),
+            Self::Unread { path, why: io::ErrorKind::NotFound } => {
+                write!(formatter, "there is no {}", path.display())
+            }
+            Self::Unread { path, why } => write!(formatter, "{} cannot be read: {why}", path.display()),
+            Self::TooLarge { place, most } => {
+                write!(formatter, "{place} holds more than the {} kB that BuildKit takes", most / 1024)
+            }
+            Self::NoStage { dockerfile, .. } => write!(formatter, "{} has no such stage", dockerfile.display()),
+            Self::NoSocket { path } => write!(formatter, "{} is not the socket of an ssh agent", path.display()),
         }
     }
 }

@@ -5,7 +5,9 @@
 
 use std::path::PathBuf;
 
+use super::observed::{BuildInput, WhyMissing};
 use crate::{
+    config::spec::Builder,
     id::{Cluster, Key, ServiceName, TaskDefArn},
     image::{Digest, Tag},
 };
@@ -73,6 +75,10 @@ pub enum Refusal {
     BalancedContainerMissing { service: Key, container: String, target_group: String, containers: Vec<String> },
     #[error("the task definition of {service} has no execution role, which it needs for {}", list(needs))]
     NoExecutionRole { service: Key, needs: Vec<&'static str> },
+    #[error("image {image} asks for {input}, and {why}")]
+    InputMissing { image: Key, input: BuildInput, why: WhyMissing },
+    #[error("image {image} asks for {}, and the classic builder has no such thing", list(keys))]
+    NeedsBuildKit { image: Key, keys: Vec<&'static str>, wanted: Builder },
     #[error("{} are the same service {name} in cluster {cluster}", list(services))]
     SameService { services: Vec<Key>, name: ServiceName, cluster: Cluster },
 }
@@ -104,6 +110,10 @@ impl Refusal {
             Self::PortNotMapped { .. } => "plan::port_not_mapped",
             Self::BalancedContainerMissing { .. } => "plan::balanced_container_missing",
             Self::NoExecutionRole { .. } => "plan::no_execution_role",
+            Self::InputMissing { input: BuildInput::Secret { .. }, .. } => "plan::secret_missing",
+            Self::InputMissing { input: BuildInput::Ssh { .. }, .. } => "plan::ssh_missing",
+            Self::InputMissing { input: BuildInput::Stage { .. }, .. } => "plan::stage_missing",
+            Self::NeedsBuildKit { .. } => "plan::needs_buildkit",
             Self::SameService { .. } => "plan::same_service",
         }
     }
@@ -203,11 +213,65 @@ impl Refusal {
                 "put `executionRoleArn` into the task definition of [services.{service}], with a role that trusts \
                  ecs-tasks.amazonaws.com and has the policy AmazonECSTaskExecutionRolePolicy"
             ),
+            Self::InputMissing { image, input, why } => missing_hint(image, input, why),
+            Self::NeedsBuildKit { image, keys, wanted } => buildkit_hint(image, keys, *wanted),
             Self::SameService { services, .. } => format!(
                 "give each its own `service`: {}",
                 services.iter().map(|key| format!("[services.{key}]")).collect::<Vec<_>>().join(", ")
             ),
         }
+    }
+}
+
+fn buildkit_hint(image: &Key, keys: &[&str], wanted: Builder) -> String {
+    match wanted {
+        Builder::Classic => format!("take `builder = \"classic\"` out of [images.{image}]"),
+        Builder::Auto | Builder::Engine => format!(
+            "build on a Docker Engine that has BuildKit (this one says that it has none), or take {} out of \
+             [images.{image}]",
+            list(keys)
+        ),
+    }
+}
+
+fn missing_hint(image: &Key, input: &BuildInput, why: &WhyMissing) -> String {
+    match why {
+        WhyMissing::NotSet { variable } => match input {
+            BuildInput::Secret { id } => format!("set {variable}, or change `env` of [images.{image}.secrets.{id}]"),
+            BuildInput::Ssh { .. } | BuildInput::Stage { .. } => {
+                "start an agent with `eval $(ssh-agent)` and give it a key with `ssh-add`; sudo and CI do not pass the \
+                 variable on by themselves"
+                    .to_owned()
+            }
+        },
+        WhyMissing::Empty { variable } => format!(
+            "give {variable} a value; CI systems pass on an empty one for a credential that they do not have, or hide \
+             from this branch"
+        ),
+        WhyMissing::Unread { path, .. } => match input {
+            BuildInput::Secret { id } => format!(
+                "see whether {} is there and who may read it, or change `file` of [images.{image}.secrets.{id}]",
+                path.display()
+            ),
+            BuildInput::Ssh { .. } | BuildInput::Stage { .. } => {
+                format!("start an ssh agent that listens at {}, or change `ssh` of [images.{image}]", path.display())
+            }
+        },
+        WhyMissing::TooLarge { .. } => format!("keep in {input} only what is secret, and COPY the rest"),
+        WhyMissing::NoSocket { path } => {
+            let write = match input {
+                BuildInput::Ssh { id } if id != "default" => format!("{id}=${{env.SSH_AUTH_SOCK}}"),
+                BuildInput::Ssh { .. } | BuildInput::Secret { .. } | BuildInput::Stage { .. } => "default".to_owned(),
+            };
+            format!(
+                "a key goes into an agent: `ssh-add {}`, and `ssh = [\"{write}\"]` in [images.{image}]",
+                path.display()
+            )
+        }
+        WhyMissing::NoStage { stages, .. } => match stages.as_slice() {
+            [] => format!("call a stage so, with `FROM … AS NAME`, or take `target` out of [images.{image}]"),
+            stages => format!("change `target` in [images.{image}], or call a stage so; there is {}", list(stages)),
+        },
     }
 }
 
@@ -263,11 +327,11 @@ fn source(file: Option<&PathBuf>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::{collections::BTreeSet, io};
 
     use proptest::prelude::*;
 
-    use super::{Refusal, at_least, at_most, enough_percent, is_deadlock};
+    use super::{BuildInput, Builder, Refusal, WhyMissing, at_least, at_most, enough_percent, is_deadlock};
     use crate::{
         id::{Cluster, Key, ServiceName, TaskDefArn},
         image::{Digest, Tag},
@@ -360,6 +424,22 @@ mod tests {
             },
             Refusal::NoExecutionRole { service: service(), needs: vec!["`secrets`", "an image in ECR on Fargate"] },
             Refusal::SameService { services: vec![service(), Key::new("api")], name: name(), cluster: cluster() },
+            Refusal::InputMissing {
+                image: service(),
+                input: BuildInput::Secret { id: "nuget".to_owned() },
+                why: WhyMissing::NotSet { variable: "NUGET_TOKEN".to_owned() },
+            },
+            Refusal::InputMissing {
+                image: service(),
+                input: BuildInput::Ssh { id: "default".to_owned() },
+                why: WhyMissing::NotSet { variable: "SSH_AUTH_SOCK".to_owned() },
+            },
+            Refusal::InputMissing {
+                image: service(),
+                input: BuildInput::Stage { name: "tests".to_owned() },
+                why: WhyMissing::NoStage { dockerfile: "/src/Dockerfile".into(), stages: vec!["test".to_owned()] },
+            },
+            Refusal::NeedsBuildKit { image: service(), keys: vec!["`secrets`", "`ssh`"], wanted: Builder::Classic },
         ]
     }
 
@@ -439,6 +519,70 @@ mod tests {
         plan::same_service
           web and api are the same service shop-web in cluster shop
           hint: give each its own `service`: [services.web], [services.api]
+        plan::secret_missing
+          image web asks for secret nuget, and the environment variable NUGET_TOKEN is not set
+          hint: set NUGET_TOKEN, or change `env` of [images.web.secrets.nuget]
+        plan::ssh_missing
+          image web asks for ssh default, and the environment variable SSH_AUTH_SOCK is not set
+          hint: start an agent with `eval $(ssh-agent)` and give it a key with `ssh-add`; sudo and CI do not pass the variable on by themselves
+        plan::stage_missing
+          image web asks for stage tests, and /src/Dockerfile has no such stage
+          hint: change `target` in [images.web], or call a stage so; there is test
+        plan::needs_buildkit
+          image web asks for `secrets` and `ssh`, and the classic builder has no such thing
+          hint: take `builder = "classic"` out of [images.web]
+        "#);
+    }
+
+    #[test]
+    fn what_a_build_lacks_is_told_with_the_way_to_it() {
+        let secret = || BuildInput::Secret { id: "npmrc".to_owned() };
+        let ssh = |id: &str| BuildInput::Ssh { id: id.to_owned() };
+        let stage = || BuildInput::Stage { name: "tests".to_owned() };
+        let path = || std::path::PathBuf::from("/home/ann/.ssh/id_ed25519");
+        let text: Vec<_> = [
+            (secret(), WhyMissing::Empty { variable: "NPM_TOKEN".to_owned() }),
+            (secret(), WhyMissing::Unread { path: "/home/ann/.npmrc".into(), why: io::ErrorKind::NotFound }),
+            (secret(), WhyMissing::Unread { path: "/home/ann/.npmrc".into(), why: io::ErrorKind::PermissionDenied }),
+            (secret(), WhyMissing::TooLarge { place: "/home/ann/all".to_owned(), most: 500 * 1024 }),
+            (ssh("default"), WhyMissing::Unread { path: "/run/agent".into(), why: io::ErrorKind::NotFound }),
+            (ssh("default"), WhyMissing::NoSocket { path: path() }),
+            (ssh("deploy"), WhyMissing::NoSocket { path: path() }),
+            (stage(), WhyMissing::NoStage { dockerfile: "/src/Dockerfile".into(), stages: Vec::new() }),
+            (
+                stage(),
+                WhyMissing::NoStage {
+                    dockerfile: "/src/Dockerfile".into(),
+                    stages: ["base", "test"].map(str::to_owned).to_vec(),
+                },
+            ),
+        ]
+        .into_iter()
+        .map(|(input, why)| Refusal::InputMissing { image: Key::new("web"), input, why })
+        .chain([Refusal::NeedsBuildKit { image: Key::new("web"), keys: vec!["`secrets`"], wanted: Builder::Auto }])
+        .map(|refusal| format!("{refusal}\n  hint: {}", refusal.hint()))
+        .collect();
+        insta::assert_snapshot!(text.join("\n"), @r#"
+        image web asks for secret npmrc, and the environment variable NPM_TOKEN is empty
+          hint: give NPM_TOKEN a value; CI systems pass on an empty one for a credential that they do not have, or hide from this branch
+        image web asks for secret npmrc, and there is no /home/ann/.npmrc
+          hint: see whether /home/ann/.npmrc is there and who may read it, or change `file` of [images.web.secrets.npmrc]
+        image web asks for secret npmrc, and /home/ann/.npmrc cannot be read: permission denied
+          hint: see whether /home/ann/.npmrc is there and who may read it, or change `file` of [images.web.secrets.npmrc]
+        image web asks for secret npmrc, and /home/ann/all holds more than the 500 kB that BuildKit takes
+          hint: keep in secret npmrc only what is secret, and COPY the rest
+        image web asks for ssh default, and there is no /run/agent
+          hint: start an ssh agent that listens at /run/agent, or change `ssh` of [images.web]
+        image web asks for ssh default, and /home/ann/.ssh/id_ed25519 is not the socket of an ssh agent
+          hint: a key goes into an agent: `ssh-add /home/ann/.ssh/id_ed25519`, and `ssh = ["default"]` in [images.web]
+        image web asks for ssh deploy, and /home/ann/.ssh/id_ed25519 is not the socket of an ssh agent
+          hint: a key goes into an agent: `ssh-add /home/ann/.ssh/id_ed25519`, and `ssh = ["deploy=${env.SSH_AUTH_SOCK}"]` in [images.web]
+        image web asks for stage tests, and /src/Dockerfile has no such stage
+          hint: call a stage so, with `FROM … AS NAME`, or take `target` out of [images.web]
+        image web asks for stage tests, and /src/Dockerfile has no such stage
+          hint: change `target` in [images.web], or call a stage so; there is base and test
+        image web asks for `secrets`, and the classic builder has no such thing
+          hint: build on a Docker Engine that has BuildKit (this one says that it has none), or take `secrets` out of [images.web]
         "#);
     }
 

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::observed::LaunchObserved;
 use crate::{
-    config::spec::{Builder, SandboxService},
+    config::spec::{BuildSecret, BuildSsh, Builder, SandboxService},
     event::{StepKind, StepOutline},
     id::{Cluster, Key, ServiceName, StepId, TaskDefArn},
     image::{Digest, ImageName, Reference, Tag},
@@ -188,6 +188,9 @@ pub struct BuildAction {
     pub dockerfile: PathBuf,
     pub target: Option<String>,
     pub args: BTreeMap<String, String>,
+    /// Where its secrets come from, by their ids; never a value.
+    pub secrets: BTreeMap<String, BuildSecret>,
+    pub ssh: Vec<BuildSsh>,
     /// Images to take cache from, with their registry.
     pub cache_from: Vec<Reference>,
     pub platform: Option<String>,
@@ -228,6 +231,17 @@ impl CheckRun {
     #[must_use]
     pub fn line(&self) -> String {
         self.command.join(" ")
+    }
+
+    /// The same for where it is said in passing: a script in one word may be pages long.
+    #[must_use]
+    pub fn brief(&self) -> String {
+        const MOST: usize = 60;
+        let line = self.line();
+        match line.char_indices().nth(MOST) {
+            Some((end, _)) => format!("{}…", line[..end].trim_end()),
+            None => line,
+        }
     }
 }
 

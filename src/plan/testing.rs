@@ -146,6 +146,7 @@ pub(crate) fn observed() -> Observed {
         services: BTreeMap::from([(Key::new("web"), ServiceObserved::Active(Box::new(active("web", &["web"]))))]),
         clusters: BTreeMap::from([(Cluster::new("shop"), ClusterObserved::Active)]),
         task_definition_files: BTreeMap::new(),
+        missing_inputs: BTreeMap::new(),
         unread: BTreeSet::new(),
     }
 }

@@ -133,6 +133,8 @@ mod tests {
             dockerfile: "Dockerfile".into(),
             target: None,
             args: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            ssh: Vec::new(),
             cache_from: Vec::new(),
             platform: None,
             tags: vec![reference()],

@@ -15,7 +15,10 @@ use super::{
 use crate::{
     aws::{Aws, Endpoint, ecr, ecs, elb, tasks},
     credentials::{Had, How, Login, Want},
-    docker::{self, DockerError, Engine, RegistryAuth, RegistryCredentials, error::PushCause},
+    docker::{
+        self, BuildInputs, BuildVariables, DockerError, Engine, Lent, RegistryAuth, RegistryCredentials,
+        error::PushCause,
+    },
     event::{Live, Progress},
     exit::Exit,
     id::{Key, TaskDefArn},
@@ -37,6 +40,8 @@ pub struct Hands {
     pub engine: Option<Engine>,
     /// For private base images outside of ECR.
     pub registry_auth: RegistryAuth,
+    /// What of the environment builds may be given.
+    pub build_variables: BuildVariables,
     pub logins: Logins,
     /// The ECR registry of this run, as in an image reference.
     pub registry: String,
@@ -59,7 +64,7 @@ pub(crate) struct Acted {
 }
 
 impl Acted {
-    fn new(produced: Produced, note: impl Into<String>) -> Self {
+    pub(crate) fn new(produced: Produced, note: impl Into<String>) -> Self {
         Self { produced, note: note.into(), finished: None }
     }
 }
@@ -100,29 +105,15 @@ pub(crate) async fn act(
             let urls = elb::listener_urls(aws, &load_balancer).await.unwrap_or_default();
             Acted::new(Produced::Arn(listener), urls.join(", "))
         }
-        Ready::Login { registry } => {
-            until_cancelled(cancel, async {
-                let had = token(hands, aws, &registry, clock).await?;
-                let left = had.entry.about.expires_ms.saturating_sub(clock()) / 3_600_000;
-                let how = match had.how {
-                    How::Found if had.kept.is_some() => ", and was kept from before".to_owned(),
-                    How::Found | How::Fetched => String::new(),
-                    How::Kept(error) => format!("; a new one could not be had: {error}"),
-                };
-                Ok(Acted::new(Produced::Nothing, format!("token for {registry} is valid for {left}h{how}")))
-            })
-            .await?
-        }
+        Ready::Login { registry } => until_cancelled(cancel, log_in(&registry, hands, aws, clock)).await?,
         Ready::Build(build) => until_cancelled(cancel, build_image(&build, hands, aws, &progress, clock)).await?,
         Ready::CheckStage { stage, build, timeout_ms } => {
-            let building = until_cancelled(cancel, build_image(&build, hands, aws, &progress, clock));
-            check::stage(&build.image, &stage, timeout_ms, building).await?;
-            Acted::new(Produced::Nothing, "it builds")
+            let building = Box::pin(until_cancelled(cancel, build_image(&build, hands, aws, &progress, clock)));
+            check::stage(&build.image, &stage, timeout_ms, building).await?
         }
         Ready::CheckRun { image, built, run, timeout_ms } => {
             let judged = Judged { image: &image, built: &built, run: &run, timeout_ms };
-            check::command(hands.engine(), judged, &progress, cancel).await?;
-            Acted::new(Produced::Nothing, "it ended with 0")
+            check::command(hands.engine(), judged, &progress, cancel).await?
         }
         Ready::PushTag { image: _, reference, login: _ } => {
             let digest = until_cancelled(cancel, push_image(&reference, hands, aws, &progress, clock)).await?;
@@ -189,6 +180,17 @@ pub(crate) async fn act(
         }
     };
     Ok(acted)
+}
+
+async fn log_in(registry: &str, hands: &Hands, aws: &Aws, clock: fn() -> u64) -> Result<Acted, RunError> {
+    let had = token(hands, aws, registry, clock).await?;
+    let left = had.entry.about.expires_ms.saturating_sub(clock()) / 3_600_000;
+    let how = match had.how {
+        How::Found if had.kept.is_some() => ", and was kept from before".to_owned(),
+        How::Found | How::Fetched => String::new(),
+        How::Kept(error) => format!("; a new one could not be had: {error}"),
+    };
+    Ok(Acted::new(Produced::Nothing, format!("token for {registry} is valid for {left}h{how}")))
 }
 
 async fn stop_deployment(aws: &Aws, going: Going) -> Result<Acted, RunError> {
@@ -295,7 +297,8 @@ async fn build_image(
             Err(error) => return Err(error),
         }
     }
-    let image = docker::build(hands.engine(), build, &auth, progress).await?;
+    let inputs = BuildInputs::read(&build.secrets, &build.ssh, &hands.build_variables)?;
+    let image = docker::build(hands.engine(), build, &Lent { registries: auth, inputs }, progress).await?;
     let (produced, what) = match image.image_id {
         Some(id) => {
             let what = format!("image {}", id.short());

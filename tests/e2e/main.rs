@@ -8,6 +8,7 @@
 )]
 
 mod aws_cli;
+mod image;
 mod rehearse;
 mod rollout;
 mod scenario;

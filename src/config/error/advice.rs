@@ -68,6 +68,9 @@ impl Mistake {
             | Self::RoleOfOtherAccount { .. }
             | Self::SecretSource { .. }
             | Self::BadSsh { .. }
+            | Self::SshTwice { .. }
+            | Self::SecretVariable { .. }
+            | Self::CommandInOneWord { .. }
             | Self::BadCacheFrom { .. }
             | Self::CheckWork { .. }
             | Self::BadVariableName { .. }
@@ -132,7 +135,6 @@ impl Mistake {
                 "it must be a file that you may read".to_owned()
             }
             Self::ExtendsCircle { .. } => "take one of the `extends` out".to_owned(),
-            Self::Later { instead: "", .. } => "take the key out, or update docker-ecs-ship".to_owned(),
             Self::Later { instead, .. } => (*instead).to_owned(),
             Self::BadRole { write, .. } => format!("write `role_arn = \"{write}\"`"),
             Self::RoleOfOtherAccount { .. } => {
@@ -142,10 +144,24 @@ impl Mistake {
                 "write `{name} = {{ env = \"…\" }}` for a variable of the environment, or `{name} = {{ file = \"…\" }}`"
             ),
             Self::BadSsh { .. } => {
-                "write `\"default\"` for the agent of SSH_AUTH_SOCK, or `\"id=path\"` with the path of a \
-                                    key or of an agent's socket"
+                "write `\"default\"` for the agent of SSH_AUTH_SOCK, or `\"id=path\"` with the socket of another agent"
                     .to_owned()
             }
+            Self::SshTwice { id } => {
+                format!("one mount has one agent: take one of them out, or give it another id than `{id}`")
+            }
+            Self::SecretVariable { name, write: Some(write) } => format!(
+                "write `{name} = {{ env = \"{write}\" }}`: the value is read when the image is built, and stands nowhere \
+                 before"
+            ),
+            Self::SecretVariable { name, write: None } => format!(
+                "write the name alone, as in `{name} = {{ env = \"NUGET_TOKEN\" }}`: letters, digits and `_`, and no digit \
+                 in front"
+            ),
+            Self::CommandInOneWord { key, write } => format!(
+                "write `{key} = {write}`; for pipes, variables and `&&` a shell of the image: `{key} = [\"sh\", \"-c\", \
+                 \"…\"]`"
+            ),
             Self::BadCacheFrom { problem, .. } => {
                 format!("{problem}; write an image and its tag, such as `\"${{repository}}:cache\"`")
             }

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use super::{Own, Resolver, Scope, value::is_ecs_name};
 use crate::{
     config::{
+        environment_file,
         error::{BadRepository, Doubt, Found, Home, Mistake, Place, nearest},
         file::{BUILDERS, CheckTable, ImageTable, SecretTable, Table, Written, tidy},
         spec::{
@@ -53,7 +54,15 @@ impl Resolver<'_> {
         let target = self.not_empty("target", written.target.as_ref(), &own, "\"runtime\"");
         let args = self.texts(&written.args, &own, Home::Build);
         let secrets = self.build_secrets(&written.secrets, &own);
-        let ssh = self.each(written.ssh.as_ref(), |resolver, written| resolver.ssh(written, &own));
+        let mut ssh: Vec<BuildSsh> = Vec::new();
+        for written in written.ssh.iter().flat_map(|list| &list.value) {
+            let Some(agent) = self.ssh(written, &own) else { continue };
+            if ssh.iter().any(|known| known.id == agent.id) {
+                self.mistake(Mistake::SshTwice { id: agent.id }, Place::File(written.span.clone()));
+            } else {
+                ssh.push(agent);
+            }
+        }
         let cache_from = self.each(written.cache_from.as_ref(), |resolver, written| resolver.cache_from(written, &own));
         let platform = written.platform.as_ref().and_then(|written| self.platform(written, &own));
         let builder = match &written.builder {
@@ -90,9 +99,7 @@ impl Resolver<'_> {
         for (name, table) in tables {
             let SecretTable { header, env, file } = table;
             let secret = match (env, file) {
-                (Some(written), None) => {
-                    self.not_empty("env", Some(written), own, "\"NUGET_TOKEN\"").map(BuildSecret::Variable)
-                }
+                (Some(written), None) => self.secret_variable(name, written, own).map(BuildSecret::Variable),
                 (None, Some(written)) => {
                     let path = self.not_empty("file", Some(written), own, "\"~/.npmrc\"");
                     path.map(|path| BuildSecret::File(self.path(written, &path)))
@@ -107,6 +114,23 @@ impl Resolver<'_> {
             secrets.extend(secret.map(|secret| (name.clone(), secret)));
         }
         secrets
+    }
+
+    fn secret_variable(&mut self, name: &str, written: &Written<String>, own: &Own) -> Option<String> {
+        // Filled in, `${env.X}` would be the secret itself, in the place of a name that is told to everybody.
+        let bare = written.value.trim().trim_start_matches(['$', '{']).trim_start_matches("env.").trim_end_matches('}');
+        let is_reference = written.value.starts_with('$') && !written.value.starts_with("${");
+        let variable = if is_reference || written.value.contains("${env.") {
+            None
+        } else {
+            Some(self.not_empty("env", Some(written), own, "\"NUGET_TOKEN\"")?)
+        };
+        if let Some(variable) = variable.filter(|variable| environment_file::is_name(variable)) {
+            return Some(variable);
+        }
+        let write = environment_file::is_name(bare).then(|| bare.to_owned());
+        self.mistake(Mistake::SecretVariable { name: name.to_owned(), write }, Place::File(written.span.clone()));
+        None
     }
 
     fn ssh(&mut self, written: &Written<String>, own: &Own) -> Option<BuildSsh> {
@@ -157,6 +181,13 @@ impl Resolver<'_> {
                     return None;
                 }
                 let words = self.each(Some(run), |resolver, written| resolver.expand(written, &own));
+                if let [only] = words.as_slice()
+                    && only.trim().contains(' ')
+                {
+                    let write = format!("{:?}", only.split_whitespace().collect::<Vec<_>>());
+                    self.mistake(Mistake::CommandInOneWord { key: "run", write }, Place::File(run.span.clone()));
+                    return None;
+                }
                 (words.len() == run.value.len()).then_some(CheckWork::Run(words))
             }
             (target, _) => {

@@ -45,10 +45,7 @@ fn facts(variables: &[(&str, &str)]) -> Facts {
 }
 
 fn meant(text: &str, typed: &Typed, facts: &Facts) -> Resolved {
-    let mut parsed = parse(text);
-    // What nothing acts on yet is understood all the same.
-    parsed.errors.retain(|error| !matches!(*error.mistake, Mistake::Later { .. }));
-    resolve(&parsed, typed, facts)
+    resolve(&parse(text), typed, facts)
         .unwrap_or_else(|errors| panic!("{}", errors.render(error::Look { colour: false, unicode: true, width: 100 })))
 }
 

@@ -43,7 +43,7 @@ pub(super) async fn build(
     let path = format!("/build?{}", request.query(&[("version", "1"), ("rm", "1"), ("forcerm", "1")]));
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, Value::from_static("application/x-tar"));
-    let auth = HeaderValue::try_from(request.registry_auth.header())
+    let auth = HeaderValue::try_from(request.lent.registries.header())
         .map_err(|error| DockerError::Request { source: error.into() })?;
     headers.insert(HeaderName::from_static("x-registry-config"), auth);
     let body = bollard::body_try_stream(pieces);

@@ -1,22 +1,26 @@
-//! The engine's own `BuildKit` through bollard: the context in the request, registry credentials over
-//! a session beside it, the status graph in the answer.
+//! The engine's own `BuildKit`: the context in the request, the status graph in the answer, and all that the build asks
+//! for meanwhile over a session beside them.
 
-use std::{collections::HashMap, time::Duration};
+use std::collections::HashMap;
 
 use bollard::{
-    BollardRequest, Docker,
     moby::buildkit::v1::{StatusResponse, Vertex as Node},
     models::BuildInfoAux,
-    query_parameters::{BuildImageOptionsBuilder, BuilderVersion},
+    query_parameters::RemoveImageOptions,
 };
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt};
+use futures_util::Stream;
+use http::{HeaderMap, HeaderValue, Method, header::CONTENT_TYPE};
+use http_body_util::BodyExt;
+use serde_json::Value;
 use tokio::sync::mpsc::Sender;
 
-use super::{BuildRequest, failure};
+use super::{BuildRequest, Lent, failure, session::Session, veil::Veil};
 use crate::{
     docker::{
+        engine::refusal,
         error::DockerError,
+        lines::JsonLines,
         output::{Output, Tail},
         tell,
     },
@@ -24,8 +28,6 @@ use crate::{
     image::Digest,
 };
 
-/// The image id comes while the last statuses are still on their way; they take milliseconds.
-const STRAGGLERS: Duration = Duration::from_secs(5);
 /// "cacheonly is a special type for triggering skipping all exporters" (moby, builder-next).
 const CACHE_ONLY: &str = r#"[{"Type":"cacheonly"}]"#;
 
@@ -34,78 +36,89 @@ pub(super) async fn build(
     pieces: impl Stream<Item = std::io::Result<Bytes>> + Send + 'static,
     updates: &Sender<Progress>,
 ) -> Result<Option<Digest>, DockerError> {
-    // The engine refuses a second build with the id of one that goes on.
-    let session = session_id()?;
-    let mut more = vec![("version", "2"), ("session", session.as_str()), ("rm", "1")];
-    if request.action.tags.is_empty() {
-        more.push(("outputs", CACHE_ONLY));
+    let Lent { registries, inputs } = request.lent;
+    // Open for as long as the build goes on.
+    let session = Session::open(request.engine, registries, inputs).await?;
+    let mut more = vec![("version", "2"), ("session", session.id()), ("rm", "1")];
+    // Only to be tried: what it gives is in the cache, and a name that is taken away again leaves no image behind.
+    let passing = request.action.tags.is_empty().then(|| format!("{PASSING}:{}", session.id()));
+    match &passing {
+        Some(_) if request.engine.takes_cache_only() => more.push(("outputs", CACHE_ONLY)),
+        Some(name) => more.push(("t", name)),
+        None => {}
     }
-    let docker = with_query(request.engine.unhurried(), request.query(&more));
-    let options =
-        BuildImageOptionsBuilder::default().version(BuilderVersion::BuilderBuildKit).session(&session).build();
-    let credentials = Some(request.registry_auth.for_session());
-    let mut answers = docker.build_image(options, credentials, Some(bollard::body_try_stream(pieces)));
-
-    let mut graph = Graph::default();
+    let path = format!("/build?{}", request.query(&more));
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-tar"));
+    let response = request.engine.request(Method::POST, &path, headers, bollard::body_try_stream(pieces)).await?;
+    if !response.status().is_success() {
+        return Err(failure::refused(refusal("build", response).await));
+    }
+    let mut body = response.into_body();
+    let mut lines = JsonLines::default();
+    let mut graph = Graph { veil: Veil::over(inputs), ..Graph::default() };
     let mut image_id = None;
-    loop {
-        let next = if image_id.is_some() {
-            tokio::time::timeout(STRAGGLERS, answers.next()).await.unwrap_or_default()
-        } else {
-            answers.next().await
-        };
-        match next {
-            None => break,
-            Some(Ok(answer)) => match answer.aux {
-                Some(BuildInfoAux::BuildKit(status)) => graph.apply(status, updates).await,
-                Some(BuildInfoAux::Default(id)) => image_id = id.id.and_then(|id| id.parse::<Digest>().ok()),
-                None => {}
-            },
-            // bollard's decoder trips over a line end that comes alone; by then the image is there.
-            Some(Err(_)) if image_id.is_some() => break,
-            Some(Err(bollard::errors::Error::DockerStreamError { error })) => {
-                graph.flush(updates).await;
-                return Err(DockerError::Build(Box::new(graph.failure(error))));
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|source| DockerError::Broken { operation: "build", source: Box::new(source) })?;
+        let Ok(chunk) = frame.into_data() else { continue };
+        for value in lines.feed(&chunk).map_err(DockerError::Answer)? {
+            match Answer::of(value) {
+                Answer::Status(status) => graph.apply(status, updates).await,
+                Answer::Image(id) => image_id = Some(id),
+                Answer::Failed(message) => {
+                    graph.flush(updates).await;
+                    return Err(DockerError::Build(Box::new(graph.failure(message))));
+                }
+                Answer::Other => {}
             }
-            Some(Err(error)) => return Err(failure::refused(DockerError::api("build", error))),
         }
     }
+    lines.finish().map_err(DockerError::Answer)?;
     graph.flush(updates).await;
-    if image_id.is_none() && !request.action.tags.is_empty() {
-        return Err(DockerError::NoResult { operation: "build" });
+    let Some(passing) = passing else {
+        return image_id.map(Some).ok_or(DockerError::NoResult { operation: "build" });
+    };
+    if image_id.is_some() {
+        // By its name: under the id there may be an image of somebody else's by now.
+        drop(request.engine.docker().remove_image(&passing, None::<RemoveImageOptions>, None).await);
     }
-    Ok(image_id)
+    Ok(None)
 }
 
-fn session_id() -> Result<String, DockerError> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|source| DockerError::Broken {
-        operation: "draw a session id",
-        source: Box::new(std::io::Error::other(source.to_string())),
-    })?;
-    Ok(hex::encode(bytes))
+/// The name of what is built only to see whether it builds.
+const PASSING: &str = "docker-ecs-ship/check";
+
+/// One value of the answer.
+enum Answer {
+    /// `{"id":"moby.buildkit.trace","aux":"<protobuf>"}`: a piece of the status graph.
+    Status(StatusResponse),
+    /// `{"id":"moby.image.id","aux":{"ID":"sha256:…"}}`.
+    Image(Digest),
+    /// `{"errorDetail":{"message":"…"},"error":"…"}`: the end.
+    Failed(String),
+    Other,
 }
 
-/// bollard writes the query of `/build` from options that know one tag; ours replaces it.
-fn with_query(docker: Docker, query: String) -> Docker {
-    docker.with_request_modifier(move |request: BollardRequest| {
-        if request.uri().path() != "/build" {
-            return request;
+impl Answer {
+    fn of(mut value: Value) -> Self {
+        let message = value.pointer("/errorDetail/message").or_else(|| value.get("error")).and_then(Value::as_str);
+        if let Some(message) = message {
+            return Self::Failed(message.trim().to_owned());
         }
-        let (mut parts, body) = request.into_parts();
-        let mut uri = parts.uri.clone().into_parts();
-        uri.path_and_query = format!("/build?{query}").parse().ok();
-        if let Ok(uri) = http::Uri::from_parts(uri) {
-            parts.uri = uri;
+        let aux = value.get_mut("aux").map(Value::take);
+        match aux.and_then(|aux| serde_json::from_value(aux).ok()) {
+            Some(BuildInfoAux::BuildKit(status)) => Self::Status(status),
+            Some(BuildInfoAux::Default(id)) => id.id.and_then(|id| id.parse().ok()).map_or(Self::Other, Self::Image),
+            None => Self::Other,
         }
-        BollardRequest::from_parts(parts, body)
-    })
+    }
 }
 
 /// What has been told of the build graph so far.
 #[derive(Debug, Default)]
 pub(super) struct Graph {
     nodes: HashMap<String, Seen>,
+    veil: Veil,
     /// The first vertex that failed by itself; the others are cancelled because of it.
     failed: Option<String>,
 }
@@ -147,7 +160,7 @@ impl Graph {
             }
         }
         for warning in warnings {
-            let message = String::from_utf8_lossy(&warning.short).into_owned();
+            let message = self.veil.hide(String::from_utf8_lossy(&warning.short).into_owned());
             tell(updates, Progress::BuildWarning { message }).await;
         }
     }
@@ -155,6 +168,7 @@ impl Graph {
     /// A vertex comes again with every change of anything in it; only a new state is news.
     fn vertex(&mut self, node: Node) -> Option<Vertex> {
         let duration_ms = duration_ms(&node);
+        let node = Node { name: self.veil.hide(node.name), error: self.veil.hide(node.error), ..node };
         let Node { digest, name, cached, started, completed, error, inputs: _, progress_group: _ } = node;
         let state = match (started, completed) {
             _ if !error.is_empty() => VertexState::Failed,
@@ -180,14 +194,16 @@ impl Graph {
     /// What a step printed, in lines.
     fn lines(&mut self, vertex: &str, bytes: &[u8]) -> Vec<String> {
         let seen = self.nodes.entry(vertex.to_owned()).or_default();
-        let lines = seen.output.feed(bytes);
-        lines.iter().for_each(|line| seen.log.keep(line));
+        let lines: Vec<_> = seen.output.feed(bytes).into_iter().map(|line| self.veil.hide(line)).collect();
+        for line in &lines {
+            seen.log.keep(line);
+        }
         lines
     }
 
     async fn end_line(&mut self, vertex: &str, updates: &Sender<Progress>) {
         let Some(seen) = self.nodes.get_mut(vertex) else { return };
-        let Some(line) = seen.output.end() else { return };
+        let Some(line) = seen.output.end().map(|line| self.veil.hide(line)) else { return };
         seen.log.keep(&line);
         tell(updates, Progress::BuildLog { vertex: vertex.to_owned(), line }).await;
     }
@@ -203,7 +219,7 @@ impl Graph {
         let failed = self.failed.as_ref().and_then(|digest| self.nodes.get(digest));
         let step = failed.map(|seen| seen.name.clone());
         let log = failed.map(|seen| seen.log.lines()).unwrap_or_default();
-        failure::classified(step, log, message)
+        failure::classified(step, log, self.veil.hide(message))
     }
 }
 

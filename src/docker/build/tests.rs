@@ -68,8 +68,7 @@ async fn a_build_tells_its_steps_and_tags_its_image() {
             [reference("127.0.0.1:1", "jobs/api", &unique("a")), reference("127.0.0.1:1", "jobs/api", &unique("b"))];
         let mut action = source.action(builder, &tags);
         action.args.insert("GREETING".to_owned(), "grüß & co = \"x\"".to_owned());
-        let work =
-            async |updates: &mpsc::Sender<Progress>| build(&engine, &action, &RegistryAuth::default(), updates).await;
+        let work = async |updates: &mpsc::Sender<Progress>| build(&engine, &action, &Lent::default(), updates).await;
         let (built, progress) = told(work).await;
         let built = built.unwrap();
         assert_eq!(built.builder, used);
@@ -131,7 +130,7 @@ async fn a_failure_names_step_output_and_cause() {
             let source = Source::new(dockerfile, &broken);
             let action = source.action(builder, std::slice::from_ref(&image));
             let (result, progress) =
-                told(async |updates| build(&engine, &action, &RegistryAuth::default(), updates).await).await;
+                told(async |updates| build(&engine, &action, &Lent::default(), updates).await).await;
             let failure = match result {
                 Err(DockerError::Build(failure)) => *failure,
                 other => panic!("{builder:?} {dockerfile:?}: {other:?}"),
@@ -156,7 +155,7 @@ async fn a_target_that_is_not_there_is_named() {
     for builder in builders(&engine) {
         let mut action = source.action(builder, &[]);
         action.target = Some("two".to_owned());
-        let (result, _) = told(async |updates| build(&engine, &action, &RegistryAuth::default(), updates).await).await;
+        let (result, _) = told(async |updates| build(&engine, &action, &Lent::default(), updates).await).await;
         match result {
             Err(DockerError::Build(failure)) => {
                 assert_eq!(failure.cause, BuildCause::TargetMissing { target: "two".to_owned() }, "{failure:?}");
@@ -177,7 +176,7 @@ async fn only_what_is_not_ignored_reaches_the_engine() {
         let outside = Source::new("FROM scratch\nCOPY app secret /\n", &[]);
         let mut action = source.action(builder, &[]);
         action.dockerfile = outside.path().join("Dockerfile");
-        let (result, _) = told(async |updates| build(&engine, &action, &RegistryAuth::default(), updates).await).await;
+        let (result, _) = told(async |updates| build(&engine, &action, &Lent::default(), updates).await).await;
         match result {
             Err(DockerError::Build(failure)) => {
                 assert!(
@@ -196,7 +195,7 @@ async fn a_context_that_cannot_be_read_is_the_reason() {
     let source = Source::new("FROM scratch\n", &[]);
     let mut action = source.action(Builder::Auto, &[]);
     action.context = source.path().join("nowhere");
-    let (result, _) = told(async |updates| build(&engine, &action, &RegistryAuth::default(), updates).await).await;
+    let (result, _) = told(async |updates| build(&engine, &action, &Lent::default(), updates).await).await;
     assert!(matches!(result, Err(DockerError::Context(_))), "{result:?}");
 }
 
@@ -221,7 +220,7 @@ async fn dropping_a_build_stops_it_on_the_engine() {
         let (sender, mut receiver) = mpsc::channel(256);
         let worker = {
             let engine = engine.clone();
-            tokio::spawn(async move { build(&engine, &action, &RegistryAuth::default(), &sender).await })
+            tokio::spawn(async move { build(&engine, &action, &Lent::default(), &sender).await })
         };
         let up = async {
             while let Some(progress) = receiver.recv().await {
@@ -254,7 +253,7 @@ async fn an_early_refusal_is_heard_over_a_long_upload() {
     for builder in builders(&engine) {
         let mut action = source.action(builder, &[]);
         action.platform = Some("not/a/platform/at/all".to_owned());
-        let (result, _) = told(async |updates| build(&engine, &action, &RegistryAuth::default(), updates).await).await;
+        let (result, _) = told(async |updates| build(&engine, &action, &Lent::default(), updates).await).await;
         match result {
             Err(DockerError::Refused { status: 400, message, .. }) => {
                 assert!(message.contains("platform"), "{message}");
@@ -282,7 +281,7 @@ async fn dropping_a_build_ends_the_upload() {
         let (sender, mut receiver) = mpsc::channel(256);
         let worker = {
             let engine = engine.clone();
-            tokio::spawn(async move { build(&engine, &action, &RegistryAuth::default(), &sender).await })
+            tokio::spawn(async move { build(&engine, &action, &Lent::default(), &sender).await })
         };
         let sent =
             async { while !matches!(receiver.recv().await, Some(Progress::Context { sent }) if sent > 1024 * 1024) {} };
@@ -312,8 +311,7 @@ async fn a_build_without_a_name_gives_no_image() {
     let source = Source::new(&dockerfile, &[("good", program(&label, Then::Exit(0)))]);
     let mut action = source.action(Builder::Engine, &[]);
     action.target = Some("test".to_owned());
-    let work =
-        async |updates: &mpsc::Sender<Progress>| build(&engine, &action, &RegistryAuth::default(), updates).await;
+    let work = async |updates: &mpsc::Sender<Progress>| build(&engine, &action, &Lent::default(), updates).await;
     let (built, progress) = told(work).await;
     assert_eq!(built.unwrap().image_id, None);
     assert!(logs(&progress).contains(&label.as_str()), "{progress:?}");

@@ -9,8 +9,7 @@ use super::*;
 use crate::{
     config::spec::Builder,
     docker::{
-        RegistryAuth,
-        build::build,
+        build::{Lent, build},
         testing::{Source, Then, engine, program, reference, remove as remove_image, told, unique},
     },
     image::Reference,
@@ -41,8 +40,7 @@ async fn built() -> Built {
     let tag = reference("127.0.0.1:1", "jobs/api", &unique("checked"));
     let action = source.action(Builder::Auto, std::slice::from_ref(&tag));
     let (built, _) =
-        told(async |updates: &mpsc::Sender<Progress>| build(&engine, &action, &RegistryAuth::default(), updates).await)
-            .await;
+        told(async |updates: &mpsc::Sender<Progress>| build(&engine, &action, &Lent::default(), updates).await).await;
     let id = built.unwrap().image_id.unwrap();
     Built { engine, id, tag, key: Key::new(unique("image")) }
 }

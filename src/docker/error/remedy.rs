@@ -47,6 +47,12 @@ impl DockerError {
             }
             Self::Context(error) => context(error),
             Self::NoBuildKit => "set `builder = \"classic\"` or `\"auto\"`, or use a Docker Engine".to_owned(),
+            Self::ClassicHasNone => "build with `builder = \"auto\"` on an engine that has BuildKit".to_owned(),
+            Self::NoSession => {
+                "build on an engine before 30, or with `builder = \"classic\"` where neither secrets nor ssh are asked for"
+                    .to_owned()
+            }
+            Self::InputGone { place, .. } => format!("see what became of {place}, and run it again"),
             Self::Build(failure) => build(failure),
             Self::Push(failure) => push(failure),
         }

@@ -7,8 +7,8 @@ use super::*;
 use crate::{
     config::spec::Builder,
     docker::{
-        build,
-        registry::RegistryAuth,
+        build::Lent,
+        build::build,
         testing::{Mood, Registry, Source, Then, engine, program, reference, remove, told, unique},
     },
 };
@@ -172,7 +172,7 @@ async fn a_push_tells_its_layers_and_yields_the_registrys_digest() {
     );
     let image = reference(&registry.host, "jobs/api", &unique("v"));
     let action = source.action(Builder::Auto, std::slice::from_ref(&image));
-    told(async |updates| build(&engine, &action, &RegistryAuth::default(), updates).await).await.0.unwrap();
+    told(async |updates| build(&engine, &action, &Lent::default(), updates).await).await.0.unwrap();
 
     let credentials = registry.credentials();
     let (first, progress) = told(async |updates| push(&engine, &image, &credentials, updates).await).await;
@@ -198,7 +198,7 @@ async fn each_refusal_of_ecr_is_told_for_what_it_is() {
     let source = Source::new("FROM scratch\nCOPY hello /hello\n", &[("hello", program(&unique("c"), Then::Exit(0)))]);
     let image = reference(&registry.host, "jobs/api", &unique("v"));
     let action = source.action(Builder::Auto, std::slice::from_ref(&image));
-    told(async |updates| build(&engine, &action, &RegistryAuth::default(), updates).await).await.0.unwrap();
+    told(async |updates| build(&engine, &action, &Lent::default(), updates).await).await.0.unwrap();
     let tag = image.tag.as_ref().unwrap().as_str().to_owned();
     let fails = async |credentials: &RegistryCredentials, image: &Reference| match told(async |updates| {
         push(&engine, image, credentials, updates).await
@@ -245,7 +245,7 @@ async fn a_registry_that_is_not_there_is_unreachable() {
     let (host, credentials) = (registry.host.clone(), registry.credentials());
     let image = reference(&host, "jobs/api", &unique("v"));
     let action = source.action(Builder::Auto, std::slice::from_ref(&image));
-    told(async |updates| build(&engine, &action, &RegistryAuth::default(), updates).await).await.0.unwrap();
+    told(async |updates| build(&engine, &action, &Lent::default(), updates).await).await.0.unwrap();
     drop(registry);
     let (result, _) = told(async |updates| push(&engine, &image, &credentials, updates).await).await;
     match result {

@@ -7,11 +7,11 @@ use super::{
     service::{containers, runs_digest},
 };
 use crate::{
-    config::spec::{Image, MissingRepository, Place, Spec},
+    config::spec::{Builder, Image, MissingRepository, Place, Spec},
     id::Key,
     image::ImageName,
     plan::{
-        observed::{Mutability, Observed, RepositoryObserved},
+        observed::{BuildKit, MissingInput, Mutability, Observed, RepositoryObserved},
         refusal::Refusal,
     },
 };
@@ -67,9 +67,27 @@ pub(super) fn resolve_image<'a>(
         ) => Source::Build { repository: RepositoryStep::Keep },
     };
     let name = ImageName { registry: observed.registry.clone(), repository: image.repository.clone() };
+    if let Source::Build { .. } = source {
+        refuse_inputs(observed, key, image, refusals);
+    }
     let memory_mib = users.iter().filter_map(|user| memory_mib(&user.base, &user.container)).max();
     let services = users.iter().map(|user| user.key).collect();
     Some(Wanted { key, image, name, services, source, platform, memory_mib })
+}
+
+/// What the build would stop for, said before it begins.
+fn refuse_inputs(observed: &Observed, key: &Key, image: &Image, refusals: &mut Vec<Refusal>) {
+    let keys: Vec<_> = [("`secrets`", image.secrets.is_empty()), ("`ssh`", image.ssh.is_empty())]
+        .into_iter()
+        .filter_map(|(name, is_empty)| (!is_empty).then_some(name))
+        .collect();
+    let is_classic = image.builder == Builder::Classic || observed.engine.buildkit == BuildKit::Absent;
+    if is_classic && !keys.is_empty() {
+        refusals.push(Refusal::NeedsBuildKit { image: key.clone(), keys, wanted: image.builder });
+    }
+    for MissingInput { input, why } in observed.missing_inputs.get(key).into_iter().flatten() {
+        refusals.push(Refusal::InputMissing { image: key.clone(), input: input.clone(), why: why.clone() });
+    }
 }
 
 /// The limit of a container: its own, or that of the whole task.

@@ -311,8 +311,8 @@ fn build_action(wanted: &Wanted) -> BuildAction {
         dockerfile,
         target,
         args,
-        secrets: _,
-        ssh: _,
+        secrets,
+        ssh,
         cache_from,
         platform: _,
         tag: _,
@@ -326,6 +326,8 @@ fn build_action(wanted: &Wanted) -> BuildAction {
         dockerfile: dockerfile.clone(),
         target: target.clone(),
         args: args.clone(),
+        secrets: secrets.clone(),
+        ssh: ssh.clone(),
         cache_from: cache_from
             .iter()
             .map(|from| match from {

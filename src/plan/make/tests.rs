@@ -11,10 +11,16 @@ use serde_json::{Value, json};
 
 use super::plan;
 use crate::{
-    config::spec::{CacheFrom, Check, CheckWork, MissingRepository, Place, Spec, TaskDefinitionSource},
+    config::spec::{
+        BuildSecret, BuildSsh, Builder, CacheFrom, Check, CheckWork, MissingRepository, Place, Spec,
+        TaskDefinitionSource,
+    },
     id::{Cluster, Key, StepId},
     plan::{
-        observed::{ClusterObserved, Mutability, Observed, RepositoryObserved, ServiceObserved},
+        observed::{
+            BuildInput, ClusterObserved, MissingInput, Mutability, Observed, RepositoryObserved, ServiceObserved,
+            WhyMissing,
+        },
         settle::{Ready, Settled, settle},
         step::{Action, CheckCall, Plan, Produced, Started},
         testing::{
@@ -189,6 +195,63 @@ fn a_check_gets_the_memory_of_its_container() {
     assert_eq!(memory(&json!({ "memory": "512" })), Some(Some(512)));
     assert_eq!(memory(&json!({ "memory": "1024", "containerDefinitions": containers(300) })), Some(Some(300)));
     assert_eq!(memory(&json!({ "memory": null })), Some(None));
+}
+
+#[test]
+fn what_a_build_lacks_is_refused_all_at_once() {
+    let lacking = |spec: &mut Spec, observed: &mut Observed| {
+        let image = spec.images.get_mut(&Key::new("web")).expect("web");
+        image.secrets = BTreeMap::from([("nuget".to_owned(), BuildSecret::Variable("NUGET_TOKEN".to_owned()))]);
+        image.ssh = vec![BuildSsh { id: "default".to_owned(), path: None }];
+        let missing = [
+            (BuildInput::Secret { id: "nuget".to_owned() }, WhyMissing::NotSet { variable: "NUGET_TOKEN".to_owned() }),
+            (
+                BuildInput::Ssh { id: "default".to_owned() },
+                WhyMissing::Unread { path: "/run/agent".into(), why: std::io::ErrorKind::NotFound },
+            ),
+        ];
+        let missing = missing.map(|(input, why)| MissingInput { input, why }).to_vec();
+        observed.missing_inputs.insert(Key::new("web"), missing);
+    };
+    insta::assert_snapshot!(when(|spec, observed| {
+        lacking(spec, observed);
+        spec.images.get_mut(&Key::new("web")).expect("web").builder = Builder::Classic;
+    }), @"
+    refused: image web asks for `secrets` and `ssh`, and the classic builder has no such thing
+    refused: image web asks for secret nuget, and the environment variable NUGET_TOKEN is not set
+    refused: image web asks for ssh default, and there is no /run/agent
+    ");
+    // An image that is there already is not built, and lacks nothing.
+    let told = when(|spec, observed| {
+        lacking(spec, observed);
+        observed.repositories.insert(Key::new("web"), present(Mutability::Immutable, Some(digest('a'))));
+    });
+    assert!(!told.contains("refused"), "{told}");
+}
+
+/// Every build of an image has what it asks for, that of a check too; and never a value.
+#[test]
+fn a_stage_is_built_with_the_secrets_of_its_image() {
+    let (mut spec, observed) = (spec(Place::Aws), observed());
+    let image = spec.images.get_mut(&Key::new("web")).expect("web");
+    image.secrets = BTreeMap::from([("nuget".to_owned(), BuildSecret::Variable("NUGET_TOKEN".to_owned()))]);
+    image.checks = vec![Check { work: CheckWork::Stage("test".to_owned()), timeout: Duration::from_mins(15) }];
+    let plan = plan(&spec, &observed).expect("a plan");
+    let builds: Vec<_> = plan
+        .steps
+        .iter()
+        .filter_map(|step| match &step.action {
+            Action::Build(build) => Some(&**build),
+            Action::Check(check) => match &check.call {
+                CheckCall::Stage { build, .. } => Some(&**build),
+                CheckCall::Run { .. } => None,
+            },
+            _ => None,
+        })
+        .collect();
+    assert_eq!(builds.len(), 2);
+    assert!(builds.iter().all(|build| build.secrets.contains_key("nuget")), "{builds:?}");
+    assert_eq!((builds[1].target.as_deref(), builds[1].tags.len()), (Some("test"), 0));
 }
 
 #[test]

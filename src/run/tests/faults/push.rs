@@ -24,6 +24,8 @@ impl Image {
             dockerfile: folder.path().join("Dockerfile"),
             target: None,
             args: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            ssh: Vec::new(),
             cache_from: Vec::new(),
             platform: None,
             tags: references.clone(),

@@ -1,0 +1,279 @@
+//! What an image may ask for and what it must pass, with a real engine: secrets, ssh agents and checks.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    os::unix::net::UnixListener,
+    path::PathBuf,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use crate::scenario::{Said, Scenario, end};
+
+/// Long enough for a busy machine.
+const LIMIT: Duration = Duration::from_mins(2);
+const MARKER: &str = "MARKER-of-a-build-secret-0f9a";
+
+/// The example with keys added to its image, and a Dockerfile with busybox in it.
+struct Shop {
+    scenario: Scenario,
+}
+
+impl Shop {
+    fn new(keys: &str, dockerfile: &str) -> Self {
+        let scenario = Scenario::new("");
+        let hello = scenario.hello();
+        let busybox = ["/bin/busybox", "/usr/bin/busybox"].map(PathBuf::from).into_iter().find(|path| path.exists());
+        let busybox = busybox.expect("a static busybox: apt-get install busybox-static");
+        fs::copy(busybox, hello.join("app/busybox")).expect("it can be read");
+        fs::write(hello.join("Dockerfile"), dockerfile).expect("a new file");
+        fs::write(hello.join(".dockerignore"), "*\n!app\n").expect("it is ours");
+        let file = hello.join("ship.toml");
+        let text = fs::read_to_string(&file).expect("it is there");
+        let table = "[images.hello]\n";
+        assert!(text.contains(table), "the example has an image");
+        let text = text.replace(table, &format!("{table}{keys}\n"));
+        let text = text.replace("args = { ", "args = { PASS = \"${env.PASS:-yes}\", ");
+        fs::write(file, text).expect("it is ours");
+        scenario.ship(&["sandbox", "up", "--port", "0", "--speed", "20"]).ended_with(0);
+        Self { scenario }
+    }
+
+    fn deploy(&self, more: &[&str], environment: &[(&str, &str)]) -> Said {
+        let mut words = vec!["deploy", "--environment", "sandbox", "--yes"];
+        words.extend(more);
+        let mut command = self.scenario.command(&words);
+        command.env("HELLO_VERSION", "1").envs(environment.iter().copied());
+        command.output().expect("the program starts").into()
+    }
+
+    /// The tags of the repository, as the registry has them.
+    fn pushed(&self) -> Vec<String> {
+        let said = self.scenario.ship(&["sandbox", "status", "--format", "json"]).ended_with(0);
+        let status: serde_json::Value = serde_json::from_str(&said.out).expect("JSON");
+        let registry = status["registry"].as_str().expect("a registry");
+        let listed =
+            docker(&["images", "--format", "{{.Repository}}:{{.Tag}}", "--filter", &format!("reference={registry}/*")]);
+        listed.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
+    }
+}
+
+fn docker(words: &[&str]) -> String {
+    let output = Command::new("docker").args(words).output().expect("docker runs");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+fn check_containers() -> String {
+    docker(&["ps", "--all", "--quiet", "--filter", "label=ecs-ship.check=hello"])
+}
+
+const DOCKERFILE: &str = "FROM scratch AS test\nCOPY app/busybox /bin/busybox\nARG PASS=yes\n\
+    RUN [\"/bin/busybox\", \"sh\", \"-c\", \"echo testing && [ $PASS != no ]\"]\n\
+    FROM scratch\nCOPY app/hello /hello\nCOPY app/busybox /bin/busybox\nENV PORT=8080\nENTRYPOINT [\"/hello\"]\n";
+
+#[test]
+fn what_passes_its_checks_is_shipped_and_nothing_is_left_of_them() {
+    let checks =
+        "checks = [{ target = \"test\" }, { run = [\"/bin/busybox\", \"sh\", \"-c\", \"echo well; exit 0\"] }]";
+    let shop = Shop::new(checks, DOCKERFILE);
+    // Not from the cache of another run: what is cached prints nothing.
+    let pass = shop.scenario.hello().display().to_string();
+    let said = shop.deploy(&["--progress", "plain"], &[("PASS", &pass)]).ended_with(0);
+    for line in ["check hello: test", "check hello: busybox", "| testing", "| well"] {
+        assert!(said.talk.contains(line), "{line}:\n{}", said.talk);
+    }
+    assert_eq!(check_containers(), "");
+}
+
+#[test]
+fn a_check_that_fails_keeps_everything_from_being_pushed() {
+    let checks = "checks = [{ run = [\"/bin/busybox\", \"sh\", \"-c\", \"echo one two; exit 7\"] }]";
+    let shop = Shop::new(checks, DOCKERFILE);
+    // Each face tells it: with the lines, the code, and what to do.
+    for (face, told) in [("plain", "error"), ("quiet", "error"), ("json", "talk")] {
+        let said = shop.deploy(&["--progress", face], &[]).ended_with(10);
+        let all = format!("{}{}", said.out, said.talk);
+        for word in ["ended with 7", "one two", "nothing was pushed"] {
+            assert!(all.contains(word), "{face} ({told}): no {word}:\n{all}");
+        }
+    }
+    assert_eq!(check_containers(), "");
+    let said = shop.scenario.ship(&["status", "--environment", "sandbox"]);
+    assert!(!said.out.contains("hello:1"), "nothing was registered: {}", said.out);
+}
+
+/// The notes of the steps that pushed, as the events have them.
+fn pushed_digests(events: &str) -> Vec<String> {
+    let events: Vec<serde_json::Value> =
+        events.lines().map(|line| serde_json::from_str(line).expect("an event a line")).collect();
+    let steps = events[0]["event"]["steps"].as_array().expect("the first event has the steps");
+    let pushes: Vec<_> = steps.iter().filter(|step| step["kind"] == "push").map(|step| step["id"].clone()).collect();
+    let done = events.iter().filter(|record| record["event"]["kind"] == "done");
+    done.filter(|record| pushes.contains(&record["event"]["step"]))
+        .map(|record| record["event"]["note"].as_str().expect("a note").to_owned())
+        .collect()
+}
+
+#[test]
+fn every_tag_is_the_same_image() {
+    let shop = Shop::new("", DOCKERFILE);
+    let file = shop.scenario.hello().join("ship.toml");
+    let text = fs::read_to_string(&file).expect("it is there");
+    let more = text.replace("-${build}\"]", "-${build}\", \"latest\", \"stable\"]");
+    assert_ne!(more, text, "the example has tags");
+    fs::write(&file, more).expect("it is ours");
+    let said = shop.deploy(&["--progress", "json"], &[]).ended_with(0);
+    let digests = pushed_digests(&said.out);
+    assert!(digests.len() == 3 && digests.iter().all(|digest| *digest == digests[0]), "{digests:?}");
+    let tags = shop.pushed();
+    for tag in [":latest", ":stable", ":v1-"] {
+        assert!(tags.iter().any(|name| name.contains(tag)), "{tag}: {tags:?}");
+    }
+}
+
+#[test]
+fn a_stage_that_does_not_build_is_a_check_that_fails() {
+    let shop = Shop::new("checks = [{ target = \"test\" }]", DOCKERFILE);
+    let said = shop.deploy(&["--progress", "plain"], &[("PASS", "no")]).ended_with(10);
+    assert!(said.talk.contains("check hello: test failed"), "{}", said.talk);
+    shop.deploy(&["--progress", "plain"], &[]).ended_with(0);
+}
+
+#[test]
+fn an_interrupt_ends_a_check_and_takes_its_container_away() {
+    let checks = "checks = [{ run = [\"/bin/busybox\", \"sh\", \"-c\", \"echo begun; exec /bin/busybox sleep 600\"] }]";
+    let shop = Shop::new(checks, DOCKERFILE);
+    let mut command = shop.scenario.deploying("1", &[]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program starts");
+    let mut talk = BufReader::new(child.stderr.take().expect("piped"));
+    let mut heard = String::new();
+    while !heard.contains("| begun") {
+        assert_ne!(talk.read_line(&mut heard).expect("text"), 0, "ended before the check began: {heard}");
+    }
+    assert_ne!(check_containers(), "");
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT)
+        .expect("the program runs");
+    let reading =
+        std::thread::spawn(move || while talk.read_line(&mut String::new()).is_ok_and(|length| length > 0) {});
+    end(child, LIMIT).ended_with(130);
+    reading.join().expect("text");
+    assert_eq!(check_containers(), "");
+}
+
+const WITH_SECRET: &str = "FROM scratch AS base\nCOPY app/busybox /bin/busybox\nARG VERSION\n\
+    RUN --mount=type=secret,id=token,required=true [\"/bin/busybox\", \"sh\", \"-c\", \"/bin/busybox cat /run/secrets/token && /bin/busybox sha256sum /run/secrets/token > /sum\"]\n\
+    FROM scratch\nCOPY --from=base /sum /sum\nCOPY app/hello /hello\nENV PORT=8080\nENTRYPOINT [\"/hello\"]\n";
+
+/// The build prints it on purpose; it is in no output, in no record, in no layer and in no history.
+#[test]
+fn a_secret_reaches_its_build_and_nobody_else() {
+    let shop = Shop::new("secrets = { token = { env = \"BUILD_TOKEN\" } }", WITH_SECRET);
+    let mut everything = String::new();
+    for (words, token) in [
+        (&["--progress", "plain", "--record", "run.jsonl"][..], "1"),
+        (&["--progress", "json"], "2"),
+        (&["--progress", "quiet"], "3"),
+    ] {
+        let value = format!("{MARKER}-{token}");
+        // Another version, so that the step runs again: what is cached prints nothing.
+        let said = shop.deploy(words, &[("BUILD_TOKEN", &value), ("HELLO_VERSION", token)]).ended_with(0);
+        everything.push_str(&said.out);
+        everything.push_str(&said.talk);
+    }
+    let mut debug =
+        shop.scenario.command(&["-D", "deploy", "--environment", "sandbox", "--yes", "--progress", "plain"]);
+    let said: Said = debug.env("HELLO_VERSION", "4").env("BUILD_TOKEN", MARKER).output().expect("it starts").into();
+    let said = said.ended_with(0);
+    everything.push_str(&said.talk);
+    everything.push_str(&fs::read_to_string(shop.scenario.hello().join("run.jsonl")).expect("it was recorded"));
+    let images = shop.pushed();
+    assert!(!images.is_empty(), "an image was built");
+    for image in &images {
+        everything.push_str(&docker(&["history", "--no-trunc", image]));
+        everything.push_str(&docker(&["inspect", image]));
+        let saved = Command::new("docker").args(["save", image]).output().expect("docker runs").stdout;
+        assert!(saved.len() > 1000, "{image} was saved");
+        everything.push_str(&String::from_utf8_lossy(&saved));
+    }
+    for (name, words) in [("plan", &["plan", "-e", "sandbox"][..]), ("show", &["config", "show", "-e", "sandbox"])] {
+        let mut command = shop.scenario.command(words);
+        let said: Said =
+            command.env("BUILD_TOKEN", MARKER).env("HELLO_VERSION", "1").output().expect("it starts").into();
+        let said = said.ended_with(0);
+        assert!(name != "show" || said.out.contains("BUILD_TOKEN"), "{}", said.out);
+        everything.push_str(&said.out);
+        everything.push_str(&said.talk);
+    }
+    assert!(everything.contains("****"), "the build printed it");
+    assert!(!everything.contains(MARKER), "it shows");
+}
+
+#[test]
+fn what_a_build_lacks_is_refused_before_it_begins() {
+    let keys =
+        "secrets = { token = { env = \"BUILD_TOKEN\" }, npmrc = { file = \"nowhere/.npmrc\" } }\nssh = [\"default\"]";
+    let shop = Shop::new(keys, WITH_SECRET);
+    let said = shop.deploy(&["--progress", "plain"], &[]).ended_with(5);
+    for words in [
+        "image hello asks for secret token, and the environment variable BUILD_TOKEN is not set",
+        "image hello asks for secret npmrc, and there is no ",
+        "image hello asks for ssh default, and the environment variable SSH_AUTH_SOCK is not set",
+        "nothing was changed",
+    ] {
+        assert!(said.talk.contains(words), "{words}:\n{}", said.talk);
+    }
+}
+
+/// An agent that knows one question: which keys there are.
+fn agent(path: &std::path::Path) {
+    use std::io::{Read as _, Write as _};
+    let listener = UnixListener::bind(path).expect("a new socket");
+    std::thread::spawn(move || {
+        for mut connection in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                let mut length = [0; 4];
+                while connection.read_exact(&mut length).is_ok() {
+                    let mut question = vec![0; u32::from_be_bytes(length) as usize];
+                    connection.read_exact(&mut question).expect("a whole question");
+                    assert_eq!(question[0], 11, "only the keys are asked for");
+                    // SSH_AGENT_IDENTITIES_ANSWER, no keys.
+                    connection.write_all(&[0, 0, 0, 5, 12, 0, 0, 0, 0]).expect("it listens");
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn an_ssh_agent_is_lent_to_the_build() {
+    // A client of its own: busybox has no ssh-add.
+    let dockerfile = "FROM scratch AS base\nCOPY app/busybox /bin/busybox\nCOPY app/ask /ask\n\
+        RUN --mount=type=ssh,required=true [\"/ask\"]\n\
+        FROM scratch\nCOPY --from=base /ask /ask\nCOPY app/hello /hello\nENV PORT=8080\nENTRYPOINT [\"/hello\"]\n";
+    let shop = Shop::new("ssh = [\"default\"]", dockerfile);
+    let ask = shop.scenario.hello().join("app/ask");
+    let source = shop.scenario.hello().join("ask.rs");
+    fs::write(
+        &source,
+        "use std::{env, io::{Read, Write}, os::unix::net::UnixStream};\n\
+         fn main() {\n    let mut agent = UnixStream::connect(env::var_os(\"SSH_AUTH_SOCK\").unwrap()).unwrap();\n\
+         agent.write_all(&[0, 0, 0, 1, 17]).unwrap();\n    let mut answer = [0; 5];\n    agent.read_exact(&mut answer).unwrap();\n\
+         println!(\"adding a key: {answer:?}\");\n    agent.write_all(&[0, 0, 0, 1, 11]).unwrap();\n\
+         let mut answer = [0; 9];\n    agent.read_exact(&mut answer).unwrap();\n    println!(\"keys: {answer:?}\");\n}\n",
+    )
+    .expect("a new file");
+    let target = if cfg!(target_arch = "x86_64") { "x86_64-unknown-linux-gnu" } else { "aarch64-unknown-linux-gnu" };
+    let compiled = Command::new("rustc")
+        .args(["--edition", "2024", "--target", target, "-C", "target-feature=+crt-static", "-O", "-o"])
+        .args([&ask, &source])
+        .status()
+        .expect("rustc is there, as these tests are compiled");
+    assert!(compiled.success());
+    let socket = shop.scenario.hello().join("agent.sock");
+    agent(&socket);
+    let said =
+        shop.deploy(&["--progress", "plain"], &[("SSH_AUTH_SOCK", socket.to_str().expect("text"))]).ended_with(0);
+    assert!(said.talk.contains("adding a key: [0, 0, 0, 1, 5]"), "{}", said.talk);
+    assert!(said.talk.contains("keys: [0, 0, 0, 5, 12, 0, 0, 0, 0]"), "{}", said.talk);
+}
