@@ -4,6 +4,7 @@
 
 mod request;
 mod server;
+mod socket;
 mod trouble;
 
 use std::{env, io, net::TcpListener, process::ExitCode, thread};

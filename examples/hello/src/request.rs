@@ -17,6 +17,8 @@ pub struct Request {
     /// With the query behind `?`.
     pub target: String,
     pub keep_alive: bool,
+    /// Of one that wants to become a WebSocket.
+    pub websocket_key: Option<String>,
 }
 
 impl Request {
@@ -66,8 +68,12 @@ fn read_head(connection: &mut BufReader<&TcpStream>) -> io::Result<Incoming> {
     if !version.starts_with("HTTP/1.") {
         return Ok(Incoming::Refused("505 HTTP Version Not Supported"));
     }
-    let mut request =
-        Request { method: method.to_owned(), target: target.to_owned(), keep_alive: version != "HTTP/1.0" };
+    let mut request = Request {
+        method: method.to_owned(),
+        target: target.to_owned(),
+        keep_alive: version != "HTTP/1.0",
+        websocket_key: None,
+    };
 
     let mut length = 0;
     let mut expects_continue = false;
@@ -91,6 +97,7 @@ fn read_head(connection: &mut BufReader<&TcpStream>) -> io::Result<Incoming> {
         match name.to_ascii_lowercase().as_str() {
             "connection" if value.eq_ignore_ascii_case("close") => request.keep_alive = false,
             "connection" if value.eq_ignore_ascii_case("keep-alive") => request.keep_alive = true,
+            "sec-websocket-key" => request.websocket_key = Some(value.to_owned()),
             "content-length" => match value.parse::<u64>() {
                 Ok(value) if value <= MAX_BODY => length = value,
                 Ok(_) => return Ok(Incoming::Refused("413 Content Too Large")),
@@ -135,7 +142,12 @@ mod tests {
     }
 
     fn get(target: &str, keep_alive: bool) -> Incoming {
-        Incoming::Request(Request { method: "GET".to_owned(), target: target.to_owned(), keep_alive })
+        Incoming::Request(Request {
+            method: "GET".to_owned(),
+            target: target.to_owned(),
+            keep_alive,
+            websocket_key: None,
+        })
     }
 
     #[test]
@@ -171,7 +183,12 @@ mod tests {
 
     #[test]
     fn a_query_is_looked_up() {
-        let request = Request { method: "GET".to_owned(), target: "/slow?a=1&ms=20".to_owned(), keep_alive: true };
+        let request = Request {
+            method: "GET".to_owned(),
+            target: "/slow?a=1&ms=20".to_owned(),
+            keep_alive: true,
+            websocket_key: None,
+        };
         assert_eq!(request.path(), "/slow");
         assert_eq!(request.query("ms"), Some("20"));
         assert_eq!(request.query("b"), None);

@@ -18,7 +18,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::request::{self, Incoming, Request};
+use crate::{
+    request::{self, Incoming, Request},
+    socket,
+};
 
 /// How long an open connection without a request is kept once we are ending: a few round trips.
 const LINGER: Duration = Duration::from_millis(500);
@@ -171,6 +174,9 @@ impl Shared {
                 }
                 Incoming::Request(request) => {
                     connection.busy.store(true, Ordering::SeqCst);
+                    if let ("/ws", Some(key)) = (request.path(), &request.websocket_key) {
+                        return self.socket(&request, key, &mut reader, stream);
+                    }
                     self.in_flight.fetch_add(1, Ordering::SeqCst);
                     let (status, text) = self.page(&request);
                     // Asked only now: a signal during a slow answer closes the connection after it.
@@ -187,6 +193,27 @@ impl Shared {
                 }
             }
         }
+    }
+
+    /// An echo, for as long as the other side likes, or for `?ms=`.
+    fn socket(
+        &self,
+        request: &Request,
+        key: &str,
+        reader: &mut BufReader<&TcpStream>,
+        mut stream: &TcpStream,
+    ) -> io::Result<()> {
+        let accept = socket::accept(key);
+        stream.write_all(
+            format!(
+                "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                 Sec-WebSocket-Accept: {accept}\r\nX-Hello-Version: {}\r\n\r\n",
+                self.site.version
+            )
+            .as_bytes(),
+        )?;
+        let lasts = request.query("ms").and_then(|ms| ms.parse().ok()).map(Duration::from_millis);
+        socket::echo(reader, stream, lasts.map(|lasts| Instant::now() + lasts), || self.is_stopping())
     }
 
     fn page(&self, request: &Request) -> (&'static str, String) {
@@ -206,7 +233,7 @@ impl Shared {
                 }
                 Err(error) => ("400 Bad Request", format!("ms: {error}\n")),
             },
-            _ => ("404 Not Found", "there are /, /health and /slow?ms=1000\n".to_owned()),
+            _ => ("404 Not Found", "there are /, /health, /slow?ms=1000 and /ws\n".to_owned()),
         }
     }
 
