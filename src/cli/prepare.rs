@@ -156,6 +156,11 @@ pub(crate) struct Connected {
 
 impl Connected {
     /// How often rollouts are looked at: as AWS's rate limits allow, or as the sandbox's clock runs.
+    /// How many times faster than on AWS the place's own waits are.
+    pub(crate) fn speed(&self) -> f64 {
+        self.sandbox.as_ref().map_or(1.0, |running| running.speed)
+    }
+
     pub(crate) fn pace(&self, services: usize) -> Pace {
         match &self.sandbox {
             None => Pace::for_services(services),
@@ -177,7 +182,7 @@ pub(crate) async fn prepare(selection: &Selection, door: &Door, sleeping: Sleepi
     let (place, described) = (place?, described?);
     let variables = build_variables(&understood.spec, door);
     let observed = observe::observe(&understood.spec, &place.aws, &described.observed, &variables).await?;
-    let plan = make::plan(&understood.spec, &observed);
+    let plan = make::plan(&understood.spec, &observed).map(|plan| plan.at_speed(place.speed()));
     Ok(Prepared { understood, place, engine, observed, plan })
 }
 

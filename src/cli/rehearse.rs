@@ -24,9 +24,9 @@ use crate::{
         baseline::{self, Baseline},
         definition::{self, Adapted},
         findings::{self, Sighting},
-        image,
+        image::{self, Sources},
         production::{Production, ReadError},
-        report::Rehearsal,
+        report::{Played, Rehearsal},
         stage::{self, Stage},
         tap::{self, Moments},
     },
@@ -130,15 +130,52 @@ impl Live {
             Some(from) => image::named(from, &production, service, aws.as_ref(), engine).await?,
             None => (production.image.clone(), production.revision.clone(), production.definition.clone()),
         };
-        let (auth, _) = prepare::logins_for(image.as_deref().unwrap_or_default(), door).await;
+        notes.extend(production.notes.iter().cloned());
         let Some(image) = image else {
             notes.push("nothing is live: the new image replaces itself".to_owned());
             let baseline = Baseline::Itself;
             return Ok(Self { production, baseline, name: "the new image".to_owned(), definition: None, notes });
         };
-        image::see_to(engine, aws.as_ref(), &image, &auth).await?;
-        let name = name.unwrap_or_else(|| image.clone());
-        Ok(Self { production, baseline: Baseline::Image(image), name, definition, notes })
+        let mut live =
+            Self { production, baseline: Baseline::Image(image.clone()), name: String::new(), definition, notes };
+        live.name = name.unwrap_or_else(|| image.clone());
+        live.fetch(&image, understood, aws.as_ref(), engine, door).await?;
+        Ok(live)
+    }
+}
+
+impl Live {
+    /// Sees to it that the engine has every image that is going to run and is not built. A container that the program can
+    /// do without is left out where that cannot be.
+    async fn fetch(
+        &mut self,
+        image: &str,
+        understood: &Understood,
+        aws: Option<&Aws>,
+        engine: &Engine,
+        door: &Door,
+    ) -> Result<(), Failure> {
+        let mut mentioned = vec![image.to_owned()];
+        let definitions = [&self.definition, &self.production.definition];
+        for container in definitions.into_iter().flatten().filter_map(|one| one["containerDefinitions"].as_array()) {
+            mentioned.extend(container.iter().filter_map(|container| container["image"].as_str().map(str::to_owned)));
+        }
+        let (docker, _) = prepare::logins_for(&mentioned.join("\n"), door).await;
+        let ecr = prepare::ecr_logins(&understood.spec, door)?;
+        let sources = Sources { engine, aws, ecr: &ecr, docker: &docker, clock: show::now_ms };
+        sources.see_to(image).await?;
+        let main = self.production.container.clone();
+        for definition in [&mut self.definition, &mut self.production.definition].into_iter().flatten() {
+            let left_out = sources.see_to_others(definition, main.as_deref()).await?;
+            let names: Vec<&str> = left_out.iter().map(|(name, _)| name.as_str()).collect();
+            *definition = definition::without(definition, &names);
+            for (_, note) in left_out {
+                if !self.notes.contains(&note) {
+                    self.notes.push(note);
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -182,6 +219,9 @@ impl Company<'_> {
         let Self { args, understood, key, .. } = *self;
         let Live { production, baseline, name, definition, mut notes } = live;
         let service = &understood.spec.services[key];
+        for other in scenario.services().into_iter().filter(|named| *named != service.service.as_str()) {
+            notes.push(format!("the scenario names service {other}, which is not rehearsed: nothing comes of that"));
+        }
         let (settings, drain_s) = stage::settings(&service.sandbox, &production, args.speed);
         let place = Connected {
             aws: crate::aws::connect(
@@ -234,10 +274,17 @@ impl Company<'_> {
             Err(other) => return Err(other),
         };
         let forecast = outlook(&production, &seen).and_then(|outlook| forecast::forecast(&outlook).ok());
-        let sighting =
-            Sighting { production: &production, rehearsed, seen: &seen, tally: &tally, forecast: forecast.as_ref() };
+        let sighting = Sighting {
+            production: &production,
+            rehearsed,
+            exit,
+            seen: &seen,
+            tally: &tally,
+            forecast: forecast.as_ref(),
+        };
         let findings = findings::findings(&sighting);
         let lost = tally.failed + tally.websockets.cut;
+        let scenario = self.args.scenario.as_ref().map(|path| Played::of(path, scenario, &stage.handle().struck()));
         let exit = if exit == Exit::Done && lost > 0 { Exit::RequestsLost } else { exit };
         Ok(Rehearsal {
             service: key.to_string(),
@@ -253,6 +300,8 @@ impl Company<'_> {
             forecast,
             notes,
             findings,
+            scenario,
+            before: service.before.as_ref().map(|before| before.command.join(" ")),
         })
     }
 
@@ -264,7 +313,8 @@ impl Company<'_> {
         let described = self.engine.describe().await?;
         let variables = prepare::build_variables(spec, self.door);
         let observed = observe::observe(spec, &place.aws, &described.observed, &variables).await?;
-        make::plan(spec, &observed).map_err(|refusals: Vec<Refusal>| Failure::Refused(refusals))
+        let plan = make::plan(spec, &observed).map_err(|refusals: Vec<Refusal>| Failure::Refused(refusals))?;
+        Ok(plan.at_speed(place.speed()))
     }
 
     async fn hands(&self, spec: &Spec, place: &Connected) -> Result<Hands, Failure> {
@@ -342,6 +392,14 @@ impl Company<'_> {
         });
         let ended = self.walk(plan, hands, Some(tap)).await;
         let moments = *moments.borrow();
+        if matches!(&ended, Err(failure) if failure.exit() == Exit::Superseded) {
+            // What the other deployment does to the requests is part of it.
+            let limit = settles_within(production, self.args.speed);
+            tokio::select! {
+                () = stage.handle().settled(service.service.as_str(), limit) => {}
+                () = self.cancel.once() => {}
+            }
+        }
         if ended.is_ok() {
             // A wish to stop cuts this short, too.
             let _over = tokio::time::timeout(AFTERWARDS, self.cancel.once()).await;
@@ -351,6 +409,12 @@ impl Company<'_> {
         let tally = driving.await.unwrap_or_default();
         (ended, moments, witness.tell().await, tally)
     }
+}
+
+/// A rollout that takes longer than that is not waited for: it is somebody else's.
+fn settles_within(production: &Production, speed: f64) -> Duration {
+    let (_, drain_s) = stage::drain(production, speed);
+    Duration::from_secs(drain_s + production.stop_timeout_s + 60)
 }
 
 /// The definition of ship.toml, where it names a file.
@@ -367,7 +431,8 @@ fn own_definition(service: &spec::Service) -> Result<Option<serde_json::Value>, 
 
 /// Production with the program as it was measured here; `None` when nothing of it was seen.
 fn outlook(production: &Production, seen: &Seen) -> Option<Outlook> {
-    let boot_ms = findings::slowest_boot_ms(seen)?;
+    // One that ends before it answers takes for ever.
+    let boot_ms = findings::slowest_boot_ms(seen).or_else(|| findings::crash_ms(seen))?;
     let starts = seen.side(Side::New).filter_map(|life| Some(life.started_at?.saturating_sub(life.created_at)));
     let check = &production.health_check;
     Some(Outlook {
@@ -383,5 +448,6 @@ fn outlook(production: &Production, seen: &Seen) -> Option<Outlook> {
         start_ms: starts.max().unwrap_or_default(),
         boot_ms,
         stop_ms: findings::slowest_stop_ms(seen).unwrap_or_default(),
+        crash_ms: findings::crash_ms(seen),
     })
 }

@@ -27,6 +27,29 @@ pub struct Adapted {
     pub missing_secrets: Vec<String>,
 }
 
+/// The definition without some of its containers, and without the others' waiting for them.
+#[must_use]
+pub fn without(definition: &Value, names: &[&str]) -> Value {
+    let is_left_out = |name: &Value| name.as_str().is_some_and(|name| names.contains(&name));
+    let mut definition = definition.clone();
+    if let Some(containers) = definition["containerDefinitions"].as_array_mut() {
+        containers.retain(|container| !is_left_out(&container["name"]));
+        for container in containers {
+            let Some(container) = container.as_object_mut() else { continue };
+            for (list, name) in [("dependsOn", "containerName"), ("volumesFrom", "sourceContainer")] {
+                if let Some(others) = container.get_mut(list).and_then(Value::as_array_mut) {
+                    others.retain(|other| !is_left_out(&other[name]));
+                }
+            }
+            if let Some(links) = container.get_mut("links").and_then(Value::as_array_mut) {
+                let target = |link: &Value| json!(link.as_str().and_then(|link| link.split(':').next()));
+                links.retain(|link| !is_left_out(&target(link)));
+            }
+        }
+    }
+    definition
+}
+
 /// Takes out what the sandbox has no counterpart of. Values for secrets come from `environment`, which also overrides.
 #[must_use]
 pub fn adapt(definition: &Value, environment: &BTreeMap<String, String>) -> Adapted {
@@ -130,6 +153,25 @@ mod tests {
         );
         assert_eq!(adapted.missing_secrets, ["PASSWORD"]);
         assert_eq!(adapted.notes, ["volume data is an empty one here", "`environmentFiles` of app is left out"]);
+    }
+
+    #[test]
+    fn nobody_waits_for_a_container_that_is_left_out() {
+        let definition = json!({ "containerDefinitions": [
+            { "name": "app", "dependsOn": [{ "containerName": "agent", "condition": "START" },
+              { "containerName": "init", "condition": "SUCCESS" }], "links": ["agent:a", "init"],
+              "volumesFrom": [{ "sourceContainer": "agent" }] },
+            { "name": "agent" }, { "name": "init" }
+        ] });
+        let left = without(&definition, &["agent"]);
+        assert_eq!(
+            left,
+            json!({ "containerDefinitions": [
+                { "name": "app", "dependsOn": [{ "containerName": "init", "condition": "SUCCESS" }],
+                  "links": ["init"], "volumesFrom": [] },
+                { "name": "init" }
+            ] })
+        );
     }
 
     #[test]

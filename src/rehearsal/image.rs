@@ -1,5 +1,7 @@
 //! The image a rehearsal starts from: which one is meant, and that the engine has it.
 
+use std::error::Error as _;
+
 use serde_json::Value;
 
 use super::{
@@ -7,9 +9,11 @@ use super::{
     production::{Production, image_of},
 };
 use crate::{
-    aws::{Aws, ecr, ecs},
+    aws::{Aws, AwsError, ecs},
     config::spec::Service,
+    credentials::{Login, Want},
     docker::{Engine, RegistryAuth, RegistryCredentials, images},
+    run::login::{Caller, Logins, Registry},
 };
 
 /// Image, name and task definition of what `--from` names.
@@ -61,32 +65,75 @@ fn only(definition: &Value) -> Option<String> {
     Some(essential?["name"].as_str()?.to_owned())
 }
 
-/// Sees to it that the engine has the image.
-pub async fn see_to(
-    engine: &Engine,
-    aws: Option<&Aws>,
-    image: &str,
-    logins: &RegistryAuth,
-) -> Result<(), RehearsalError> {
-    let missing = |source| RehearsalError::NoImage { image: image.to_owned(), source: Some(Box::new(source)) };
-    if images::is_there(engine, image).await.map_err(missing)? {
-        return Ok(());
-    }
-    let host = host(image);
-    let credentials = match (logins.of(host), aws) {
-        (Some(known), _) => Some(known.clone()),
-        (None, Some(aws)) => {
-            let token = ecr::token(aws)
-                .await
-                .map_err(|source| RehearsalError::NoLogin { image: image.to_owned(), source: Box::new(source) })?;
-            let is_ecr = host == token.registry || host.contains(".dkr.ecr.");
-            let credentials =
-                RegistryCredentials { username: token.username, password: token.password, server: host.to_owned() };
-            Some(credentials).filter(|_| is_ecr)
+/// Where images come from.
+pub struct Sources<'a> {
+    pub engine: &'a Engine,
+    /// `None`: nothing of AWS can be had.
+    pub aws: Option<&'a Aws>,
+    /// The ECR tokens of the environment, kept like those of every other verb.
+    pub ecr: &'a Logins,
+    /// What docker is logged in to.
+    pub docker: &'a RegistryAuth,
+    pub clock: fn() -> u64,
+}
+
+impl Sources<'_> {
+    /// Sees to it that the engine has the image.
+    pub async fn see_to(&self, image: &str) -> Result<(), RehearsalError> {
+        let missing = |source| RehearsalError::NoImage { image: image.to_owned(), source: Some(Box::new(source)) };
+        if images::is_there(self.engine, image).await.map_err(missing)? {
+            return Ok(());
         }
-        (None, None) => None,
-    };
-    images::pull(engine, image, credentials.as_ref()).await.map_err(missing)
+        let host = host(image);
+        let credentials = match (self.docker.of(host), self.aws) {
+            (Some(known), _) => Some(known.clone()),
+            (None, Some(aws)) if self.is_ecr(host) => {
+                let had = self.ecr.get(host, Want::Fresh, Caller::Leave, self.clock, async || Ok(aws.clone())).await;
+                let no_login =
+                    |source: AwsError| RehearsalError::NoLogin { image: image.to_owned(), source: Box::new(source) };
+                let Login { username, password, .. } = had.map_err(no_login)?.entry.login;
+                Some(RegistryCredentials { username, password, server: host.to_owned() })
+            }
+            (None, Some(_) | None) => None,
+        };
+        images::pull(self.engine, image, credentials.as_ref()).await.map_err(missing)
+    }
+
+    /// Whether a token of ECR opens it. A stand-in for AWS on this machine has its registry here, too; a token of the real
+    /// one is shown to nobody else.
+    fn is_ecr(&self, host: &str) -> bool {
+        let is_stand_in = !self.ecr.scope().endpoint.is_empty();
+        let is_local = ["127.0.0.1", "localhost"].iter().any(|local| host.starts_with(local));
+        Registry::of(host).is_some() || (is_stand_in && is_local)
+    }
+
+    /// The same for the other containers of a definition. One that is not essential and whose image cannot be had is
+    /// named in the answer, with why.
+    pub async fn see_to_others(
+        &self,
+        definition: &Value,
+        main: Option<&str>,
+    ) -> Result<Vec<(String, String)>, RehearsalError> {
+        let mut left_out = Vec::new();
+        for container in definition["containerDefinitions"].as_array().into_iter().flatten() {
+            let (Some(name), Some(image)) = (container["name"].as_str(), container["image"].as_str()) else { continue };
+            if Some(name) == main {
+                continue;
+            }
+            match self.see_to(image).await {
+                Ok(()) => {}
+                Err(error) if container["essential"].as_bool() == Some(false) => {
+                    let why = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+                    left_out.push((
+                        name.to_owned(),
+                        format!("{name} is left out: its image {image} cannot be had ({why})"),
+                    ));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(left_out)
+    }
 }
 
 /// The registry in a reference; Docker Hub where there is none.

@@ -7,7 +7,7 @@ use crate::{
     aws::{Aws, AwsError, ecs, elb},
     config::spec::{Percentages, Service},
     id::Key,
-    plan::observed::{ServiceActive, ServiceObserved},
+    plan::observed::{ServiceActive, ServiceObserved, TargetGroupObserved, Unread},
 };
 
 /// ECS's own default of `stopTimeout`.
@@ -34,6 +34,9 @@ pub struct Production {
     pub container_port: u16,
     #[serde(skip)]
     pub definition: Option<Value>,
+    /// What could not be read or is not rehearsed, in words.
+    #[serde(skip)]
+    pub notes: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -74,6 +77,7 @@ impl Production {
             container: None,
             container_port: settings.container_port,
             definition: None,
+            notes: Vec::new(),
         }
     }
 
@@ -83,14 +87,30 @@ impl Production {
             ServiceObserved::Active(active) => active,
             ServiceObserved::Missing | ServiceObserved::Inactive { .. } => return Ok(None),
         };
-        let Some(group) = active.target_groups.first() else {
+        let wanted = service.container.as_deref();
+        let own = active.target_groups.iter().find(|group| wanted == Some(group.container.as_str()));
+        let Some(group) = own.or_else(|| active.target_groups.first()) else {
             return Err(ReadError::NoLoadBalancer(key.clone()));
         };
         let (check, grace) = tokio::join!(
             elb::health_check(aws, &group.arn),
             ecs::grace_period(aws, &service.cluster, &service.service)
         );
-        let (check, grace) = (check?, grace?);
+        let mut notes: Vec<String> = active.unread.iter().filter(|unread| is_of_drain(unread)).map(missing).collect();
+        let check = match check {
+            Ok(check) => check,
+            // The rest is worth having without it.
+            Err(error) if error.is_out_of_reach() => {
+                notes.push(
+                    "the health check may not be read (elasticloadbalancing:DescribeTargetGroups): it is that of ship.toml"
+                        .to_owned(),
+                );
+                Self::of_file(service).health_check
+            }
+            Err(error) => return Err(error.into()),
+        };
+        notes.extend(others(&active.target_groups, group));
+        let grace = grace?;
         let ServiceActive { desired_count, minimum_healthy_percent, maximum_percent, .. } = *active;
         // What the deploy would set with its update.
         let Percentages { minimum_healthy, maximum } = service.rollout.percentages;
@@ -113,6 +133,7 @@ impl Production {
             container: Some(container),
             container_port,
             definition: Some(active.definition),
+            notes,
         }))
     }
 
@@ -129,6 +150,28 @@ impl Production {
     pub fn notices_after_s(&self) -> u64 {
         self.health_check.interval_s.saturating_mul(self.health_check.unhealthy_threshold.into())
     }
+}
+
+const fn is_of_drain(unread: &Unread) -> bool {
+    matches!(unread, Unread::DeregistrationDelay(_))
+}
+
+fn missing(unread: &Unread) -> String {
+    format!("{unread} ({})", unread.action())
+}
+
+/// What is said where a service has more target groups than the one that is rehearsed.
+fn others(all: &[TargetGroupObserved], chosen: &TargetGroupObserved) -> Option<String> {
+    let others: Vec<&str> = all.iter().filter(|group| group.arn != chosen.arn).map(TargetGroupObserved::name).collect();
+    (!others.is_empty()).then(|| {
+        format!(
+            "only target group {} (port {}) is rehearsed: {} {} left out, with whatever its health checks would say",
+            chosen.name(),
+            chosen.container_port,
+            others.join(", "),
+            if others.len() == 1 { "is" } else { "are" }
+        )
+    })
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -1,10 +1,12 @@
 //! Tells a rehearsal: for people, and as JSON.
 
+use std::path::Path;
+
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{
-    findings::{self, Ending, Finding, Rehearsed, Weight},
+    findings::{self, Cause, Ending, Finding, Rehearsed, Weight},
     production::{Production, ReadFrom},
 };
 use crate::{
@@ -17,6 +19,7 @@ use crate::{
     sandbox::{
         forecast::{Ended, Forecast},
         load::{Phase, Tally},
+        scenario::Scenario,
         witness::{Life, Seen, Side},
     },
 };
@@ -46,6 +49,31 @@ pub struct Rehearsal {
     /// What is different here from production, in words.
     pub notes: Vec<String>,
     pub findings: Vec<Finding>,
+    /// What was made to go wrong.
+    pub scenario: Option<Played>,
+    /// The command that ran before the rollout, as it does before a deploy.
+    pub before: Option<String>,
+}
+
+/// A scenario, as it was played.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Played {
+    pub file: String,
+    /// What it did, one line for each.
+    pub acts: Vec<String>,
+}
+
+impl Played {
+    /// `struck`: how many calls each of its faults has met.
+    #[must_use]
+    pub fn of(path: &Path, scenario: &Scenario, struck: &[u64]) -> Self {
+        let mut acts = scenario.acts();
+        for (act, struck) in acts.iter_mut().skip(scenario.tasks.len()).zip(struck) {
+            let calls = words::count(usize::try_from(*struck).unwrap_or(usize::MAX), "call");
+            *act = format!("{act} (it met {calls})");
+        }
+        Self { file: path.display().to_string(), acts }
+    }
 }
 
 /// How long the rollout took here.
@@ -63,7 +91,7 @@ impl Rehearsal {
         let Some(begin) = self.updated_at else { return Times { live_ms: None, drained_ms: None } };
         let since = |at: u64| at.saturating_sub(begin);
         let staying: Option<Vec<u64>> =
-            self.seen.side(Side::New).filter(|life| life.signalled_at.is_none()).map(|life| life.healthy_at).collect();
+            self.seen.side(Side::New).filter(|life| stays(life)).map(|life| life.healthy_at).collect();
         let gone: Option<Vec<u64>> = self.seen.side(Side::Old).map(|life| life.gone_at).collect();
         Times {
             live_ms: staying.and_then(|all| all.into_iter().max()).map(since),
@@ -81,7 +109,21 @@ impl Rehearsal {
     #[must_use]
     pub fn json(&self) -> String {
         let Self {
-            service, from, to, exit, error, production, rehearsed, seen, tally, forecast, notes, findings, ..
+            service,
+            from,
+            to,
+            exit,
+            error,
+            production,
+            rehearsed,
+            updated_at: _,
+            seen,
+            tally,
+            forecast,
+            notes,
+            findings,
+            scenario,
+            before,
         } = self;
         let Times { live_ms, drained_ms } = self.times();
         let phases: serde_json::Map<String, Value> = tally
@@ -95,11 +137,24 @@ impl Rehearsal {
                 (phase.word().to_owned(), value)
             })
             .collect();
+        let lost_requests: Vec<Value> = tally
+            .lost
+            .iter()
+            .take(SHOWN_LOST)
+            .map(|lost| {
+                let mut value = json!(lost);
+                value["cause"] = json!(Cause::of(lost, seen));
+                value
+            })
+            .collect();
+        let load =
+            json!({ "sent_per_second": self.sent_per_second(), "lasted_ms": tally.lasted_ms, "late": tally.late });
         let tasks: Vec<Value> = seen.lives.iter().map(task).collect();
         let value = json!({
             "schema": SCHEMA, "service": service, "from": from, "to": to, "exit": exit.code(),
             "error": error, "requests": tally.requests, "lost": self.lost(), "slowest_ms": tally.slowest_ms,
-            "phases": phases, "failures": tally.failures, "lost_requests": &tally.lost[..tally.lost.len().min(SHOWN_LOST)], "statuses": tally.statuses,
+            "phases": phases, "failures": tally.failures, "lost_requests": lost_requests, "load": load, "scenario": scenario, "before": before,
+            "statuses": tally.statuses,
             "answers": tally.answers, "websockets": tally.websockets, "live_ms": live_ms, "drained_ms": drained_ms,
             "tasks": tasks, "rehearsed": rehearsed, "production": production, "forecast": forecast,
             "findings": findings, "notes": notes,
@@ -107,11 +162,18 @@ impl Rehearsal {
         format!("{value}\n")
     }
 
+    /// So many requests were really sent in a second.
+    fn sent_per_second(&self) -> u64 {
+        let Tally { requests, lasted_ms, .. } = self.tally;
+        (requests * 1000 + lasted_ms / 2).checked_div(lasted_ms).unwrap_or(0)
+    }
+
     /// For people.
     #[must_use]
     pub fn text(&self, style: Style, width: usize) -> String {
         let mut page = Page { style, width: width.clamp(60, 110), text: String::new() };
         self.draw_verdict(&mut page);
+        self.draw_scenario(&mut page);
         self.draw_phases(&mut page);
         self.draw_tasks(&mut page);
         self.draw_production(&mut page);
@@ -125,26 +187,31 @@ impl Rehearsal {
         page.line(&format!("Rehearsal of {service}: {from}, replaced by {to}"));
         page.blank();
         let requests = words::count(usize::try_from(tally.requests).unwrap_or(usize::MAX), "request");
-        let rate = rehearsed.rate;
-        match self.lost() {
-            _ if tally.requests == 0 => {
-                page.signed(Sign::Failed, Meaning::Bad, "no load was put on: the rollout did not begin");
-            }
-            0 => page.signed(
+        let slowest = milliseconds(tally.slowest_ms);
+        let (asked, sent) = (u64::from(rehearsed.rate), self.sent_per_second());
+        // The last second of a load is never whole.
+        let rate = if sent * 100 < asked * 90 {
+            format!("{sent} a second ({asked} were asked for)")
+        } else {
+            format!("{asked} a second")
+        };
+        let were = if tally.failed == 1 { "was" } else { "were" };
+        match (tally.requests, self.lost()) {
+            (0, _) => page.signed(Sign::Failed, Meaning::Bad, "no load was put on: the rollout did not begin"),
+            (_, 0) => page.signed(
                 Sign::Done,
                 Meaning::Good,
-                &format!(
-                    "no request was lost: {requests}, {rate} a second, the slowest {}",
-                    words::duration(tally.slowest_ms)
-                ),
+                &format!("no request was lost: {requests}, {rate}, the slowest {slowest}"),
             ),
-            lost => page.signed(
+            (_, _) if tally.failed == 0 => {
+                let cut = words::count(usize::try_from(tally.websockets.cut).unwrap_or(usize::MAX), "WebSocket");
+                let text = format!("no request was lost, but {cut} cut: {requests}, {rate}, the slowest {slowest}");
+                page.signed(Sign::Failed, Meaning::Bad, &text);
+            }
+            (_, _) => page.signed(
                 Sign::Failed,
                 Meaning::Bad,
-                &format!(
-                    "{lost} of {requests} were lost, {rate} a second, the slowest {}",
-                    words::duration(tally.slowest_ms)
-                ),
+                &format!("{} of {requests} {were} lost, {rate}, the slowest {slowest}", tally.failed),
             ),
         }
         let Times { live_ms, drained_ms } = self.times();
@@ -153,24 +220,60 @@ impl Rehearsal {
         } else {
             String::new()
         };
+        let crashed = self.seen.side(Side::New).filter(|life| findings::ended_early(life)).count();
         match (&self.error, live_ms, drained_ms) {
             (Some(error), ..) => {
                 page.signed(Sign::Failed, Meaning::Bad, &format!("the rollout did not succeed: {}", error.message));
                 for cause in &error.causes {
-                    page.line(&format!("    {cause}"));
+                    page.flowing("    ", cause);
                 }
             }
-            (None, Some(live), Some(drained)) => {
+            (None, Some(live), Some(drained)) if live <= drained => {
                 let text =
                     format!("live after {}, drained after {}{speed}", words::duration(live), words::duration(drained));
                 page.signed(Sign::Done, Meaning::Good, &text);
             }
-            (None, ..) => {}
+            // The old ones were gone before the new ones served: those that stayed are not those that took over.
+            (None, Some(live), Some(drained)) => {
+                let text = format!(
+                    "drained after {}, and not all new tasks served before {}{speed}",
+                    words::duration(drained),
+                    words::duration(live)
+                );
+                page.signed(Sign::Failed, Meaning::Bad, &text);
+            }
+            (None, None, Some(drained)) => {
+                let text =
+                    format!("drained after {}, and not all new tasks ever served{speed}", words::duration(drained));
+                page.signed(Sign::Failed, Meaning::Bad, &text);
+            }
+            (None, _, None) => {}
+        }
+        if crashed > 0 {
+            let of = self.seen.side(Side::New).count();
+            let text = format!("{crashed} of {} ended before their time", words::count(of, "new task"));
+            page.signed(Sign::Failed, Meaning::Bad, &text);
         }
         let endings = self.endings();
         if let Some((good, text)) = endings {
             let (sign, meaning) = if good { (Sign::Done, Meaning::Good) } else { (Sign::Failed, Meaning::Bad) };
             page.signed(sign, meaning, &text);
+        }
+    }
+
+    fn draw_scenario(&self, page: &mut Page) {
+        if let Some(before) = &self.before {
+            page.blank();
+            page.flowing("  ", &format!("Before the rollout, as before a deploy, {before} ran once in the new image."));
+        }
+        let Some(Played { file, acts }) = &self.scenario else { return };
+        if acts.is_empty() {
+            return;
+        }
+        page.blank();
+        page.line(&format!("  Made to happen by {file}:"));
+        for act in acts {
+            page.flowing("    ", act);
         }
     }
 
@@ -250,7 +353,7 @@ impl Rehearsal {
                 (Side::New, Some(at), Some(started)) => words::duration(at.saturating_sub(started)),
                 _ => "-".to_owned(),
             };
-            let ended = ending(life);
+            let ended = words::fit(&ending(life), page.width.saturating_sub(43), "…");
             let line = format!("  {side} {id}{up:>8}{healthy:>16}   {ended}");
             let bad = matches!(Ending::of(life), Ending::Killed | Ending::OutOfMemory | Ending::Unasked(_));
             if bad { page.painted(Meaning::Bad, &line) } else { page.line(&line) }
@@ -281,10 +384,9 @@ impl Rehearsal {
             ),
         );
         let Some(forecast) = forecast else { return };
-        let about = |ms: u64| words::duration(ms.next_multiple_of(1000));
         let text = match (forecast.ended, forecast.live_ms, forecast.drained_ms) {
             (Ended::Completed, Some(live), Some(drained)) => format!(
-                "this rollout would be live after about {} and drained after {}, {}, never fewer than {} serving, at most {} \
+                "this rollout would be live after about {} and drained after about {}, {}, never fewer than {} serving, at most {} \
                  running",
                 about(live),
                 about(drained),
@@ -307,6 +409,9 @@ impl Rehearsal {
 
     fn draw_findings(&self, page: &mut Page) {
         if self.findings.is_empty() {
+            if self.error.is_some() {
+                return;
+            }
             page.blank();
             page.signed(Sign::Done, Meaning::Good, "nothing to change");
             return;
@@ -327,13 +432,23 @@ impl Rehearsal {
     }
 }
 
+/// Nobody told it to end, and it did not.
+const fn stays(life: &Life) -> bool {
+    life.signalled_at.is_none() && life.gone_at.is_none()
+}
+
+/// To five seconds: nobody knows it better.
+fn about(ms: u64) -> String {
+    words::countdown(ms.next_multiple_of(5_000))
+}
+
 fn milliseconds(ms: u64) -> String {
     if ms < 1000 { format!("{ms}ms") } else { words::duration(ms) }
 }
 
 fn task(life: &Life) -> Value {
     let mut value = serde_json::to_value(life).unwrap_or_default();
-    value["ending"] = serde_json::to_value(Ending::of(life)).unwrap_or_default();
+    value["ending"] = json!(Ending::of(life).word());
     value["stop_ms"] = json!(findings::stop_ms(life));
     value["boot_ms"] = json!(findings::boot_ms(life));
     value
@@ -342,6 +457,7 @@ fn task(life: &Life) -> Value {
 fn ending(life: &Life) -> String {
     let after = findings::stop_ms(life).map(words::duration).unwrap_or_default();
     match Ending::of(life) {
+        _ if findings::is_reclaimed(life) => format!("{after} after SIGTERM: its Spot capacity was taken away"),
         Ending::Finished => format!("{after} after SIGTERM (exit 0)"),
         Ending::BySignal => format!("{after} after SIGTERM, which it does not handle (exit 143)"),
         Ending::WithError(code) => format!("{after} after SIGTERM (exit {code})"),
@@ -349,7 +465,7 @@ fn ending(life: &Life) -> String {
         Ending::OutOfMemory => "killed for its memory (exit 137)".to_owned(),
         Ending::Unasked(code) => format!("by itself (exit {code})"),
         Ending::None => match (&life.stopped_reason, life.gone_at) {
-            (Some(reason), Some(_)) => words::brief(reason),
+            (Some(reason), Some(_)) => findings::explained(reason),
             (Some(_) | None, _) => "-".to_owned(),
         },
     }
@@ -407,3 +523,6 @@ impl Page {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

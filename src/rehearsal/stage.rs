@@ -120,18 +120,14 @@ pub async fn sweep(root: &Path, engine: &Engine) -> usize {
 #[must_use]
 pub fn settings(file: &SandboxService, production: &Production, speed: f64) -> (SandboxService, u64) {
     let check = &production.health_check;
-    let drain = if speed > 1.0 {
-        production.deregistration_delay_s.min(LONGEST_DRAIN)
-    } else {
-        production.deregistration_delay_s
-    };
+    let (delay, drain) = drain(production, speed);
     let settings = SandboxService {
         desired_count: production.desired_count.max(1),
         container_port: production.container_port,
         listener_port: None,
         health_check_path: check.path.clone(),
         health_check_interval: Duration::from_secs(check.interval_s.clamp(5, 300)),
-        deregistration_delay: stretched(drain, speed).min(Duration::from_secs(MOST_DELAY)),
+        deregistration_delay: delay,
         stop_timeout: Duration::from_secs(production.stop_timeout_s),
         cpu: file.cpu.clone(),
         memory: file.memory.clone(),
@@ -145,6 +141,17 @@ pub fn settings(file: &SandboxService, production: &Production, speed: f64) -> (
         },
     };
     (settings, drain)
+}
+
+/// The deregistration delay here, and how many real seconds it lasts.
+#[must_use]
+pub fn drain(production: &Production, speed: f64) -> (Duration, u64) {
+    let seconds = production.deregistration_delay_s;
+    let seconds = if speed > 1.0 { seconds.min(LONGEST_DRAIN) } else { seconds };
+    let delay = stretched(seconds, speed);
+    let most = Duration::from_secs(MOST_DELAY);
+    // ELB takes no longer one, however fast its clock runs.
+    if delay > most { (most, most.div_f64(speed.max(1.0)).as_secs()) } else { (delay, seconds) }
 }
 
 /// So much of AWS's time that it lasts for real seconds here.
@@ -165,6 +172,8 @@ pub fn spec(
     let mut service = spec.services[key].clone();
     service.sandbox = settings;
     service.task_definition = definition;
+    // Of several containers in the definition it is the one that is behind the balancer.
+    service.container = service.container.or_else(|| production.container.clone());
     service.rollout.percentages = Percentages {
         minimum_healthy: Some(production.minimum_healthy_percent),
         maximum: Some(production.maximum_percent),

@@ -10,7 +10,15 @@ use super::world::Fault;
 /// The faults of a scenario, with how often each has met a call.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
-    faults: Vec<(WireFault, Mutex<u64>)>,
+    faults: Vec<(WireFault, Mutex<Met>)>,
+}
+
+#[derive(Debug, Default)]
+struct Met {
+    /// Calls it is about.
+    calls: u64,
+    /// Those of them that it was the fate of.
+    struck: u64,
 }
 
 /// What becomes of a call.
@@ -24,7 +32,7 @@ pub(super) enum Strike {
 
 impl Faults {
     pub(super) fn new(faults: Vec<WireFault>) -> Self {
-        Self { faults: faults.into_iter().map(|fault| (fault, Mutex::new(0))).collect() }
+        Self { faults: faults.into_iter().map(|fault| (fault, Mutex::default())).collect() }
     }
 
     /// Whether one of them meets this call. Every fault counts the calls it is about, whichever of them strikes.
@@ -38,9 +46,10 @@ impl Faults {
                 continue;
             }
             let mut met = met.lock().unwrap_or_else(PoisonError::into_inner);
-            *met += 1;
-            let strikes = *met > *after && times.is_none_or(|times| *met <= after.saturating_add(times));
+            met.calls += 1;
+            let strikes = met.calls > *after && times.is_none_or(|times| met.calls <= after.saturating_add(times));
             if strikes && struck.is_none() {
+                met.struck += 1;
                 struck = Some(match kind {
                     FaultKind::Throttle => Strike::Throttled,
                     FaultKind::Error => Strike::Failed,
@@ -50,6 +59,11 @@ impl Faults {
             }
         }
         struck
+    }
+
+    /// How many calls each has struck, in their order.
+    pub(super) fn struck(&self) -> Vec<u64> {
+        self.faults.iter().map(|(_, met)| met.lock().unwrap_or_else(PoisonError::into_inner).struck).collect()
     }
 }
 
@@ -90,6 +104,7 @@ mod tests {
         assert_eq!(faults.strike("ecs", "DescribeServices"), None);
         let met: Vec<bool> = (0..5).map(|_| faults.strike("ecs", "UpdateService").is_some()).collect();
         assert_eq!(met, [false, true, true, false, false]);
+        assert_eq!(faults.struck(), [2]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //!
 //! Nothing here waits or listens: an hour of rollout is a few thousand steps of a state machine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -41,6 +41,8 @@ pub struct Outlook {
     pub boot_ms: u64,
     /// From the signal until it has ended.
     pub stop_ms: u64,
+    /// From its containers running until it ends by itself; `None`: it does not.
+    pub crash_ms: Option<u64>,
 }
 
 /// How it would go.
@@ -58,6 +60,8 @@ pub struct Forecast {
     pub turns: usize,
     /// New tasks that were given up as unhealthy.
     pub replaced: usize,
+    /// New tasks that ended by themselves.
+    pub crashed: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -86,12 +90,17 @@ struct Simulation<'a> {
     due: Vec<(Millis, String, Due)>,
     /// When each target is probed next.
     probes: BTreeMap<Target, Millis>,
+    /// Tasks that ended by themselves.
+    crashed: BTreeSet<String>,
+    /// How long a task that starts now lives; the old ones live for ever.
+    lives_for: Option<u64>,
     next_port: u16,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Due {
     Start,
+    Crash,
     End,
 }
 
@@ -108,6 +117,8 @@ impl<'a> Simulation<'a> {
             group: String::new(),
             due: Vec::new(),
             probes: BTreeMap::new(),
+            crashed: BTreeSet::new(),
+            lives_for: None,
             next_port: 1024,
         };
         stage.set_up()?;
@@ -229,8 +240,9 @@ impl<'a> Simulation<'a> {
             match order {
                 Order::Start(task) => self.due.push((now + self.outlook.start_ms, task, Due::Start)),
                 Order::Stop(task) => {
-                    self.due.retain(|(_, waiting, due)| !(*due == Due::Start && *waiting == task));
-                    self.due.push((now + self.outlook.stop_ms, task, Due::End));
+                    self.due.retain(|(_, waiting, _)| *waiting != task);
+                    let takes = if self.crashed.contains(&task) { 0 } else { self.outlook.stop_ms };
+                    self.due.push((now + takes, task, Due::End));
                 }
             }
         }
@@ -239,11 +251,18 @@ impl<'a> Simulation<'a> {
         for (_, task, due) in ready {
             let report = match due {
                 Due::Start => {
+                    if let Some(lives_for) = self.lives_for {
+                        self.due.push((now + lives_for, task.clone(), Due::Crash));
+                    }
                     self.next_port = self.next_port.checked_add(1).unwrap_or(1024);
                     let binding = Binding { container_port: 80, host_port: self.next_port, protocol: "tcp".to_owned() };
                     let started =
                         Started { container: "web".to_owned(), runtime_id: task.clone(), bindings: vec![binding] };
                     Report::Started(vec![started])
+                }
+                Due::Crash => {
+                    self.crashed.insert(task.clone());
+                    Report::Exited { container: "web".to_owned(), code: 1, reason: None }
                 }
                 Due::End => Report::Gone,
             };
@@ -258,6 +277,7 @@ impl<'a> Simulation<'a> {
         let up: BTreeMap<String, Millis> = self
             .sights()
             .into_iter()
+            .filter(|sight| !self.crashed.contains(&sight.task))
             .filter_map(|sight| {
                 Some((sight.targets.first()?.address.clone(), sight.started_at? + self.outlook.boot_ms))
             })
@@ -284,6 +304,7 @@ impl<'a> Simulation<'a> {
     fn roll_out(&mut self) -> Result<Forecast, Fault> {
         let old: Vec<String> = self.sights().into_iter().map(|sight| sight.task).collect();
         self.register()?;
+        self.lives_for = self.outlook.crash_ms;
         let answer =
             self.ecs("UpdateService", &json!({ "cluster": "web", "service": "web", "taskDefinition": "web" }))?;
         let deployment = answer["service"]["currentServiceDeployment"].clone();
@@ -296,6 +317,7 @@ impl<'a> Simulation<'a> {
             most_running: 0,
             turns: 0,
             replaced: 0,
+            crashed: 0,
         };
         let mut known = 0;
         while self.now < begin + LONGEST {
@@ -322,6 +344,7 @@ impl<'a> Simulation<'a> {
                 .filter(is_new)
                 .filter(|sight| sight.stopped_reason.as_deref().is_some_and(|why| why.starts_with("Task failed ELB")))
                 .count();
+            seen.crashed = self.crashed.len();
             // Looked for at the scheduler's own rhythm; a description a step costs more than the step.
             if since.is_multiple_of(5_000)
                 && let Some(ended) = self.ended(&deployment)?
@@ -375,6 +398,7 @@ mod tests {
             start_ms: 2_000,
             boot_ms: 500,
             stop_ms: 200,
+            crash_ms: None,
         }
     }
 
@@ -411,5 +435,15 @@ mod tests {
         assert!(forecast.replaced > 0);
         let forgiven = told(&Outlook { grace_seconds: 180, ..slow });
         assert_eq!((forgiven.ended, forgiven.replaced), (Ended::Completed, 0));
+    }
+    #[test]
+    fn a_program_that_ends_by_itself_is_given_up_before_it_is_live() {
+        // Five checks, one each ten seconds: it is never healthy.
+        let forecast = told(&Outlook { crash_ms: Some(1_000), ..outlook() });
+        assert_eq!((forecast.ended, forecast.live_ms, forecast.least_serving), (Ended::Failed, None, 2));
+        assert!(forecast.crashed >= 3 && forecast.replaced == 0, "{forecast:?}");
+        // One that lives for long enough to take over is found out by nobody.
+        let late = told(&Outlook { crash_ms: Some(3_600_000), ..outlook() });
+        assert_eq!((late.ended, late.crashed), (Ended::Completed, 0));
     }
 }

@@ -118,10 +118,39 @@ pub struct Tally {
     pub failures: BTreeMap<String, u64>,
     /// The first of them.
     pub lost: Vec<Lost>,
+    /// How far the load was behind its own times.
+    pub late: Late,
+    /// How long it was driven, in milliseconds.
+    pub lasted_ms: u64,
     pub phases: BTreeMap<Phase, Share>,
     /// By the target's address, where the balancer said so.
     pub targets: BTreeMap<String, Share>,
     pub websockets: Sockets,
+}
+
+/// Requests that were not sent when they were due: this machine was too busy, or as many requests as may be out were out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Late {
+    /// Those that were more than [`LATE_MS`] behind.
+    pub requests: u64,
+    pub longest_ms: u64,
+}
+
+/// Behind its time by more than that, a request tells more of the load than of who answers it.
+pub const LATE_MS: u64 = 100;
+
+/// Whose fault it is, so far as the answer itself tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Blame {
+    /// The program answered so.
+    Program,
+    /// The balancer answered in the place of a program that did not.
+    Balancer,
+    /// There was no answer, or half of one.
+    Connection,
+    /// It was never sent: this machine could not.
+    Load,
 }
 
 /// One part of the requests.
@@ -165,8 +194,9 @@ pub struct Lost {
     pub at: Millis,
     pub took_ms: u64,
     pub phase: Phase,
-    /// `status 502`, `connection ended under the request`.
+    /// `502 from the balancer`, `connection ended under the request`.
     pub kind: String,
+    pub by: Blame,
     /// `127.0.0.1:49153`, where the balancer said so.
     pub target: Option<String>,
     pub path: String,
@@ -182,6 +212,8 @@ pub struct Sockets {
     pub cut: u64,
     /// Could not be opened.
     pub refused: u64,
+    /// How often for what reason: `404 from the program`.
+    pub refusals: BTreeMap<String, u64>,
 }
 
 /// So many failures are kept whole; the rest are only counted.
@@ -193,23 +225,27 @@ struct Sent {
     at_ms: u64,
     at: Millis,
     took_ms: u64,
+    /// How long after it was due it was really sent.
+    late_ms: u64,
     phase: Phase,
 }
 
 impl Tally {
     fn book(&mut self, load: &Load, sent: &Sent, answer: Result<Answer, Broken>) {
-        let &Sent { slow, at_ms, at, took_ms, phase } = sent;
-        let (target, status, kind) = match answer {
-            Ok(Answer { status, counted, target }) if status < 500 => {
+        let &Sent { slow, at_ms, at, took_ms, late_ms, phase } = sent;
+        let (target, status, failure) = match answer {
+            Ok(Answer { status, counted, target, by: _ }) if status < 500 => {
                 if status < 400 {
                     *self.answers.entry(counted).or_default() += 1;
                 }
                 (target, Some(status), None)
             }
-            Ok(Answer { status, counted: _, target }) => (target, Some(status), Some(format!("status {status}"))),
-            Err(Broken { kind, target }) => (target, None, Some(kind.to_owned())),
+            Ok(Answer { status, counted: _, target, by }) => (target, Some(status), Some((told(status, by), by))),
+            Err(Broken { kind, target, by }) => (target, None, Some((kind.to_owned(), by))),
         };
         self.requests += 1;
+        self.late.longest_ms = self.late.longest_ms.max(late_ms);
+        self.late.requests += u64::from(late_ms > LATE_MS);
         if let Some(status) = status {
             *self.statuses.entry(status).or_default() += 1;
         }
@@ -223,7 +259,7 @@ impl Tally {
         ];
         for share in shares.into_iter().flatten() {
             share.requests += 1;
-            share.failed += u64::from(kind.is_some());
+            share.failed += u64::from(failure.is_some());
             share.first = if share.first == 0 { at } else { share.first.min(at) };
             share.last = share.last.max(at + took_ms);
             share.longest_ms = share.longest_ms.max(took_ms);
@@ -232,12 +268,12 @@ impl Tally {
                 *share.times.entry(took_ms).or_default() += 1;
             }
         }
-        if let Some(kind) = kind {
+        if let Some((kind, by)) = failure {
             let path = if slow { &load.slow_path } else { &load.path }.clone();
             self.failed += 1;
             *self.failures.entry(kind.clone()).or_default() += 1;
             if self.lost.len() < KEPT_FAILURES {
-                self.lost.push(Lost { at_ms, at, took_ms, phase, kind, target, path });
+                self.lost.push(Lost { at_ms, at, took_ms, phase, kind, by, target, path });
             }
         }
     }
@@ -275,15 +311,19 @@ pub async fn drive_through(load: Load, phase: watch::Receiver<Phase>, mut stop: 
         }
         number += 1;
         let slow = is_slow(number, load.slow_every);
-        let sent = Sent { slow, at_ms: millis(due - begun), at: clock::now(), took_ms: 0, phase: *phase.borrow() };
+        let phase = *phase.borrow();
+        let sent = Sent { slow, at_ms: millis(due - begun), at: clock::now(), took_ms: 0, late_ms: 0, phase };
         out.spawn(send(Arc::clone(&load), Arc::clone(&places), Arc::clone(&idle), Arc::clone(&tally), sent, due));
     }
+    let lasted_ms = millis(begun.elapsed());
     while let Some(ended) = out.join_next().await {
         book_panic(&tally, &load, &ended);
     }
     // They end by themselves on the same word; one that panicked has lost its count only.
     while sockets.join_next().await.is_some() {}
-    lock(&tally).clone()
+    let mut tally = lock(&tally).clone();
+    tally.lasted_ms = lasted_ms;
+    tally
 }
 
 /// One in `every`, but not each `every`th: the balancer takes targets in turn, and all slow ones would come to the same.
@@ -301,8 +341,8 @@ fn precise(number: u64) -> f64 {
 /// A request that panicked has lost its count; that must not look like a clean run.
 fn book_panic(tally: &Mutex<Tally>, load: &Load, ended: &Result<(), tokio::task::JoinError>) {
     if ended.is_err() {
-        let sent = Sent { slow: false, at_ms: 0, at: clock::now(), took_ms: 0, phase: Phase::Before };
-        let broken = Broken { kind: "the load generator itself failed", target: None };
+        let sent = Sent { slow: false, at_ms: 0, at: clock::now(), took_ms: 0, late_ms: 0, phase: Phase::Before };
+        let broken = Broken { kind: "the load generator itself failed", target: None, by: Blame::Load };
         lock(tally).book(load, &sent, Err(broken));
     }
 }
@@ -323,18 +363,34 @@ struct Answer {
     /// The value of the header that answers are counted by.
     counted: String,
     target: Option<String>,
+    by: Blame,
 }
 
 /// None, or half of one.
 struct Broken {
     kind: &'static str,
     target: Option<String>,
+    by: Blame,
 }
 
 impl From<&'static str> for Broken {
     fn from(kind: &'static str) -> Self {
-        Self { kind, target: None }
+        Self { kind, target: None, by: Blame::Connection }
     }
+}
+
+/// `502 from the balancer`
+fn told(status: u16, by: Blame) -> String {
+    match by {
+        Blame::Balancer => format!("{status} from the balancer"),
+        Blame::Program | Blame::Connection | Blame::Load => format!("{status} from the program"),
+    }
+}
+
+/// The balancer signs the pages it makes itself: `server: awselb/2.0`, as on AWS.
+fn answered_by(response: &Response<Incoming>) -> Blame {
+    let server = response.headers().get(http::header::SERVER).and_then(|server| server.to_str().ok());
+    if server.is_some_and(|server| server.starts_with("awselb/")) { Blame::Balancer } else { Blame::Program }
 }
 
 async fn send(
@@ -346,12 +402,15 @@ async fn send(
     due: Instant,
 ) {
     let path = if sent.slow { &load.slow_path } else { &load.path };
-    let answer = tokio::time::timeout_at(due + load.limit, async {
+    let limit = due + load.limit;
+    let place = tokio::time::timeout_at(limit, places.acquire()).await;
+    sent.late_ms = millis(due.elapsed());
+    let answer = match place {
         // Never closed.
-        let _place = places.acquire().await;
-        ask(&load, path, &idle).await
-    });
-    let answer = answer.await.unwrap_or_else(|_| Err("no answer in time".into()));
+        Ok(_place) => tokio::time::timeout_at(limit, ask(&load, path, &idle)).await,
+        Err(_) => Ok(Err("not sent in time: all others waited for their answers".into())),
+    };
+    let answer = answer.unwrap_or_else(|_| Err("no answer in time".into()));
     sent.took_ms = millis(due.elapsed());
     lock(&tally).book(&load, &sent, answer);
 }
@@ -372,14 +431,14 @@ async fn ask(load: &Load, path: &str, idle: &Mutex<Vec<Connection>>) -> Result<A
     };
     let request = request(load, path).body(Empty::new()).map_err(|_| "the path is not one")?;
     let response = sender.send_request(request).await.map_err(|_| "connection ended under the request")?;
-    let (status, target) = (response.status().as_u16(), target(&response));
+    let (status, target, by) = (response.status().as_u16(), target(&response), answered_by(&response));
     let counted = load.count_by.as_ref().and_then(|name| response.headers().get(name)?.to_str().ok());
     let counted = counted.unwrap_or("-").to_owned();
     if response.into_body().collect().await.is_err() {
-        return Err(Broken { kind: "answer cut short", target });
+        return Err(Broken { kind: "answer cut short", target, by: Blame::Connection });
     }
     lock(idle).push(sender);
-    Ok(Answer { status, counted, target })
+    Ok(Answer { status, counted, target, by })
 }
 
 fn request(load: &Load, path: &str) -> http::request::Builder {
@@ -393,14 +452,24 @@ fn target(response: &Response<Incoming>) -> Option<String> {
     Some(response.headers().get(TARGET)?.to_str().ok()?.to_owned())
 }
 
-async fn connect(authority: &str) -> Result<Connection, &'static str> {
-    let stream = TcpStream::connect(authority).await.map_err(|_| "connection refused")?;
+async fn connect(authority: &str) -> Result<Connection, Broken> {
+    let stream = TcpStream::connect(authority).await.map_err(|error| unconnected(&error))?;
     // Small requests must not wait for each other (Nagle).
     stream.set_nodelay(true).map_err(|_| "connection lost")?;
     let (sender, driver) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|_| "connection lost")?;
     tokio::spawn(driver.with_upgrades());
     Ok(sender)
+}
+
+/// What this machine lacks is nobody else's fault.
+fn unconnected(error: &std::io::Error) -> Broken {
+    let own = |kind| Broken { kind, target: None, by: Blame::Load };
+    match error.raw_os_error().map(rustix::io::Errno::from_raw_os_error) {
+        Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE) => own("no file handle left on this machine"),
+        Some(rustix::io::Errno::ADDRNOTAVAIL) => own("no port left on this machine"),
+        _ => "connection refused".into(),
+    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -40,6 +41,7 @@ use state::{Folder, Keeper};
 use wire::balancer::Balancer;
 use wire::registry::Store;
 use witness::{HealthQuestion, Witness};
+use world::ecs::sight;
 use world::{Pace, Place, World};
 
 /// The port that the sandbox listens on.
@@ -154,6 +156,7 @@ impl Sandbox {
             "speed": pace.speed(), "tasks": substance, "started": clock::now()
         });
         let balancer = Balancer::start(Arc::clone(&world), addresses(bind));
+        let faults = Arc::new(Faults::new(scenario.faults));
         let (stop, stopped) = watch::channel(false);
         let desk = wire::Desk {
             world: Arc::clone(&world),
@@ -161,13 +164,26 @@ impl Sandbox {
             store,
             signatures,
             findings: folder.path().join(FINDINGS),
-            faults: Faults::new(scenario.faults),
+            faults: Arc::clone(&faults),
             card: card.clone(),
         };
         let server = tokio::spawn(wire::serve(listeners, Arc::new(desk), stopped.clone()));
         let crew = tokio::spawn(crew.work(stopped.clone()));
         let writer = tokio::spawn(write(keeper.clone(), stopped));
-        Ok(Handle { endpoint, authority, card, world, keeper, balancer, stop, server, crew, writer, _folder: folder })
+        Ok(Handle {
+            endpoint,
+            authority,
+            card,
+            world,
+            faults,
+            keeper,
+            balancer,
+            stop,
+            server,
+            crew,
+            writer,
+            _folder: folder,
+        })
     }
 }
 
@@ -217,7 +233,7 @@ fn seed() -> u64 {
 
 /// Writes the world down whenever it has changed, at most a few times a second.
 async fn write(keeper: Keeper, mut stop: watch::Receiver<bool>) {
-    let mut pause = tokio::time::interval(std::time::Duration::from_millis(250));
+    let mut pause = tokio::time::interval(Duration::from_millis(250));
     loop {
         tokio::select! {
             () = keeper.due() => {}
@@ -235,6 +251,7 @@ pub struct Handle {
     authority: String,
     card: serde_json::Value,
     world: Arc<Mutex<World>>,
+    faults: Arc<Faults>,
     keeper: Keeper,
     balancer: Balancer,
     stop: watch::Sender<bool>,
@@ -267,6 +284,24 @@ impl Handle {
     #[must_use]
     pub fn witness(&self, service: &str, question: HealthQuestion, phase: watch::Sender<Phase>) -> Witness {
         Witness::begin(Arc::clone(&self.world), service, question, phase)
+    }
+
+    /// How many calls each fault of the scenario has struck, in their order.
+    #[must_use]
+    pub fn struck(&self) -> Vec<u64> {
+        self.faults.struck()
+    }
+
+    /// Waits until nothing of a service is being rolled out, but no longer than `limit`.
+    pub async fn settled(&self, service: &str, limit: Duration) {
+        let mut beat = tokio::time::interval(Duration::from_millis(100));
+        let settling = async {
+            while sight::rollouts(&self.world()).iter().any(|rollout| rollout.service == service) {
+                beat.tick().await;
+            }
+        };
+        // What has not settled by then is reported as it stands.
+        let _over = tokio::time::timeout(limit, settling).await;
     }
 
     /// Who it is, as it answers to whoever asks over HTTP.

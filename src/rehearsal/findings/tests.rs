@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     aws::elb::HealthCheck,
     sandbox::{
-        load::Share,
+        load::{Blame, Late, Lost, Phase, Share, Sockets},
         witness::{ExitSeen, Probes},
     },
 };
@@ -35,6 +35,7 @@ fn production() -> Production {
         container: None,
         container_port: 80,
         definition: None,
+        notes: Vec::new(),
     }
 }
 
@@ -95,6 +96,12 @@ fn lost(at: u64, took_ms: u64, kind: &str, target: Option<&str>) -> Lost {
         took_ms,
         phase: Phase::Drain,
         kind: kind.to_owned(),
+        by: match kind {
+            _ if kind.ends_with("balancer") => Blame::Balancer,
+            _ if kind.ends_with("program") => Blame::Program,
+            _ if kind.ends_with("machine") => Blame::Load,
+            _ => Blame::Connection,
+        },
         target: target.map(str::to_owned),
         path: "/".to_owned(),
     }
@@ -109,6 +116,7 @@ fn forecast() -> Forecast {
         most_running: 4,
         turns: 1,
         replaced: 0,
+        crashed: 0,
     }
 }
 
@@ -116,7 +124,7 @@ fn forecast() -> Forecast {
 fn told(production: &Production, lives: Vec<Life>, tally: &Tally, forecast: &Forecast) -> Vec<Finding> {
     let seen = Seen { lives, phases: Vec::new() };
     let rehearsed = Rehearsed { speed: 10.0, rate: 200, drain_s: production.deregistration_delay_s.min(60) };
-    findings(&Sighting { production, rehearsed, seen: &seen, tally, forecast: Some(forecast) })
+    findings(&Sighting { production, rehearsed, exit: Exit::Done, seen: &seen, tally, forecast: Some(forecast) })
 }
 
 fn codes(found: &[Finding]) -> Vec<&str> {
@@ -132,12 +140,15 @@ fn a_rollout_as_it_should_be_has_nothing_to_say() {
 #[test]
 fn a_lost_request_is_laid_at_the_door_of_whoever_lost_it() {
     let cases = [
-        (lost(19_990, 200, "status 502", Some("127.0.0.1:1")), "lost_on_stop"),
-        (lost(12_000, 7_000, "status 502", Some("127.0.0.1:1")), "lost_in_drain"),
+        (lost(19_990, 200, "502 from the balancer", Some("127.0.0.1:1")), "lost_on_stop"),
+        (lost(12_000, 7_000, "502 from the balancer", Some("127.0.0.1:1")), "lost_in_drain"),
         (lost(19_000, 1_100, "connection ended under the request", None), "lost_in_drain"),
-        (lost(500, 10, "status 500", Some("127.0.0.1:1")), "lost_by_old"),
-        (lost(5_000, 10, "status 500", Some("127.0.0.1:2")), "lost_by_new"),
-        (lost(5_000, 10, "status 503", None), "lost_to_nobody"),
+        (lost(500, 10, "500 from the program", Some("127.0.0.1:1")), "lost_by_old"),
+        (lost(15_000, 10, "503 from the program", Some("127.0.0.1:1")), "refused_by_old"),
+        (lost(5_000, 10, "500 from the program", Some("127.0.0.1:2")), "errors_of_new"),
+        (lost(5_000, 10, "502 from the balancer", Some("127.0.0.1:2")), "lost_by_new"),
+        (lost(5_000, 10, "503 from the balancer", None), "lost_to_nobody"),
+        (lost(5_000, 10, "no port left on this machine", None), "not_sent"),
         (lost(5_000, 10, "no answer in time", None), "lost"),
     ];
     let crashed = Life {
@@ -150,10 +161,11 @@ fn a_lost_request_is_laid_at_the_door_of_whoever_lost_it() {
     // Cut by the balancer at the end of the drain, while a program that ignores the signal was still at it.
     let ignores = Life { ended_at: Some(BEGIN + 23_000), ..old() };
     let tally_of = |lost: Lost| Tally { failed: 1, lost: vec![lost], ..tally() };
-    let cut = tally_of(lost(15_050, 5_000, "status 502", Some("127.0.0.1:1")));
+    let cut = tally_of(lost(15_050, 5_000, "502 from the balancer", Some("127.0.0.1:1")));
     assert_eq!(told(&production(), vec![ignores, new("new", Side::New)], &cut, &forecast())[0].code, "lost_in_drain");
     for (life, expected) in [(crashed, "lost_to_crash"), (reclaimed, "lost_to_spot")] {
-        let tally = Tally { failed: 1, lost: vec![lost(5_000, 10, "status 502", Some("127.0.0.1:2"))], ..tally() };
+        let tally =
+            Tally { failed: 1, lost: vec![lost(5_000, 10, "502 from the balancer", Some("127.0.0.1:2"))], ..tally() };
         assert_eq!(told(&production(), vec![old(), life], &tally, &forecast())[0].code, expected);
     }
     for (lost, expected) in cases {
@@ -245,4 +257,97 @@ fn a_load_that_is_refused_says_nothing_about_the_program() {
     let mut tally = tally();
     tally.statuses.insert(404, 900);
     assert_eq!(codes(&told(&production(), vec![old(), new("new", Side::New)], &tally, &forecast())), ["load_refused"]);
+}
+
+#[test]
+fn nobody_there_because_all_had_crashed_is_laid_at_the_door_of_the_crash() {
+    let crashed = Life {
+        signalled_at: Some(BEGIN + 5_000),
+        ended_at: Some(BEGIN + 4_900),
+        stop_code: Some("EssentialContainerExited".to_owned()),
+        exits: vec![ExitSeen { container: "web".to_owned(), essential: true, code: 3, reason: None }],
+        ..new("new", Side::New)
+    };
+    let tally = Tally { failed: 1, lost: vec![lost(6_000, 10, "503 from the balancer", None)], ..tally() };
+    let failed = Forecast { ended: Ended::Failed, live_ms: None, drained_ms: None, crashed: 3, ..forecast() };
+    let found = told(&production(), vec![old(), crashed], &tally, &failed);
+    assert_eq!(codes(&found), ["lost_after_crash", "ended_unasked", "production_fails"]);
+    assert!(found[1].what.starts_with("1 task ended by itself (exit 3), at most 2.9s after"), "{found:?}");
+    assert!(found[2].what.ends_with("3 new tasks would end by themselves before"), "{found:?}");
+}
+
+#[test]
+fn most_of_the_new_tasks_ending_by_themselves_is_what_the_program_is_like() {
+    let crashed = |ended_at| Life {
+        ended_at: Some(ended_at),
+        exits: vec![ExitSeen { container: "web".to_owned(), essential: true, code: 3, reason: None }],
+        ..new("new", Side::New)
+    };
+    let seen = |lives| Seen { lives, phases: Vec::new() };
+    let lives = vec![old(), crashed(BEGIN + 3_000), crashed(BEGIN + 4_000), new("new", Side::New)];
+    assert_eq!(crash_ms(&seen(lives)), Some(2_000));
+    let lives = vec![crashed(BEGIN + 3_000), new("a", Side::New), new("b", Side::New)];
+    assert_eq!(crash_ms(&seen(lives)), None);
+    assert_eq!(crash_ms(&seen(vec![old(), new("a", Side::New)])), None);
+}
+
+#[test]
+fn tasks_that_did_not_start_are_told_with_the_reason_in_words() {
+    let failed = |reason: &str| Life {
+        started_at: None,
+        answered_at: None,
+        healthy_at: None,
+        stop_code: Some("TaskFailedToStart".to_owned()),
+        stopped_reason: Some(reason.to_owned()),
+        ..new("new", Side::New)
+    };
+    let reason = "CannotPullContainerError: pull image manifest has been retried 5 time(s): failed to resolve ref \
+                  a/b:c: a/b:c: not found";
+    let found = told(&production(), vec![failed(reason), failed(reason)], &tally(), &forecast());
+    assert_eq!(codes(&found), ["not_started"]);
+    assert!(found[0].what.starts_with("2 new tasks did not start: the image is not in the registry"), "{found:?}");
+}
+
+#[test]
+fn a_task_that_served_and_was_called_unhealthy_is_told() {
+    let fell = Life {
+        unhealthy: vec![(BEGIN + 2_500, "before".to_owned()), (BEGIN + 9_000, "Target.Timeout".to_owned())],
+        ..new("new", Side::New)
+    };
+    let found = told(&production(), vec![old(), fell], &tally(), &forecast());
+    assert_eq!((codes(&found), found[0].weight), (vec!["unhealthy_while_serving"], Weight::Bad));
+    assert!(found[0].what.contains("(Target.Timeout)"), "{found:?}");
+    // One that only took its time to come up did nothing wrong.
+    let slow = Life { unhealthy: vec![(BEGIN + 2_500, "before".to_owned())], ..new("new", Side::New) };
+    assert_eq!(told(&production(), vec![old(), slow], &tally(), &forecast()), []);
+}
+
+#[test]
+fn sockets_that_never_opened_and_those_that_were_cut_are_told() {
+    let refused = |opened| Sockets {
+        opened,
+        refused: 3,
+        refusals: [("404 from the program".to_owned(), 3)].into(),
+        ..Sockets::default()
+    };
+    let told = |websockets| {
+        let tally = Tally { websockets, ..tally() };
+        told(&production(), vec![old(), new("new", Side::New)], &tally, &forecast())
+    };
+    let never = told(refused(0));
+    assert_eq!(codes(&never), ["websockets_never_opened"]);
+    assert!(never[0].what.contains("404 from the program"), "{never:?}");
+    assert_eq!(codes(&told(refused(5))), ["websockets_refused"]);
+    assert_eq!(codes(&told(Sockets { opened: 5, cut: 2, ..Sockets::default() })), ["websockets_cut"]);
+}
+
+#[test]
+fn a_load_that_was_late_is_told() {
+    let late = Tally { late: Late { requests: 200, longest_ms: 1_500 }, ..tally() };
+    let found = told(&production(), vec![old(), new("new", Side::New)], &late, &forecast());
+    assert_eq!(codes(&found), ["load_late"]);
+    assert!(
+        found[0].what.starts_with("200 of 1000 requests were sent later than they were due, by up to 1.5s"),
+        "{found:?}"
+    );
 }

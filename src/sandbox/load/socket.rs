@@ -16,7 +16,7 @@ use tokio::{
     sync::watch,
 };
 
-use super::{Load, Tally, connect, lock, request};
+use super::{Load, Tally, answered_by, connect, lock, request, told};
 
 /// How often it is pinged.
 const PING: Duration = Duration::from_millis(500);
@@ -43,9 +43,14 @@ pub(super) async fn hold(load: Arc<Load>, tally: Arc<Mutex<Tally>>, mut stop: wa
             opened = async { tries.tick().await; open(&load).await } => opened,
             _ = stop.changed() => return,
         };
-        let Some(stream) = opened else {
-            lock(&tally).websockets.refused += 1;
-            continue;
+        let stream = match opened {
+            Ok(stream) => stream,
+            Err(why) => {
+                let sockets = &mut lock(&tally).websockets;
+                sockets.refused += 1;
+                *sockets.refusals.entry(why).or_default() += 1;
+                continue;
+            }
         };
         lock(&tally).websockets.opened += 1;
         let end = tokio::select! {
@@ -62,7 +67,8 @@ pub(super) async fn hold(load: Arc<Load>, tally: Arc<Mutex<Tally>>, mut stop: wa
 
 type Stream = TokioIo<hyper::upgrade::Upgraded>;
 
-async fn open(load: &Load) -> Option<Stream> {
+/// Opens one, or says why it cannot be.
+async fn open(load: &Load) -> Result<Stream, String> {
     let mut key = [0_u8; 16];
     // It only shows that the answer is to this request; nothing depends on nobody guessing it.
     let _unseeded = getrandom::fill(&mut key);
@@ -72,16 +78,17 @@ async fn open(load: &Load) -> Option<Stream> {
         .header(header::SEC_WEBSOCKET_VERSION, "13")
         .header(header::SEC_WEBSOCKET_KEY, STANDARD.encode(key))
         .body(Empty::new())
-        .ok()?;
+        .map_err(|error| error.to_string())?;
     let exchange = async {
-        let mut sender = connect(&load.authority).await.ok()?;
-        let response = sender.send_request(request).await.ok()?;
+        let mut sender = connect(&load.authority).await.map_err(|broken| broken.kind.to_owned())?;
+        let response =
+            sender.send_request(request).await.map_err(|_| "connection ended under the request".to_owned())?;
         if response.status() != http::StatusCode::SWITCHING_PROTOCOLS {
-            return None;
+            return Err(told(response.status().as_u16(), answered_by(&response)));
         }
-        hyper::upgrade::on(response).await.ok().map(TokioIo::new)
+        hyper::upgrade::on(response).await.map(TokioIo::new).map_err(|error| error.to_string())
     };
-    tokio::time::timeout(load.limit, exchange).await.ok()?
+    tokio::time::timeout(load.limit, exchange).await.unwrap_or_else(|_| Err("no answer in time".to_owned()))
 }
 
 /// Pings until it ends.

@@ -66,12 +66,41 @@ async fn what_is_cut_and_what_is_refused_is_lost_and_kept_with_its_time() {
     let error = "HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n";
     let load = Load { authority: server(Some(error), Duration::ZERO).await, rate: 50, ..Load::default() };
     let tally = drive_for(load, Duration::from_millis(300)).await;
-    assert_eq!(tally.failures.keys().collect::<Vec<_>>(), ["status 502"]);
+    assert_eq!(tally.failures.keys().collect::<Vec<_>>(), ["502 from the program"]);
+    assert_eq!(tally.lost[0].by, Blame::Program);
+    let error = "HTTP/1.1 502 Bad Gateway\r\nserver: awselb/2.0\r\ncontent-length: 0\r\n\r\n";
+    let load = Load { authority: server(Some(error), Duration::ZERO).await, rate: 50, ..Load::default() };
+    let tally = drive_for(load, Duration::from_millis(300)).await;
+    assert_eq!(tally.failures.keys().collect::<Vec<_>>(), ["502 from the balancer"]);
+    assert_eq!(tally.lost[0].by, Blame::Balancer);
     // An answer that says no is an answer.
     let no = "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n";
     let load = Load { authority: server(Some(no), Duration::ZERO).await, rate: 50, ..Load::default() };
     let tally = drive_for(load, Duration::from_millis(300)).await;
     assert_eq!((tally.failed, tally.statuses[&404]), (0, tally.requests));
+}
+
+#[tokio::test]
+async fn a_load_that_cannot_keep_its_rate_says_so() {
+    let authority = server(Some(GOOD), Duration::from_millis(200)).await;
+    let easy = Load { authority: authority.clone(), rate: 20, ..Load::default() };
+    let tally = drive_for(easy.clone(), Duration::from_millis(500)).await;
+    assert_eq!(tally.late.requests, 0, "{tally:?}");
+    assert!((400..5_000).contains(&tally.lasted_ms), "{tally:?}");
+    // Two at a time, each for 200 ms: ten a second and no more.
+    let narrow = Load { rate: 100, connections: 2, ..easy };
+    let tally = drive_for(narrow, Duration::from_millis(500)).await;
+    assert!(tally.late.requests > 10 && tally.late.longest_ms > 500, "{tally:?}");
+}
+
+#[tokio::test]
+async fn a_socket_that_is_refused_says_why() {
+    let no = "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n";
+    let authority = server(Some(no), Duration::ZERO).await;
+    let load = Load { authority, rate: 1, websockets: 2, websocket_path: "/ws".to_owned(), ..Load::default() };
+    let sockets = drive_for(load, Duration::from_millis(300)).await.websockets;
+    assert_eq!(sockets.refusals.keys().collect::<Vec<_>>(), ["404 from the program"]);
+    assert!(sockets.opened == 0 && sockets.refused >= 2, "{sockets:?}");
 }
 
 #[tokio::test]

@@ -1,5 +1,8 @@
 //! Scenarios as people write them, and what is said of their mistakes.
 
+use std::fmt::Write as _;
+
+use super::reader::{DEPLOYS, FAULTS, HEALTH, Key, LOAD, SCALES, TASKS, read_duration};
 use super::*;
 
 #[test]
@@ -65,6 +68,7 @@ fn all_mistakes_are_found_at_once_each_with_what_to_write() {
     crash: unknown key `crash` in [[tasks]] | did you mean `crash_after`? | -
     "neu": `of` cannot be `neu` | did you mean `new`? | -
     3: `exit_code` means nothing without `crash_after` | - | add `crash_after = "2s"`
+    { answer = "tiemout" }: what comes after this answer is never reached | lasts for ever | say how long it lasts: `for = "10s"`
     "tiemout": `answer` cannot be `tiemout` | did you mean `timeout`? | -
     { for = "1s" }: `answer` is missing in health | `answer` belongs into this table | write `answer = 503`
     "ec2": `service` cannot be `ec2` | did you mean `ecs`? | -
@@ -99,4 +103,116 @@ fn durations_have_units() {
     ] {
         assert_eq!(read_duration(text).map(|duration| duration.as_millis()), read, "{text}");
     }
+}
+
+/// What each table's reference in the guide names in its first column.
+fn documented(heading: &str) -> Vec<String> {
+    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/guide/scenarios.md");
+    let text = std::fs::read_to_string(page).unwrap();
+    let part = text.split("\n## ").find(|part| part.lines().next().unwrap_or_default().contains(heading)).unwrap();
+    let first = |line: &str| line.strip_prefix("| `").map(|row| row.split(" |").next().unwrap_or_default().to_owned());
+    let cells = part
+        .lines()
+        .filter_map(first)
+        .flat_map(|cell| cell.split(", ").map(|key| key.trim_matches('`').to_owned()).collect::<Vec<_>>());
+    cells.collect()
+}
+
+#[test]
+fn every_key_is_documented_and_every_documented_key_is_one() {
+    for (heading, keys) in [("`[[tasks]]`", TASKS), ("`[[faults]]`", FAULTS), ("`[load]`", LOAD)] {
+        let known: Vec<&str> = keys.iter().map(|(key, _)| *key).collect();
+        assert_eq!(documented(heading), known, "{heading}");
+    }
+    let mut others: Vec<&str> = SCALES.iter().chain(DEPLOYS).map(|(key, _)| *key).collect();
+    others.sort_unstable();
+    others.dedup();
+    let mut told = documented("`[[scales]]`");
+    told.sort_unstable();
+    assert_eq!(told, others);
+    // The members of `health` are shown in its own row.
+    assert_eq!(HEALTH.iter().map(|(key, _)| *key).collect::<Vec<_>>(), ["for", "answer"]);
+}
+
+/// The example of a key, with what it means nothing without.
+fn written(table: &str, keys: &[Key], key: &str) -> String {
+    let with: &[&str] = match (table, key) {
+        ("[[tasks]]", "of" | "service" | "first") => &["of", "boot"],
+        ("[[tasks]]", "exit_code" | "out_of_memory") => &["of", "crash_after"],
+        ("[[tasks]]", _) => &["of"],
+        ("[[scales]]", _) => &["at", "to"],
+        ("[[deploys]]", _) => &["at"],
+        ("[[faults]]", _) => &["fault"],
+        (_, "slow_every" | "slow_path") => &["slow_every", "slow_path"],
+        (_, "websocket_path") => &["websockets"],
+        _ => &[],
+    };
+    let mut text = format!("format = 1\n{table}\n");
+    for (name, example) in keys.iter().filter(|(name, _)| *name == key || with.contains(name)) {
+        // What lasts is a stall.
+        let example = if key == "for" && *name == "fault" { "\"stall\"" } else { example };
+        writeln!(text, "{name} = {example}").unwrap();
+    }
+    text
+}
+
+#[test]
+fn every_key_is_read_and_changes_what_is_meant() {
+    let tables = [
+        ("[[tasks]]", TASKS),
+        ("[[faults]]", FAULTS),
+        ("[[scales]]", SCALES),
+        ("[[deploys]]", DEPLOYS),
+        ("[load]", LOAD),
+    ];
+    for (table, keys) in tables {
+        for (key, _) in keys {
+            let text = written(table, keys, key);
+            let scenario = parse(&text).unwrap_or_else(|mistakes| panic!("{text}\n{mistakes:?}"));
+            assert_ne!(scenario, Scenario::default(), "{text}");
+            // Without its line the file means something else, or no longer anything.
+            let without: Vec<&str> = text.lines().filter(|line| !line.starts_with(&format!("{key} = "))).collect();
+            assert_ne!(parse(&without.join("\n")).ok(), Some(scenario), "{text}");
+        }
+    }
+}
+
+#[test]
+fn contradictions_and_what_means_nothing_are_mistakes() {
+    let cases = [
+        ("[[tasks]]\nof = \"new\"", "scenario::says_nothing"),
+        ("[[tasks]]\nof = \"new\"\nfails = \"image\"\nboot = \"2s\"", "scenario::both"),
+        ("[[tasks]]\nof = \"new\"\nboot = \"2s\"\nhealth = [{ answer = 200 }]", "scenario::both"),
+        ("[[tasks]]\nof = \"old\"\nstop_after = \"2s\"\nignores_sigterm = true", "scenario::both"),
+        ("[[tasks]]\nof = \"new\"\nhealth = [{ answer = 503 }, { answer = 200 }]", "scenario::never_reached"),
+        ("[[tasks]]\nof = \"new\"\nhealth = [{ answer = 99 }]", "scenario::out_of_range"),
+        ("[[tasks]]\nof = \"new\"\nfirst = 0\nboot = \"1s\"", "scenario::out_of_range"),
+        ("[[tasks]]\nof = \"new\"\nboot = \"1.5s\"", "scenario::bad_duration"),
+        ("[[faults]]\nfault = \"throttle\"\nfor = \"3s\"", "scenario::needs_another"),
+        ("[[faults]]\nfault = \"stall\"", "scenario::needs_another"),
+        ("[load]\nwebsocket_path = \"/ws\"", "scenario::needs_another"),
+        ("[load]\nslow_every = 5", "scenario::needs_another"),
+        ("[load]\nrate = \"fast\"", "scenario::wrong_type"),
+        ("[[deploys]]\nat = \"1s\"\nphase = \"drain\"", "scenario::unknown_key"),
+    ];
+    for (text, code) in cases {
+        let mistakes = parse(&format!("format = 1\n{text}\n")).unwrap_err();
+        assert_eq!(mistakes.iter().map(|mistake| mistake.code).collect::<Vec<_>>(), [code], "{text}");
+    }
+}
+
+#[test]
+fn what_happens_is_told_in_words() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/scenarios");
+    let mut files: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let mut told = String::new();
+    for file in files {
+        let scenario = parse(&std::fs::read_to_string(&file).unwrap()).unwrap();
+        writeln!(told, "{}", file.file_stem().unwrap().display()).unwrap();
+        for act in scenario.acts() {
+            writeln!(told, "  {act}").unwrap();
+        }
+    }
+    insta::assert_snapshot!(told);
 }

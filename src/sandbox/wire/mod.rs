@@ -49,7 +49,7 @@ pub(super) struct Desk {
     pub(super) signatures: Signatures,
     /// The file that says what image scans find.
     pub(super) findings: PathBuf,
-    pub(super) faults: Faults,
+    pub(super) faults: Arc<Faults>,
     /// What `/_sandbox/health` says.
     pub(super) card: Value,
 }
