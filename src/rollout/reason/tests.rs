@@ -1,3 +1,5 @@
+//! Reasons are found in the texts that AWS writes, row by row; what is not known stays in its own words.
+
 use super::{
     Class, Reason, explain, memory_limit, of_event, of_text, reason,
     rows::{ROWS, Row},
