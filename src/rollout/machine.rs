@@ -279,7 +279,7 @@ impl Machine {
     ///
     /// A rollout that is live is never called doomed: what dies after that is replaced by ECS.
     fn doom(&mut self, word: &Word) -> Option<Doom> {
-        let is_shown = self.tasks.show_failure() || self.event_failure.is_some();
+        let is_shown = self.tasks.show_failure() || (self.event_failure.is_some() && !self.is_about_others());
         if *word != Word::Going || self.doomed || self.live_since_ms.is_some() || !is_shown {
             return None;
         }
@@ -291,6 +291,14 @@ impl Machine {
         };
         self.doomed = true;
         Some(doom)
+    }
+
+    /// Whether what ECS says of tasks that cannot be started is about another deployment than ours: an old task that dies
+    /// is replaced by one of its own revision, whose image or secret may be gone by now.
+    fn is_about_others(&self) -> bool {
+        let ours = &self.goal.started.deployment_id;
+        let own = self.services.own(ours).map_or(0, |own| own.failed);
+        own == 0 && self.services.others(ours).any(|other| other.failed > 0)
     }
 
     /// What the log of a task that has failed tells of why, where ECS does not know: a binary for another CPU ends with

@@ -186,3 +186,20 @@ fn only_ours_is_counted_of_many_kinds() {
     assert_eq!(heard.take_back, None, "one crash among hosts that were taken away");
     assert_eq!(of_text("Your Spot Task was interrupted.").map(|reason| reason.class), Some(Class::Noise));
 }
+
+/// An old task died, and its image is gone: that is no reason to go back to it.
+#[test]
+fn what_befalls_the_old_revision_is_not_held_against_the_new_one() {
+    let text = "(service web) was unable to place a task. Reason: CannotPullContainerError: ref pull has been retried 1 time(s): failed to resolve ref 111111111111.dkr.ecr.eu-west-1.amazonaws.com/web:41: not found.";
+    let given_up = |old_failed: u32, own_failed: u32| {
+        let (model, mut machine) = begun();
+        let mut view = model.answer(&Ask::all(), TICK);
+        let service = view.service.as_mut().expect("it was asked for");
+        service.events.insert(0, EventView { id: "pull".to_owned(), time_ms: START + TICK, text: text.to_owned() });
+        for deployment in &mut service.deployments {
+            deployment.failed = if deployment.id == OURS { own_failed } else { old_failed };
+        }
+        machine.see(&view, START + TICK).take_back.is_some()
+    };
+    assert_eq!([given_up(0, 0), given_up(0, 1), given_up(1, 1), given_up(1, 0)], [true, true, true, false]);
+}

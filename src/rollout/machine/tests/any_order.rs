@@ -30,13 +30,16 @@ fn any_fate() -> impl Strategy<Value = Fate> {
     ]
 }
 
-/// Takes everything away that may be missing. What tells whose a task is stays: without it nobody could know.
+/// Takes everything away that may be missing. What tells whose a task or a deployment is stays: without it nobody could
+/// know.
 fn bare(mut view: View) -> View {
     if let Some(service) = &mut view.service {
         service.events.clear();
         service.current_service_deployment = None;
         for deployment in &mut service.deployments {
-            deployment.rollout_reason = None;
+            // Where the service-deployments API has no answer this alone tells a rollback from somebody else's deployment.
+            deployment.rollout_reason =
+                deployment.rollout_reason.take().filter(|reason| reason.contains("rolling back"));
         }
     }
     if let Some(deployment) = &mut view.deployment {
