@@ -92,6 +92,14 @@ impl Allowance {
         // Below nothing it is the place in the queue.
         if *level >= 0.0 { Duration::ZERO } else { Duration::from_secs_f64(-*level / rate) }
     }
+
+    /// How long it takes to read so many services before a plan is made: the attributes of their target groups, one call
+    /// each, are what takes longest.
+    pub(super) fn to_read(&self, services: usize) -> Duration {
+        let (burst, rate) = Bucket::BalancerRead.size();
+        let calls = u32::try_from(services.saturating_add(services.div_ceil(20))).unwrap_or(u32::MAX);
+        Duration::from_secs_f64((f64::from(calls) - burst).max(0.0) / (rate * self.speed))
+    }
 }
 
 #[cfg(test)]
@@ -159,6 +167,7 @@ mod tests {
             }
             let last = elb.into_iter().chain(definitions).max().unwrap_or_default();
             assert_eq!(last / 1000, seconds, "{services} services");
+            assert_eq!(u128::from(Allowance::at_speed(1.0).to_read(services).as_secs()), seconds, "and that is said");
         }
     }
 

@@ -227,6 +227,12 @@ impl Aws {
         Self { allowance: Arc::new(Allowance::at_speed(speed)), ..self.clone() }
     }
 
+    /// How long reading so many services takes, because a shared account has no more calls to give.
+    #[must_use]
+    pub fn to_read(&self, services: usize) -> Duration {
+        self.allowance.to_read(services)
+    }
+
     /// Waits until a call may be made, and says so where that takes a while.
     pub(super) async fn turn(&self, operation: &'static str) {
         let wait = self.allowance.take(operation, Instant::now());

@@ -180,6 +180,12 @@ pub(crate) async fn prepare(selection: &Selection, door: &Door, sleeping: Sleepi
     let engine = engine(door).await?;
     let (place, described) = tokio::join!(connect(&understood.spec, door, sleeping), engine.describe());
     let (place, described) = (place?, described?);
+    let services = understood.spec.services.len();
+    let seconds = place.aws.to_read(services).as_secs();
+    // A shorter silence needs no word.
+    if seconds >= 3 {
+        door.tell(&format!("reading {services} services, no faster than AWS's limits allow: about {seconds} s\n"))?;
+    }
     let variables = build_variables(&understood.spec, door);
     let observed = observe::observe(&understood.spec, &place.aws, &described.observed, &variables).await?;
     let plan = make::plan(&understood.spec, &observed).map(|plan| plan.at_speed(place.speed()));
