@@ -530,7 +530,7 @@ def main():
             login(work)
         if not {"deploy", "rollout", "sandbox", "limits"}.isdisjoint(wanted):
             place = Place(work, buildx)
-            if not {"deploy", "sandbox"}.isdisjoint(wanted):
+            if not {"deploy", "rollout", "sandbox"}.isdisjoint(wanted):
                 with place.up() as took:
                     if "deploy" in wanted:
                         unchanged(place)
@@ -539,8 +539,11 @@ def main():
                         place.deploy(1)
                     if "sandbox" in wanted:
                         sandbox(place, took)
+                    # Last, because it leaves a revision behind that crashes.
+                    if "rollout" in wanted:
+                        rollout.real_time(place, sys.modules[__name__])
             if "rollout" in wanted:
-                rollout.group(place, sys.modules[__name__])
+                rollout.fleets(place, sys.modules[__name__])
             if "limits" in wanted:
                 limits(place)
     if missed:
