@@ -17,6 +17,7 @@ mod call;
 mod fault;
 mod group;
 mod listener;
+mod regular;
 mod routes;
 #[cfg(test)]
 mod tests;
@@ -24,11 +25,12 @@ mod tests;
 pub use call::call;
 pub use group::{
     Algorithm, Failing, HealthCheck, HealthPort, Matcher, ProbeOutcome, Process, REGISTRATION_SECONDS, Registration,
-    Standing, Target, TargetGroup, TargetHealth, TargetState, TargetType, Warming,
+    Standing, Stickiness, Target, TargetGroup, TargetHealth, TargetState, TargetType, Warming,
 };
 pub use listener::{
     Action, Asked, Condition, Forward, Listener, LoadBalancer, Redirect, Rule, Scheme, Weighted, without_port,
 };
+pub use regular::Regular;
 pub use routes::{DataPlane, Duty, ForwardedFor, GroupRoute, ListenerRoute, Probing, Routes, TargetRoute};
 
 use group::Change;

@@ -16,7 +16,9 @@ use tokio::sync::watch;
 use tokio::time::{Instant, interval_at, timeout};
 
 use super::super::super::clock;
-use super::super::super::world::elb::{Action, Asked, Forward, ForwardedFor, ListenerRoute, Redirect, Weighted};
+use super::super::super::world::elb::{
+    Action, Asked, Forward, ForwardedFor, ListenerRoute, Redirect, Stickiness, Weighted,
+};
 use super::body::{Counted, Download, Upload};
 use super::link::{Fit, Flight, Link, Unreachable};
 use super::table::{Group, Table};
@@ -63,13 +65,15 @@ pub(super) async fn serve(
         .or_else(|| weigh(&forward.groups, plane.trace.number()))
         .map(ToOwned::to_owned);
     let Some(group) = group else { return Ok(page::unavailable()) };
+    let kept = table.group(&group).and_then(|group| group.stickiness.as_ref());
+    let cookie = kept.and_then(|kept| kept_by(kept, request.headers())).map(ToOwned::to_owned);
     let group_cookie = forward.sticky_seconds.map(|seconds| (group_cookie(&group), seconds));
     let upgrade = is_upgrade(request.headers()).then(|| hyper::upgrade::on(&mut request));
     let passage = Passage {
         plane,
         group,
         group_cookie,
-        cookie: cookie(request.headers(), TARGET_COOKIE).map(ToOwned::to_owned),
+        cookie,
         idle,
         again: again(&request, upgrade.is_some()),
         naming: Naming::of(request.headers()),
@@ -177,6 +181,7 @@ struct Passage<'a> {
     group: String,
     /// The value and the seconds of the cookie that leads to the group again.
     group_cookie: Option<(String, u64)>,
+    /// What the client brings that leads to its target.
     cookie: Option<String>,
     idle: Duration,
     again: Again,
@@ -241,8 +246,8 @@ impl Passage<'_> {
 
     fn choose(&self, table: &Table) -> Option<Arc<Link>> {
         let group = table.group(&self.group)?;
-        let sticky = self.cookie.as_ref().filter(|_| group.stickiness_seconds.is_some());
-        sticky
+        self.cookie
+            .as_ref()
             .and_then(|cookie| group.by_cookie(cookie))
             .or_else(|| group.next(self.plane.trace.number(), clock::now()))
     }
@@ -276,8 +281,15 @@ impl Passage<'_> {
         let switching = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let protocol = response.headers().get(header::UPGRADE).cloned();
         strip(response.headers_mut());
-        if let Some(seconds) = self.plane.table().group(&self.group).and_then(|group| group.stickiness_seconds) {
-            stick(response.headers_mut(), TARGET_COOKIE, flight.link().cookie(), seconds);
+        match self.plane.table().group(&self.group).and_then(|group| group.stickiness.as_ref()) {
+            Some(Stickiness::ByBalancer { seconds }) => {
+                stick(response.headers_mut(), TARGET_COOKIE, flight.link().cookie(), *seconds);
+            }
+            Some(Stickiness::ByProgram { cookie, seconds }) if sets(response.headers(), cookie) => {
+                let value = cookie_of(PROGRAM_COOKIE, flight.link().cookie(), *seconds);
+                response.headers_mut().extend(value.map(|value| (header::SET_COOKIE, value)));
+            }
+            Some(Stickiness::ByProgram { .. }) | None => {}
         }
         if let Some((cookie, seconds)) = &self.group_cookie {
             stick(response.headers_mut(), GROUP_COOKIE, cookie, *seconds);
@@ -457,6 +469,27 @@ fn forwarded_for(headers: &mut HeaderMap, listener: &ListenerRoute, client: Sock
 const TARGET_COOKIE: &str = "AWSALB";
 const GROUP_COOKIE: &str = "AWSALBTG";
 
+/// The balancer's cookie beside the program's own.
+const PROGRAM_COOKIE: &str = "AWSALBAPP-0";
+
+/// The cookie of a request that leads to a target of the group. Where the program's cookie decides, a client that has lost
+/// that one begins anew.
+fn kept_by<'a>(kept: &Stickiness, headers: &'a HeaderMap) -> Option<&'a str> {
+    match kept {
+        Stickiness::ByBalancer { .. } => cookie(headers, TARGET_COOKIE),
+        Stickiness::ByProgram { cookie: name, .. } => {
+            cookie(headers, name)?;
+            cookie(headers, PROGRAM_COOKIE)
+        }
+    }
+}
+
+/// Whether an answer gives the client a cookie of this name.
+fn sets(headers: &HeaderMap, name: &str) -> bool {
+    let cookies = headers.get_all(header::SET_COOKIE).into_iter().filter_map(|value| value.to_str().ok());
+    cookies.filter_map(|value| value.split_once('=')).any(|(known, _)| known.trim() == name)
+}
+
 fn cookie<'a>(headers: &'a HeaderMap, wanted: &str) -> Option<&'a str> {
     let pairs = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
     let mut pairs = pairs.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
@@ -465,16 +498,17 @@ fn cookie<'a>(headers: &'a HeaderMap, wanted: &str) -> Option<&'a str> {
 
 /// The cookie, and its twin for requests from other origins.
 fn stick(headers: &mut HeaderMap, name: &str, cookie: &str, seconds: u64) {
+    let twin = cookie_of(&format!("{name}CORS"), cookie, seconds)
+        .and_then(|value| HeaderValue::from_str(&format!("{}; SameSite=None", value.to_str().ok()?)).ok());
+    for value in [cookie_of(name, cookie, seconds), twin].into_iter().flatten() {
+        headers.append(header::SET_COOKIE, value);
+    }
+}
+
+fn cookie_of(name: &str, cookie: &str, seconds: u64) -> Option<HeaderValue> {
     let until = i64::try_from(clock::now() / 1000 + seconds).ok().and_then(|at| jiff::Timestamp::from_second(at).ok());
     let until = until.map(|at| at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()).unwrap_or_default();
-    for value in [
-        format!("{name}={cookie}; Expires={until}; Path=/"),
-        format!("{name}CORS={cookie}; Expires={until}; Path=/; SameSite=None"),
-    ] {
-        if let Ok(value) = HeaderValue::from_str(&value) {
-            headers.append(header::SET_COOKIE, value);
-        }
-    }
+    HeaderValue::from_str(&format!("{name}={cookie}; Expires={until}; Path=/")).ok()
 }
 
 /// Makes `X-Amzn-Trace-Id`s and numbers that look random: a seed of the process, and a count.

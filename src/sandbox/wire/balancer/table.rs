@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::super::super::world::Millis;
-use super::super::super::world::elb::{Algorithm, Duty, GroupRoute, ListenerRoute, Routes, Target, Warming};
+use super::super::super::world::elb::{
+    Algorithm, Duty, GroupRoute, ListenerRoute, Routes, Stickiness, Target, Warming,
+};
 use super::Link;
 
 #[derive(Default)]
@@ -15,7 +17,7 @@ pub(super) struct Table {
 }
 
 pub(super) struct Group {
-    pub(super) stickiness_seconds: Option<u64>,
+    pub(super) stickiness: Option<Stickiness>,
     links: HashMap<Target, (Duty, Arc<Link>)>,
     algorithm: Algorithm,
     /// With the slow start of those that are in it.
@@ -37,7 +39,7 @@ impl Table {
                 route.targets.iter().map(|one| (one.target.clone(), (one.duty, link(&one.target)))).collect();
             let serving = route.targets.iter().filter(|one| one.duty == Duty::Serving);
             let group = Group {
-                stickiness_seconds: route.stickiness_seconds,
+                stickiness: route.stickiness.clone(),
                 algorithm: route.algorithm,
                 serving: serving.map(|one| (Arc::clone(&links[&one.target].1), one.warming)).collect(),
                 links,

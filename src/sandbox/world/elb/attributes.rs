@@ -23,6 +23,8 @@ pub(super) enum Kind {
     Percentage,
     Switch,
     OneOf(&'static [&'static str]),
+    /// The name of a cookie that is not one of the balancer's own.
+    Cookie,
     /// Kept and told back; the sandbox does nothing with it.
     Text,
 }
@@ -45,10 +47,9 @@ const fn seconds(from: u32, to: u32) -> Kind {
 pub(super) const GROUP: &[Attribute] = &[
     attribute("deregistration_delay.timeout_seconds", "300", seconds(0, 3600)),
     attribute("stickiness.enabled", "false", Kind::Switch),
-    // `app_cookie` is real but not emulated: a deploy's drain looks the same with either.
-    attribute("stickiness.type", "lb_cookie", Kind::OneOf(&["lb_cookie"])),
+    attribute("stickiness.type", "lb_cookie", Kind::OneOf(&["lb_cookie", "app_cookie"])),
     attribute("stickiness.lb_cookie.duration_seconds", "86400", seconds(1, 604_800)),
-    attribute("stickiness.app_cookie.cookie_name", "", Kind::Text),
+    attribute("stickiness.app_cookie.cookie_name", "", Kind::Cookie),
     attribute("stickiness.app_cookie.duration_seconds", "86400", seconds(1, 604_800)),
     attribute("slow_start.duration_seconds", "0", Kind::SecondsOrNever { from: 30, to: 900 }),
     attribute(
@@ -78,6 +79,9 @@ pub(super) const LOAD_BALANCER: &[Attribute] = &[
     attribute("connection_logs.s3.bucket", "", Kind::Text),
     attribute("connection_logs.s3.prefix", "", Kind::Text),
     attribute("deletion_protection.enabled", "false", Kind::Switch),
+    attribute("health_check_logs.s3.bucket", "", Kind::Text),
+    attribute("health_check_logs.s3.enabled", "false", Kind::Text),
+    attribute("health_check_logs.s3.prefix", "", Kind::Text),
     attribute("idle_timeout.timeout_seconds", "60", seconds(1, 4000)),
     attribute("ipv6.deny_all_igw_traffic", "false", Kind::Switch),
     attribute("load_balancing.cross_zone.enabled", "true", Kind::OneOf(&["true"])),
@@ -133,6 +137,9 @@ pub(super) fn check(known: &[Attribute], owner: &str, key: &str, value: &str) ->
         Kind::Switch if !["true", "false"].contains(&value) => {
             Err(fault::validation(format!("{owner} attribute '{key}' must be 'true' or 'false'; '{value}' is not")))
         }
+        Kind::Cookie if ["AWSALB", "AWSALBAPP", "AWSALBTG"].contains(&value) => Err(fault::validation(format!(
+            "{owner} attribute '{key}' must not be 'AWSALB', 'AWSALBAPP' or 'AWSALBTG': the load balancer uses them"
+        ))),
         Kind::OneOf(allowed) if !allowed.contains(&value) => {
             Err(fault::not_emulated(format_args!("'{value}' for attribute '{key}', only {}", allowed.join(", "))))
         }
@@ -142,6 +149,7 @@ pub(super) fn check(known: &[Attribute], owner: &str, key: &str, value: &str) ->
         | Kind::Percentage
         | Kind::Switch
         | Kind::OneOf(_)
+        | Kind::Cookie
         | Kind::Text => Ok(()),
     }
 }

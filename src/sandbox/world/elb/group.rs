@@ -273,6 +273,15 @@ impl Warming {
     }
 }
 
+/// Whose cookie it is that keeps a client with its target: `stickiness.type`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stickiness {
+    /// `lb_cookie`: the balancer's alone, given with every answer.
+    ByBalancer { seconds: u64 },
+    /// `app_cookie`: as long as the client has the program's cookie of this name.
+    ByProgram { cookie: String, seconds: u64 },
+}
+
 /// How the next target is chosen: `load_balancing.algorithm.type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Algorithm {
@@ -461,11 +470,19 @@ impl TargetGroup {
         self.attribute("deregistration_delay.timeout_seconds").parse().unwrap_or(300)
     }
 
-    /// How long `AWSALB` cookies live, if the group has them.
+    /// What keeps a client with its target, if anything does.
     #[must_use]
-    pub fn stickiness_seconds(&self) -> Option<u64> {
-        let enabled = self.attribute("stickiness.enabled") == "true";
-        enabled.then(|| self.attribute("stickiness.lb_cookie.duration_seconds").parse().unwrap_or(86_400))
+    pub fn stickiness(&self) -> Option<Stickiness> {
+        let seconds =
+            |kind: &str| self.attribute(&format!("stickiness.{kind}.duration_seconds")).parse().unwrap_or(86_400);
+        match (self.attribute("stickiness.enabled"), self.attribute("stickiness.type")) {
+            ("true", "app_cookie") => Some(Stickiness::ByProgram {
+                cookie: self.attribute("stickiness.app_cookie.cookie_name").to_owned(),
+                seconds: seconds("app_cookie"),
+            }),
+            ("true", _) => Some(Stickiness::ByBalancer { seconds: seconds("lb_cookie") }),
+            _ => None,
+        }
     }
 
     /// Whether so many healthy targets of all are too few, so that the unhealthy ones get requests too:

@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::regular::Regular;
+
 /// A load balancer: a name, and a place for listeners.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoadBalancer {
@@ -94,6 +96,19 @@ pub enum Condition {
     Query(Vec<Parameter>),
     /// CIDR blocks, as written.
     Source(Vec<String>),
+    /// Regular expressions instead of values with wildcards.
+    Regular {
+        of: Part,
+        expressions: Vec<Regular>,
+    },
+}
+
+/// What of a request a regular expression may be about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Part {
+    Host,
+    Path,
+    Header(String),
 }
 
 /// A parameter of a query: one without a key may have any.
@@ -107,9 +122,9 @@ impl Condition {
     #[must_use]
     pub fn field(&self) -> &'static str {
         match self {
-            Self::Host(_) => "host-header",
-            Self::Path(_) => "path-pattern",
-            Self::Header { .. } => "http-header",
+            Self::Host(_) | Self::Regular { of: Part::Host, .. } => "host-header",
+            Self::Path(_) | Self::Regular { of: Part::Path, .. } => "path-pattern",
+            Self::Header { .. } | Self::Regular { of: Part::Header(_), .. } => "http-header",
             Self::Method(_) => "http-request-method",
             Self::Query(_) => "query-string",
             Self::Source(_) => "source-ip",
@@ -137,6 +152,14 @@ impl Condition {
                 })
             }),
             Self::Source(blocks) => blocks.iter().any(|block| within(block, asked.client)),
+            Self::Regular { of, expressions } => {
+                let finds = |text: &str| expressions.iter().any(|expression| expression.finds(text));
+                match of {
+                    Part::Host => finds(without_port(asked.host)),
+                    Part::Path => finds(asked.path),
+                    Part::Header(name) => (asked.header)(&name.to_ascii_lowercase()).iter().any(|value| finds(value)),
+                }
+            }
         }
     }
 }
@@ -336,6 +359,25 @@ mod tests {
             ("::/0", false),
         ] {
             assert_eq!(Condition::Source(vec![block.into()]).meets(&asked), inside, "{block}");
+        }
+    }
+
+    #[test]
+    fn regular_expressions_are_found_anywhere() {
+        let header = |name: &str| if name == "user-agent" { vec!["curl/8".to_owned()] } else { Vec::new() };
+        let asked = Asked { host: "shop.example.com:80", path: "/v2/items", header: &header, ..GET };
+        for (of, expression, meets) in [
+            (Part::Path, "^/v[0-9]+/", true),
+            (Part::Path, "items$", true),
+            (Part::Path, "^/items", false),
+            (Part::Host, "^(shop|store)\\.example\\.com$", true),
+            (Part::Host, "^SHOP", false),
+            (Part::Header("User-Agent".into()), "^curl/", true),
+            (Part::Header("User-Agent".into()), "^wget/", false),
+        ] {
+            let expressions = vec![Regular::parse(expression).unwrap()];
+            let condition = Condition::Regular { of, expressions };
+            assert_eq!(condition.meets(&asked), meets, "{condition:?}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! What the data plane needs to know, as a copy that needs no lock on the world.
 
-use super::group::{Algorithm, HealthCheck, Process, Registration, Standing, Target, Warming};
+use super::group::{Algorithm, HealthCheck, Process, Registration, Standing, Stickiness, Target, Warming};
 use super::listener::{Action, Asked, Condition, Listener, Rule};
 use super::{Elb, TargetGroup};
 
@@ -76,7 +76,7 @@ impl ListenerRoute {
 pub struct GroupRoute {
     pub arn: String,
     pub check: HealthCheck,
-    pub stickiness_seconds: Option<u64>,
+    pub stickiness: Option<Stickiness>,
     pub algorithm: Algorithm,
     pub targets: Vec<TargetRoute>,
 }
@@ -142,7 +142,7 @@ impl GroupRoute {
         Self {
             arn: group.arn.clone(),
             check: group.health_check.clone(),
-            stickiness_seconds: group.stickiness_seconds(),
+            stickiness: group.stickiness(),
             algorithm: group.algorithm(),
             targets: group.registrations.iter().map(route).collect(),
         }

@@ -158,6 +158,7 @@ async fn rules_ask_for_method_header_query_and_source() {
             ],
         ),
         ("4", "413", vec![("Field", "source-ip"), ("SourceIpConfig.Values.member.1", "10.0.0.0/8")]),
+        ("5", "414", vec![("Field", "path-pattern"), ("PathPatternConfig.RegexValues.member.1", "^/v[0-9]+/")]),
     ] {
         let mut members: Vec<(String, &str)> = vec![
             ("ListenerArn".into(), &field.listener),
@@ -176,6 +177,8 @@ async fn rules_ask_for_method_header_query_and_source() {
         ("GET", "/", "Green", 411),
         ("GET", "/?a=b&version=2.1", "", 412),
         ("GET", "/?version=1", "blue", 200),
+        ("GET", "/v12/items", "", 414),
+        ("GET", "/a/v12/items", "", 200),
     ] {
         let mut request = client.request(method, path, empty());
         request.headers_mut().insert("x-stage", stage.parse().unwrap());

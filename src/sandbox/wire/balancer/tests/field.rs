@@ -88,7 +88,7 @@ impl Field {
             ("TargetType", "ip"),
             ("HealthCheckPath", "/health"),
             ("HealthCheckIntervalSeconds", "5"),
-            ("HealthCheckTimeoutSeconds", "4"),
+            ("HealthCheckTimeoutSeconds", "2"),
             ("HealthyThresholdCount", "2"),
         ];
         let xml = ask(&world, "CreateTargetGroup", &members).unwrap();
@@ -350,6 +350,15 @@ async fn answer(state: Arc<State>, mut request: Request<Incoming>) -> Result<Res
             let mut response = say(format!("{} {:?}\n{}", request.method(), request.uri(), lines.join("\n")));
             response.headers_mut().insert("keep-alive", "timeout=5".parse().unwrap());
             response.headers_mut().insert("server", "app/1".parse().unwrap());
+            response
+        }
+        // A session of the program's own, begun where the client has none.
+        "/session" => {
+            let mut response = say(state.name);
+            if request.headers().get(header::COOKIE).is_none_or(|cookie| !cookie.to_str().unwrap().contains("session="))
+            {
+                response.headers_mut().insert(header::SET_COOKIE, "session=abc; Path=/".parse().unwrap());
+            }
             response
         }
         "/gate" => {

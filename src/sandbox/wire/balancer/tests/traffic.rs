@@ -569,6 +569,47 @@ async fn a_cookie_sticks_until_its_target_drains() {
     }
 }
 
+/// One request for `/session` with these cookies: who answered, and what cookies it gave.
+async fn in_session(client: &mut Client, cookies: &str) -> (String, Vec<String>) {
+    let mut request = client.request("GET", "/session", empty());
+    request.headers_mut().insert(header::COOKIE, cookies.parse().unwrap());
+    let response = client.send(request).await.unwrap();
+    let given = response.headers().get_all(header::SET_COOKIE).iter();
+    let given = given.map(|one| one.to_str().unwrap().split(';').next().unwrap().to_owned()).collect();
+    (String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap(), given)
+}
+
+#[tokio::test]
+async fn the_program_s_own_cookie_sticks_for_as_long_as_the_client_has_it() {
+    let (a, b) = (Server::start("a").await, Server::start("b").await);
+    let field = Field::with(&[&a, &b]).await;
+    field.attribute("stickiness.enabled", "true");
+    field.attribute("stickiness.type", "app_cookie");
+    field.attribute("stickiness.app_cookie.cookie_name", "session");
+    let mut client = field.client().await;
+    let (first, given) = in_session(&mut client, "x=1").await;
+    assert!(given.len() == 2 && given[0] == "session=abc" && given[1].starts_with("AWSALBAPP-0="), "{given:?}");
+    for _ in 0..6 {
+        let (again, given) = in_session(&mut client, &given.join("; ")).await;
+        // The program sets no new cookie, so neither does the balancer.
+        assert_eq!((again, given), (first.clone(), Vec::new()));
+    }
+    // Without the program's cookie the balancer's leads nowhere, and the other way round.
+    for half in &given {
+        let mut seen = Vec::new();
+        for _ in 0..4 {
+            seen.push(in_session(&mut client, half).await.0);
+        }
+        assert!(seen.contains(&"a".to_owned()) && seen.contains(&"b".to_owned()), "{half}: {seen:?}");
+    }
+    let own = [
+        ("TargetGroupArn", field.group.as_str()),
+        ("Attributes.member.1.Key", "stickiness.app_cookie.cookie_name"),
+        ("Attributes.member.1.Value", "AWSALB"),
+    ];
+    assert_eq!(ask(&field.world, "ModifyTargetGroupAttributes", &own).unwrap_err().code, "ValidationError");
+}
+
 #[tokio::test]
 async fn ports_are_taken_and_given_back_with_the_call() {
     let a = Server::start("a").await;

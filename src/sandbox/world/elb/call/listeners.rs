@@ -1,6 +1,7 @@
 //! Listeners and their rules.
 
-use super::super::listener::{Action, Condition, Forward, Listener, Parameter, Redirect, Rule, Weighted, block};
+use super::super::listener::{Action, Condition, Forward, Listener, Parameter, Part, Redirect, Rule, Weighted, block};
+use super::super::regular::Regular;
 use super::super::resource_id;
 use super::{Elb, Fault, Form, Millis, Xml, arn, fault, number, page, required, tags};
 use crate::sandbox::world::{Pace, Place};
@@ -136,31 +137,9 @@ fn conditions(form: &Form) -> Result<Vec<Condition>, Fault> {
     let mut conditions = Vec::<Condition>::new();
     for one in form.members("Conditions") {
         let field = required(&one, "Field")?;
-        let values = |config: &str| {
-            let mut values = one.strings("Values");
-            values.extend(one.group(config).strings("Values"));
-            if values.is_empty() {
-                return Err(fault::validation("A condition value must be specified"));
-            }
-            Ok(values)
-        };
-        let condition = match field {
-            "host-header" => Condition::Host(values("HostHeaderConfig")?),
-            "path-pattern" => Condition::Path(values("PathPatternConfig")?),
-            "http-header" => Condition::Header {
-                name: required(&one.group("HttpHeaderConfig"), "HttpHeaderName")?.to_owned(),
-                values: values("HttpHeaderConfig")?,
-            },
-            "http-request-method" => Condition::Method(values("HttpRequestMethodConfig")?),
-            "query-string" => Condition::Query(parameters(&one.group("QueryStringConfig"))?),
-            "source-ip" => {
-                let blocks = values("SourceIpConfig")?;
-                if let Some(wrong) = blocks.iter().find(|text| block(text).is_none()) {
-                    return Err(fault::validation(format!("'{wrong}' is not a valid CIDR block")));
-                }
-                Condition::Source(blocks)
-            }
-            other => return Err(fault::not_emulated(format_args!("conditions on '{other}'"))),
+        let condition = match (field, regular(&one, field)?) {
+            (_, Some(regular)) => regular,
+            (field, None) => plain(&one, field)?,
         };
         // "Each rule can include up to one of each of host-header, http-request-method, path-pattern, and source-ip.
         // Each rule can also optionally include one or more of http-header and query-string."
@@ -171,6 +150,72 @@ fn conditions(form: &Form) -> Result<Vec<Condition>, Fault> {
         conditions.push(condition);
     }
     Ok(conditions)
+}
+
+/// A condition with values, and wildcards where the field knows them.
+fn plain(one: &Form, field: &str) -> Result<Condition, Fault> {
+    let values = |config: &str| {
+        let mut values = one.strings("Values");
+        values.extend(one.group(config).strings("Values"));
+        if values.is_empty() {
+            return Err(fault::validation("A condition value must be specified"));
+        }
+        Ok(values)
+    };
+    Ok(match field {
+        "host-header" => Condition::Host(values("HostHeaderConfig")?),
+        "path-pattern" => Condition::Path(values("PathPatternConfig")?),
+        "http-header" => Condition::Header {
+            name: required(&one.group("HttpHeaderConfig"), "HttpHeaderName")?.to_owned(),
+            values: values("HttpHeaderConfig")?,
+        },
+        "http-request-method" => Condition::Method(values("HttpRequestMethodConfig")?),
+        "query-string" => Condition::Query(parameters(&one.group("QueryStringConfig"))?),
+        "source-ip" => {
+            let blocks = values("SourceIpConfig")?;
+            if let Some(wrong) = blocks.iter().find(|text| block(text).is_none()) {
+                return Err(fault::validation(format!("'{wrong}' is not a valid CIDR block")));
+            }
+            Condition::Source(blocks)
+        }
+        other => return Err(fault::not_emulated(format_args!("conditions on '{other}'"))),
+    })
+}
+
+/// A condition whose values are regular expressions.
+fn regular(one: &Form, field: &str) -> Result<Option<Condition>, Fault> {
+    let (config, of) = match field {
+        "host-header" => ("HostHeaderConfig", Part::Host),
+        "path-pattern" => ("PathPatternConfig", Part::Path),
+        "http-header" => (
+            "HttpHeaderConfig",
+            Part::Header(one.group("HttpHeaderConfig").get("HttpHeaderName").unwrap_or_default().to_owned()),
+        ),
+        _ => return Ok(None),
+    };
+    let mut written = one.strings("RegexValues");
+    written.extend(one.group(config).strings("RegexValues"));
+    if written.is_empty() {
+        return Ok(None);
+    }
+    if one.contains("Values") || one.group(config).contains("Values") {
+        return Err(fault::validation(format!(
+            "A '{field}' condition can have values or regular expressions, not both"
+        )));
+    }
+    if of == Part::Header(String::new()) {
+        return Err(fault::missing("HttpHeaderName"));
+    }
+    let read = |text: &String| match Regular::parse(text) {
+        Some(expression) if text.len() <= 128 => Ok(expression),
+        _ => Err(fault::validation(format!("'{text}' is not a regular expression of at most 128 characters"))),
+    };
+    Ok(Some(Condition::Regular { of, expressions: written.iter().map(read).collect::<Result<_, _>>()? }))
+}
+
+/// Transforms rewrite what a target sees; to take and forget them would be a lie.
+fn no_transforms(form: &Form) -> Result<(), Fault> {
+    if form.members("Transforms").is_empty() { Ok(()) } else { Err(fault::not_emulated("transforms of a rule")) }
 }
 
 fn parameters(config: &Form) -> Result<Vec<Parameter>, Fault> {
@@ -329,6 +374,7 @@ pub(super) fn create_rule(elb: &mut Elb, pace: Pace, form: &Form, now: Millis, x
     let arn = listener_arn(form)?;
     let listener = find_mut(elb, arn)?.clone();
     let priority = priority(required(form, "Priority")?)?;
+    no_transforms(form)?;
     let conditions = conditions(form)?;
     if conditions.is_empty() {
         return Err(fault::missing("Conditions"));
@@ -403,6 +449,7 @@ pub(super) fn modify_rule(elb: &mut Elb, pace: Pace, form: &Form, now: Millis, x
     if default_rule == arn {
         return Err(fault::not_permitted(format!("Default rule '{arn}' cannot be modified")));
     }
+    no_transforms(form)?;
     let conditions = conditions(form)?;
     let action = if form.contains("Actions") { Some(action(elb, form, "Actions", &load_balancer)?) } else { None };
     let rules = &mut find_mut(elb, &listener)?.rules;
@@ -513,6 +560,18 @@ fn write_condition(condition: &Condition, xml: &mut Xml) {
         }
         Condition::Source(values) => {
             xml.nest("SourceIpConfig", |xml| list(xml, values));
+        }
+        Condition::Regular { of, expressions } => {
+            let (config, name) = match of {
+                Part::Host => ("HostHeaderConfig", None),
+                Part::Path => ("PathPatternConfig", None),
+                Part::Header(name) => ("HttpHeaderConfig", Some(name)),
+            };
+            xml.nest(config, |xml| {
+                xml.optional("HttpHeaderName", name).list("RegexValues", expressions, |xml, expression| {
+                    xml.bare(expression.as_str());
+                });
+            });
         }
     }
 }
