@@ -79,17 +79,11 @@ impl Shifting {
     }
 
     fn try_create(&mut self, desired: u32, configuration: &Value) -> Result<Value, Fault> {
-        let Self { sim, groups, production, test } = self;
-        sim.try_call(
-            "CreateService",
-            &json!({
-                "cluster": "jobs", "serviceName": "web", "taskDefinition": "web", "desiredCount": desired,
-                "deploymentConfiguration": configuration,
-                "loadBalancers": [{ "targetGroupArn": groups[0], "containerName": "app", "containerPort": 80,
-                    "advancedConfiguration": { "alternateTargetGroupArn": groups[1], "productionListenerRule": production,
-                        "testListenerRule": test, "roleArn": "arn:aws:iam::000000000000:role/ecs" } }]
-            }),
-        )
+        let input = json!({
+            "cluster": "jobs", "serviceName": "web", "taskDefinition": "web", "desiredCount": desired,
+            "deploymentConfiguration": configuration, "loadBalancers": self.way()
+        });
+        self.sim.try_call("CreateService", &input)
     }
 
     fn weights(&self, rule: &str) -> [u32; 2] {
@@ -99,7 +93,7 @@ impl Shifting {
 
     fn seen(&mut self) -> Seen {
         let stage = self.sim.current()["lifecycleStage"].as_str().unwrap_or("-").to_owned();
-        let mut revisions: Vec<String> = self.sim.tasks("RUNNING").iter().map(definition_of).collect();
+        let mut revisions = self.sim.revisions();
         revisions.sort();
         let first = revisions.first().cloned();
         let older = revisions.iter().filter(|one| Some(*one) == first.as_ref()).count();
@@ -131,6 +125,62 @@ impl Shifting {
             format!("{stage} production {p}/{q} test {t}/{u} tasks {old}+{new} for {} s", (lasted + 5000) / 10_000 * 10)
         };
         told.into_iter().map(line).collect::<Vec<_>>().join("\n")
+    }
+}
+
+impl Shifting {
+    /// The same, but the service has only ever rolled out, behind the first group: neither rules nor a second group.
+    fn from_rolling(desired: u32) -> Self {
+        let mut web = Self::begin(desired, &minutes("BLUE_GREEN", 0));
+        web.sim.call("DeleteService", &json!({ "cluster": "jobs", "service": "web", "force": true }));
+        web.sim.wait("gone", 100, |sim| sim.service()["status"] == "INACTIVE");
+        let behind = json!({ "targetGroupArn": web.groups[0], "containerName": "app", "containerPort": 80 });
+        web.sim.call(
+            "CreateService",
+            &json!({ "cluster": "jobs", "serviceName": "web", "taskDefinition": "web:1", "desiredCount": desired,
+                "loadBalancers": [behind] }),
+        );
+        web.sim.wait("steady", 200, Sim::is_steady);
+        web
+    }
+
+    /// The way from one group to the other, for services that have not had one.
+    fn way(&self) -> Value {
+        json!([{ "targetGroupArn": self.groups[0], "containerName": "app", "containerPort": 80, "advancedConfiguration": {
+            "alternateTargetGroupArn": self.groups[1], "productionListenerRule": self.production,
+            "testListenerRule": self.test, "roleArn": "arn:aws:iam::000000000000:role/ecs" } }])
+    }
+
+    /// Both rules forward to the one and the other group by these weights.
+    fn both(&self) -> [[u32; 2]; 2] {
+        [self.weights(&self.production), self.weights(&self.test)]
+    }
+}
+
+impl Sim {
+    /// A rollout of this revision, as far as its bake time.
+    fn baking(&mut self, definition: &str) {
+        self.update(json!({ "taskDefinition": definition }));
+        self.wait_for_bake();
+    }
+
+    fn wait_for_bake(&mut self) {
+        self.wait("baking", 300, |sim| sim.current()["lifecycleStage"] == "BAKE_TIME");
+    }
+
+    fn wait_for_status(&mut self, status: &str, limit: u64) -> u64 {
+        self.wait(status, limit, |sim| sim.current()["status"] == status)
+    }
+
+    /// Asks for the current deployment to be taken back.
+    fn stop_current(&mut self) -> Result<Value, Fault> {
+        let arn = self.current()["serviceDeploymentArn"].clone();
+        self.try_call("StopServiceDeployment", &json!({ "serviceDeploymentArn": arn }))
+    }
+
+    /// `web:1`, of every task that is to run.
+    fn revisions(&mut self) -> Vec<String> {
+        self.tasks("RUNNING").iter().map(definition_of).collect()
     }
 }
 
@@ -183,7 +233,7 @@ fn a_blue_green_deployment_goes_from_stage_to_stage() {
     // And the next one goes the other way.
     web.sim.update(json!({ "forceNewDeployment": true }));
     web.course();
-    assert_eq!((web.weights(&web.production), web.weights(&web.test)), ([100, 0], [100, 0]));
+    assert_eq!(web.both(), [[100, 0], [100, 0]]);
 }
 
 #[test]
@@ -263,7 +313,7 @@ fn a_pause_holds_until_somebody_answers() {
     assert_eq!(answer(sim, &json!({ "hookId": "x" }), "CONTINUE").unwrap_err().code, "InvalidParameterException");
     answer(sim, &paused, "CONTINUE").unwrap();
     assert_eq!(answer(sim, &paused, "CONTINUE").unwrap_err().code, "ConflictException");
-    sim.wait("done", 300, |sim| sim.current()["status"] == "SUCCESSFUL");
+    sim.wait_for_status("SUCCESSFUL", 300);
 }
 
 #[test]
@@ -284,7 +334,7 @@ fn a_pause_that_is_refused_or_runs_out_goes_back() {
         }
         web.sim.wait("ended", 900, |sim| sim.current()["status"] == ends);
         let back = if ends == "SUCCESSFUL" { [0, 100] } else { [100, 0] };
-        assert_eq!((web.weights(&web.production), web.weights(&web.test)), (back, back));
+        assert_eq!(web.both(), [back, back]);
     }
 }
 
@@ -303,49 +353,40 @@ fn pauses_before_every_step_are_asked_anew() {
         answer(&mut web.sim, &paused, "CONTINUE").unwrap();
     }
     assert_ne!(seen[0], seen[1]);
-    web.sim.wait("done", 300, |sim| sim.current()["status"] == "SUCCESSFUL");
+    web.sim.wait_for_status("SUCCESSFUL", 300);
 }
 
 #[test]
 fn a_stop_while_baking_gives_the_traffic_back_at_once() {
     let mut web = Shifting::begin(2, &minutes("BLUE_GREEN", 10));
-    web.sim.update(json!({ "taskDefinition": "web:2" }));
-    web.sim.wait("baking", 300, |sim| sim.current()["lifecycleStage"] == "BAKE_TIME");
-    let arn = web.sim.current()["serviceDeploymentArn"].clone();
-    web.sim.call("StopServiceDeployment", &json!({ "serviceDeploymentArn": arn }));
+    web.sim.baking("web:2");
+    web.sim.stop_current().unwrap();
     web.sim.run(11);
     assert_eq!(web.sim.current()["status"], "ROLLBACK_IN_PROGRESS");
-    assert_eq!((web.weights(&web.production), web.weights(&web.test)), ([100, 0], [100, 0]));
-    web.sim.wait("back", 200, |sim| sim.current()["status"] == "ROLLBACK_SUCCESSFUL");
-    let left: Vec<String> = web.sim.tasks("RUNNING").iter().map(definition_of).collect();
-    assert_eq!(left, ["web:1", "web:1"]);
+    assert_eq!(web.both(), [[100, 0], [100, 0]]);
+    web.sim.wait_for_status("ROLLBACK_SUCCESSFUL", 200);
+    assert_eq!(web.sim.revisions(), ["web:1", "web:1"]);
 }
 
 /// The revision to go back to is from a time when the service had neither rules nor a second group.
 #[test]
 fn a_service_that_begins_to_shift_can_go_back_to_what_it_was() {
-    let mut web = Shifting::begin(1, &minutes("BLUE_GREEN", 0));
-    web.sim.call("DeleteService", &json!({ "cluster": "jobs", "service": "web", "force": true }));
-    web.sim.wait("gone", 100, |sim| sim.service()["status"] == "INACTIVE");
-    let behind = json!({ "targetGroupArn": web.groups[0], "containerName": "app", "containerPort": 80 });
-    web.sim.call(
-        "CreateService",
-        &json!({ "cluster": "jobs", "serviceName": "web", "taskDefinition": "web:1", "desiredCount": 1,
-            "loadBalancers": [behind] }),
-    );
-    web.sim.wait("steady", 200, Sim::is_steady);
-    let mut advanced = behind;
-    advanced["advancedConfiguration"] = json!({ "alternateTargetGroupArn": web.groups[1],
-        "productionListenerRule": web.production, "testListenerRule": web.test });
-    web.sim.update(json!({ "taskDefinition": "web:2", "loadBalancers": [advanced],
+    let mut web = Shifting::from_rolling(1);
+    web.sim.update(json!({ "taskDefinition": "web:2", "loadBalancers": web.way(),
         "deploymentConfiguration": minutes("BLUE_GREEN", 10) }));
-    web.sim.wait("baking", 300, |sim| sim.current()["lifecycleStage"] == "BAKE_TIME");
-    assert_eq!((web.weights(&web.production), web.weights(&web.test)), ([0, 100], [0, 100]));
-    let arn = web.sim.current()["serviceDeploymentArn"].clone();
-    web.sim.call("StopServiceDeployment", &json!({ "serviceDeploymentArn": arn }));
-    web.sim.wait("back", 200, |sim| sim.current()["status"] == "ROLLBACK_SUCCESSFUL");
-    assert_eq!((web.weights(&web.production), web.weights(&web.test)), ([100, 0], [100, 0]));
-    assert_eq!(definition_of(&web.sim.tasks("RUNNING")[0]), "web:1");
+    web.sim.wait_for_bake();
+    assert_eq!(web.both(), [[0, 100], [0, 100]]);
+    web.sim.stop_current().unwrap();
+    // At once: the groups that lose their tasks now must get nothing meanwhile.
+    web.sim.run(11);
+    assert_eq!(web.both(), [[100, 0], [100, 0]]);
+    web.sim.wait_for_status("ROLLBACK_SUCCESSFUL", 200);
+    assert_eq!(web.both(), [[100, 0], [100, 0]]);
+    assert_eq!(web.sim.revisions(), ["web:1"]);
+    // And begin once more, and come through.
+    web.sim.update(json!({ "taskDefinition": "web:2", "deploymentConfiguration": minutes("BLUE_GREEN", 0) }));
+    web.sim.wait_for_status("SUCCESSFUL", 400);
+    assert_eq!(web.both(), [[0, 100], [0, 100]]);
 }
 
 #[test]
@@ -353,7 +394,7 @@ fn a_green_revision_that_does_not_start_is_given_up() {
     let mut web = Shifting::begin(1, &minutes("BLUE_GREEN", 0));
     web.sim.register("127.0.0.1:4517/jobs/api:gone");
     web.sim.update(json!({ "taskDefinition": "web" }));
-    web.sim.wait("back", 900, |sim| sim.current()["status"] == "ROLLBACK_SUCCESSFUL");
+    web.sim.wait_for_status("ROLLBACK_SUCCESSFUL", 900);
     assert_eq!(web.weights(&web.production), [100, 0]);
     assert_eq!(web.sim.current()["deploymentCircuitBreaker"]["status"], "DISABLED");
 }
@@ -361,8 +402,7 @@ fn a_green_revision_that_does_not_start_is_given_up() {
 #[test]
 fn a_shift_that_is_overtaken_is_reconciled() {
     let mut web = Shifting::begin(1, &minutes("BLUE_GREEN", 10));
-    web.sim.update(json!({ "taskDefinition": "web:2" }));
-    web.sim.wait("baking", 300, |sim| sim.current()["lifecycleStage"] == "BAKE_TIME");
+    web.sim.baking("web:2");
     let first = web.sim.current()["serviceDeploymentArn"].clone();
     web.sim.register("app:3");
     web.sim.update(json!({ "taskDefinition": "web:3" }));
@@ -372,17 +412,15 @@ fn a_shift_that_is_overtaken_is_reconciled() {
     assert_eq!(web.sim.current()["lifecycleStage"], "RECONCILE_SERVICE");
     // Traffic is back where it came from before the half-proven one is taken away.
     assert_eq!(web.weights(&web.production), [100, 0]);
-    web.sim.wait("done", 1500, |sim| sim.current()["status"] == "SUCCESSFUL");
+    web.sim.wait_for_status("SUCCESSFUL", 1500);
     assert_eq!(web.weights(&web.production), [0, 100]);
-    let left: Vec<String> = web.sim.tasks("RUNNING").iter().map(definition_of).collect();
-    assert_eq!(left, ["web:3"]);
+    assert_eq!(web.sim.revisions(), ["web:3"]);
 }
 
 #[test]
 fn both_revisions_keep_their_count_while_traffic_shifts() {
     let mut web = Shifting::begin(2, &minutes("BLUE_GREEN", 20));
-    web.sim.update(json!({ "taskDefinition": "web:2" }));
-    web.sim.wait("baking", 300, |sim| sim.current()["lifecycleStage"] == "BAKE_TIME");
+    web.sim.baking("web:2");
     let blue = web.sim.tasks("RUNNING").into_iter().find(|task| definition_of(task) == "web:1").unwrap();
     web.sim.crash(&blue, 1);
     web.sim.update(json!({ "desiredCount": 3 }));
@@ -429,15 +467,14 @@ fn an_alarm_undoes_a_rolling_deployment_while_it_bakes() {
     // One that has been on since before is not heard.
     alarm(&mut sim, "latency", "ALARM");
     sim.register("app:2");
-    sim.update(json!({ "taskDefinition": "web:2" }));
-    sim.wait("baking", 300, |sim| sim.current()["lifecycleStage"] == "BAKE_TIME");
+    sim.baking("web:2");
     assert_eq!(sim.tasks("RUNNING").len(), 1, "the old one is gone already");
     let quiet = json!({ "status": "MONITORING", "alarmNames": ["errors", "latency"], "triggeredAlarmNames": [] });
     assert_eq!(sim.current()["alarms"], quiet);
     alarm(&mut sim, "errors", "ALARM");
     sim.run(11);
     assert_eq!(sim.current()["alarms"]["triggeredAlarmNames"], json!(["errors"]));
-    sim.wait("back", 300, |sim| sim.current()["status"] == "ROLLBACK_SUCCESSFUL");
+    sim.wait_for_status("ROLLBACK_SUCCESSFUL", 300);
     assert_eq!(definition_of(&sim.tasks("RUNNING")[0]), "web:1");
     insta::assert_snapshot!(sim.events()[5..].join("\n"), @r"
     (service web) (deployment ecs-svc/N) deployment failed: alarm detected.
@@ -457,7 +494,7 @@ fn an_alarm_without_rollback_only_ends_the_deployment() {
     sim.update(json!({ "taskDefinition": "web:2" }));
     sim.run(15);
     alarm(&mut sim, "errors", "ALARM");
-    sim.wait("ended", 20, |sim| sim.current()["status"] == "STOPPED");
+    sim.wait_for_status("STOPPED", 20);
     let failed = &sim.service()["deployments"][0];
     assert_eq!((&failed["rolloutState"], &failed["status"]), (&json!("FAILED"), &json!("PRIMARY")));
 }
@@ -466,9 +503,8 @@ fn an_alarm_without_rollback_only_ends_the_deployment() {
 fn without_an_alarm_the_bake_time_ends_by_itself() {
     let mut sim = Sim::settled(1, &json!({ "bakeTimeInMinutes": 2 }));
     sim.register("app:2");
-    sim.update(json!({ "taskDefinition": "web:2" }));
-    sim.wait("baking", 300, |sim| sim.current()["lifecycleStage"] == "BAKE_TIME");
-    let took = sim.wait("done", 300, |sim| sim.current()["status"] == "SUCCESSFUL");
+    sim.baking("web:2");
+    let took = sim.wait_for_status("SUCCESSFUL", 300);
     assert!((110..=130).contains(&took), "{took}");
     assert!(!sim.events()[4..].iter().any(|text| text.contains("steady") && !sim.is_steady()));
 }
@@ -486,7 +522,7 @@ fn an_alarm_gives_the_traffic_back() {
     alarm(&mut web.sim, "errors", "ALARM");
     web.sim.run(11);
     assert_eq!(web.weights(&production), [100, 0]);
-    web.sim.wait("back", 200, |sim| sim.current()["status"] == "ROLLBACK_SUCCESSFUL");
+    web.sim.wait_for_status("ROLLBACK_SUCCESSFUL", 200);
 }
 
 // ── early success, protection ────────────────────────────────────────────────────
@@ -500,7 +536,7 @@ fn an_early_success_leaves_the_rest_for_later() {
         sim.update(
             json!({ "taskDefinition": "web:2", "deploymentConfiguration": { "earlySuccessCriteria": criteria } }),
         );
-        sim.wait("done", 400, |sim| sim.current()["status"] == "SUCCESSFUL");
+        sim.wait_for_status("SUCCESSFUL", 400);
         let old = |sim: &mut Sim| sim.tasks("RUNNING").iter().any(|task| definition_of(task) == "web:1");
         assert_eq!(old(&mut sim), left, "{cleanup}");
         let counts = sim.current()["targetServiceRevision"].clone();
@@ -535,7 +571,7 @@ fn protected_tasks_outlive_scale_ins_and_deployments() {
     let shown = sim.call("GetTaskProtection", &json!({ "cluster": "jobs", "tasks": [protected, "nope"] }));
     assert_eq!(shown["failures"][0]["reason"], "MISSING");
     // Until it runs out.
-    sim.wait("done", 600, |sim| sim.current()["status"] == "SUCCESSFUL");
+    sim.wait_for_status("SUCCESSFUL", 600);
     assert_eq!(sim.tasks("RUNNING").len(), 1);
     assert_eq!(
         sim.call("GetTaskProtection", &json!({ "cluster": "jobs" }))["protectedTasks"][0]["protectionEnabled"],
@@ -569,4 +605,193 @@ fn settings_of_clusters_and_accounts_are_kept() {
     let described = sim.call("DescribeCapacityProviders", &json!({ "capacityProviders": ["FARGATE", "mine"] }));
     assert_eq!(described["capacityProviders"][0]["name"], "FARGATE");
     assert_eq!(described["failures"][0]["reason"], "MISSING");
+}
+
+// ── whatever happens ─────────────────────────────────────────────────────────────
+
+/// A small model beside the world: it knows which deployments came through, and from that what traffic must do.
+mod model {
+    use proptest::prelude::{Just, ProptestConfig, Strategy as _, any, prop_oneof, proptest};
+
+    use super::super::super::super::elb::TargetState;
+    use super::*;
+
+    #[derive(Debug, Clone)]
+    enum Move {
+        Deploy { strategy: &'static str, bake: u64, pause: Option<&'static str> },
+        DeployBroken,
+        Stop,
+        Answer(&'static str),
+        Alarm,
+        Wait(u64),
+    }
+
+    fn moves() -> impl proptest::strategy::Strategy<Value = Move> {
+        let strategy = prop_oneof![Just("BLUE_GREEN"), Just("LINEAR"), Just("CANARY")];
+        let pause = prop_oneof![
+            2 => Just(None),
+            1 => Just(Some("POST_SCALE_UP")),
+            1 => Just(Some("PRE_PRODUCTION_TRAFFIC_SHIFT")),
+            1 => Just(Some("POST_PRODUCTION_TRAFFIC_SHIFT")),
+        ];
+        let deploy =
+            (strategy, 0_u64..3, pause).prop_map(|(strategy, bake, pause)| Move::Deploy { strategy, bake, pause });
+        prop_oneof![
+            3 => deploy,
+            1 => Just(Move::DeployBroken),
+            1 => Just(Move::Stop),
+            2 => prop_oneof![3 => Just("CONTINUE"), 1 => Just("ROLLBACK")].prop_map(Move::Answer),
+            1 => Just(Move::Alarm),
+            6 => (1_u64..150).prop_map(Move::Wait),
+        ]
+    }
+
+    fn configuration(strategy: &str, bake: u64, pause: Option<&str>) -> Value {
+        let mut configuration = minutes(strategy, bake);
+        configuration["alarms"] = json!({ "alarmNames": ["errors"], "enable": true, "rollback": true });
+        configuration["lifecycleHooks"] = pause.map_or_else(
+            || json!([]),
+            |stage| json!([{ "targetType": "PAUSE", "lifecycleStages": [stage], "timeoutConfiguration": { "timeoutInMinutes": 30 } }]),
+        );
+        match strategy {
+            "LINEAR" => {
+                configuration["linearConfiguration"] = json!({ "stepPercent": 40.0, "stepBakeTimeInMinutes": 1 })
+            }
+            "CANARY" => {
+                configuration["canaryConfiguration"] = json!({ "canaryPercent": 10.0, "canaryBakeTimeInMinutes": 1 })
+            }
+            _ => {}
+        }
+        configuration
+    }
+
+    struct Model {
+        web: Shifting,
+        /// The revision that came through last, as the statuses tell.
+        good: String,
+        /// Of the deployment under way: its ARN, and the greatest share that its revision has had.
+        share: (String, u32),
+        revisions: u32,
+    }
+
+    impl Model {
+        /// Half a second; what has not changed need not be looked at again.
+        fn step(&mut self) {
+            let before = self.web.sim.world.revision();
+            self.web.sim.step();
+            if self.web.sim.world.revision() == before {
+                return;
+            }
+            let current = self.web.sim.current();
+            self.look_at_traffic();
+            self.look_at_share(&current);
+            if current["status"] == "SUCCESSFUL" {
+                let to = current["targetServiceRevision"]["arn"].clone();
+                let shown = self.web.sim.call("DescribeServiceRevisions", &json!({ "serviceRevisionArns": [to] }));
+                short(shown["serviceRevisions"][0]["taskDefinition"].as_str().unwrap()).clone_into(&mut self.good);
+            }
+        }
+
+        /// Somebody answers every request: whoever has a share of the traffic has a healthy target.
+        fn look_at_traffic(&self) {
+            for rule in [&self.web.production, &self.web.test] {
+                let weights = self.web.weights(rule);
+                assert!(weights.iter().sum::<u32>() > 0, "no traffic goes anywhere");
+                for (group, _) in self.web.groups.iter().zip(weights).filter(|(_, weight)| *weight > 0) {
+                    let registered = &self.web.sim.world.elb.target_group(group).unwrap().registrations;
+                    let health = |one: &elb::Registration| self.web.sim.world.elb.health(group, &one.target).state;
+                    assert!(registered.iter().any(|one| health(one) == TargetState::Healthy), "{weights:?} of {rule}");
+                }
+            }
+        }
+
+        /// While a deployment goes forward, its revision's share of production only grows.
+        fn look_at_share(&mut self, current: &Value) {
+            let arn = current["serviceDeploymentArn"].as_str().unwrap_or_default().to_owned();
+            let weight = current["targetServiceRevision"]["requestedProductionTrafficWeight"].as_f64().unwrap_or(0.0);
+            let tenths = format!("{:.0}", weight * 10.0).parse::<u32>().unwrap();
+            if self.share.0 != arn {
+                self.share = (arn, 0);
+            }
+            if current["status"] == "IN_PROGRESS" {
+                assert!(tenths >= self.share.1, "{tenths} after {}: {current}", self.share.1);
+                self.share.1 = tenths;
+            }
+        }
+
+        fn make(&mut self, next: &Move) {
+            match *next {
+                Move::Deploy { strategy, bake, pause } => {
+                    self.revisions += 1;
+                    let definition = self.web.sim.register(&format!("app:{}", self.revisions));
+                    alarm(&mut self.web.sim, "errors", "OK");
+                    let configuration = configuration(strategy, bake, pause);
+                    let way = self.web.way();
+                    self.web.sim.update(
+                        json!({ "taskDefinition": definition, "deploymentConfiguration": configuration, "loadBalancers": way }),
+                    );
+                }
+                Move::DeployBroken => {
+                    let definition = self.web.sim.register("127.0.0.1:4517/jobs/api:gone");
+                    self.web.sim.update(json!({ "taskDefinition": definition }));
+                }
+                // Refused where there is nothing to stop.
+                Move::Stop => drop(self.web.sim.stop_current()),
+                Move::Answer(action) => {
+                    if let Some(paused) = hook(&mut self.web.sim) {
+                        // One that has run out at this very moment is answered too late.
+                        drop(answer(&mut self.web.sim, &paused, action));
+                    }
+                }
+                Move::Alarm => alarm(&mut self.web.sim, "errors", "ALARM"),
+                Move::Wait(_) => {}
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn traffic_always_has_somewhere_to_go_and_ends_where_it_should(
+            begins_rolling in any::<bool>(),
+            desired in 1_u32..4,
+            moves in proptest::collection::vec(moves(), 1..10),
+        ) {
+            let web = if begins_rolling {
+                Shifting::from_rolling(desired)
+            } else {
+                Shifting::begin(desired, &minutes("BLUE_GREEN", 0))
+            };
+            let mut model = Model { web, good: "web:1".to_owned(), share: (String::new(), 0), revisions: 2 };
+            for next in moves {
+                model.make(&next);
+                for _ in 0..match next { Move::Wait(seconds) => seconds * 2, _ => 2 } {
+                    model.step();
+                }
+            }
+            // Nobody disturbs it any more, and pauses run out.
+            alarm(&mut model.web.sim, "errors", "OK");
+            let over = |model: &mut Model| {
+                let status = model.web.sim.current()["status"].clone();
+                ["SUCCESSFUL", "ROLLBACK_SUCCESSFUL", "STOPPED", "ROLLBACK_FAILED"].iter().any(|end| status == *end)
+                    && model.web.sim.service()["deployments"].as_array().unwrap().len() == 1
+                    && model.web.sim.is_steady()
+            };
+            for step in 0..20_000 {
+                // What was asked for last has been looked at by then.
+                if step > 42 && step % 20 == 0 && over(&mut model) {
+                    break;
+                }
+                model.step();
+            }
+            assert!(over(&mut model), "{} {:#?}", model.web.sim.current(), model.web.sim.events());
+            let mut left = model.web.sim.revisions();
+            left.dedup();
+            assert_eq!(left, [model.good.clone()], "{:#?}", model.web.sim.events());
+            let [production, test] = model.web.both();
+            assert!(production == [100, 0] || production == [0, 100], "{production:?}");
+            assert_eq!(production, test);
+        }
+    }
 }
