@@ -12,7 +12,7 @@
 //! | 3 doing | [`observe`] [`run`] | reads once, walks the plan, watches |
 //! | 4 faces | [`report`] | see events and nothing else |
 //! | 5 the door | [`cli`] [`plugin`] [`failure`] [`rehearsal`] | arguments, Docker's plugin protocol, how a failure is told, rehearsals |
-//! | beside | [`sandbox`] | ECR, ECS, ELB, Logs and STS on loopback; shares no type with the rest |
+//! | beside | [`sandbox`] | ECR, ECS, ELB, Logs, SSM, Secrets Manager and STS on loopback; shares no type with the rest |
 //!
 //! # The path of a deploy
 //!

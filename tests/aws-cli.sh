@@ -85,13 +85,18 @@ same cluster "$(ask ecs create-cluster --cluster-name jobs --query cluster.statu
 at logs create-log-group --log-group-name /jobs/hello
 refused ResourceAlreadyExistsException "The specified log group already exists" logs create-log-group --log-group-name /jobs/hello
 register() { # image
-    ask ecs register-task-definition --family hello --query taskDefinition.taskDefinitionArn --container-definitions "[{
+    ask ecs register-task-definition --family hello --execution-role-arn arn:aws:iam::000000000000:role/execution \
+        --query taskDefinition.taskDefinitionArn --container-definitions "[{
         \"name\": \"hello\", \"image\": \"$1\", \"memory\": 64, \"cpu\": 64, \"stopTimeout\": 5,
         \"portMappings\": [{\"containerPort\": 8080}],
         \"environment\": [{\"name\": \"WHO\", \"value\": \"cli\"}],
+        \"secrets\": [{\"name\": \"GREETING\", \"valueFrom\": \"/jobs/greeting\"},
+                    {\"name\": \"DB_USER\", \"valueFrom\": \"$secret:user::\"}],
         \"logConfiguration\": {\"logDriver\": \"awslogs\", \"options\": {
             \"awslogs-group\": \"/jobs/hello\", \"awslogs-region\": \"us-east-1\", \"awslogs-stream-prefix\": \"hello\"}}}]"
 }
+at ssm put-parameter --name /jobs/greeting --type SecureString --value 'good morning' >/dev/null
+secret=$(ask secretsmanager create-secret --name jobs/db --secret-string '{"user": "me"}' --query ARN)
 first=$(register "$uri:v1")
 refused ClientException "Unable to describe task definition." ecs describe-task-definition --task-definition hello:9
 same filled "$(ask ecs describe-task-definition --task-definition hello --query 'taskDefinition.containerDefinitions[0].[essential,portMappings[0].protocol]')" "True	tcp"
@@ -117,6 +122,13 @@ at ecs wait services-stable --cluster jobs --services hello
 at elbv2 wait target-in-service --target-group-arn "$group"
 at ecs wait tasks-running --cluster jobs --tasks $(ask ecs list-tasks --cluster jobs --service-name hello --query taskArns)
 has answer "$(curl -fsS -D - -o /dev/null "http://127.0.0.1:$port/")" "x-hello-version: 1"
+container=$(docker ps --quiet --filter "label=ecs-ship.sandbox=$(cat "$XDG_STATE_HOME"/docker-ecs-ship/sandbox/id)" | head -n 1)
+env=$(docker inspect --format '{{join .Config.Env "\n"}}' "$container")
+has "a parameter in the container" "$env" "GREETING=good morning"
+has "a member of a secret in the container" "$env" "DB_USER=me"
+case $(at ecs describe-tasks --cluster jobs --tasks $(ask ecs list-tasks --cluster jobs --query taskArns)) in
+    *"good morning"*) die "a secret is shown with the tasks" ;;
+esac
 
 say "second revision"
 second=$(register "$uri:v2")
@@ -206,6 +218,8 @@ at elbv2 delete-target-group --target-group-arn "$green"
 refused RepositoryNotEmptyException "cannot be deleted because it still contains images" ecr delete-repository --repository-name cli/hello
 at ecr delete-repository --repository-name cli/hello --force >/dev/null
 at logs delete-log-group --log-group-name /jobs/hello
+at ssm delete-parameter --name /jobs/greeting
+at secretsmanager delete-secret --secret-id jobs/db --force-delete-without-recovery >/dev/null
 same deregistered "$(ask ecs deregister-task-definition --task-definition "$second" --query taskDefinition.status)" INACTIVE
 same inactive "$(ask ecs delete-cluster --cluster jobs --query cluster.status)" INACTIVE
 same clusters "$(ask ecs list-clusters --query 'length(clusterArns)')" 0

@@ -228,7 +228,7 @@ fn how_to_use(running: &Running) -> String {
     let speed =
         if (speed - 1.0).abs() < f64::EPSILON { "real time".to_owned() } else { format!("{speed} times real time") };
     format!(
-        "  endpoint  {endpoint}   ECS, ECR, ELB, Logs and STS
+        "  endpoint  {endpoint}   ECS, ECR, ELB, Logs, SSM, Secrets Manager, STS
   registry  {registry}
   process   {pid}, {speed}, tasks {tasks}
 

@@ -81,7 +81,11 @@ pub fn of_text(text: &str) -> Option<Reason> {
         .iter()
         .find(|row| row.any.iter().any(|fragments| fragments.iter().all(|fragment| lower.contains(fragment))));
     match (row, missing(text)) {
-        (Some(row), None) => Some(Reason { class: row.class, words: row.words.to_owned() }),
+        (Some(row), None) => {
+            let wanted = wanted(text).filter(|_| row.class == Class::Deterministic);
+            let words = wanted.map_or_else(|| row.words.to_owned(), |wanted| format!("{}; {wanted}", row.words));
+            Some(Reason { class: row.class, words })
+        }
         // What is not allowed once is not allowed the next time.
         (Some(row), Some(missing)) => Some(Reason {
             class: if row.class == Class::Noise { Class::Noise } else { Class::Deterministic },
@@ -102,6 +106,17 @@ fn missing(text: &str) -> Option<String> {
         Some(role) => format!("role {role} lacks {action}"),
         None => format!("what it lacks is {action}"),
     })
+}
+
+/// The secret, parameter or JSON key that the agent could not get.
+fn wanted(text: &str) -> Option<String> {
+    let after = |words: &str| text.split_once(words).map(|(_, rest)| rest);
+    let name = after("failed to fetch secret ")
+        .filter(|name| name.starts_with("arn:"))
+        .or_else(|| after("invalid parameters: ").filter(|_| text.contains("from ssm")))
+        .or_else(|| after("did not contain json key "))?;
+    let name = name.split_whitespace().next()?.trim_end_matches([':', '.', ';']);
+    Some(format!("what it asked for is {name}"))
 }
 
 /// What a service event says of trouble. The everyday ones, one of an unhealthy task that was replaced

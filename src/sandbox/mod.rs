@@ -1,4 +1,5 @@
-//! The sandbox: an embedded stand-in for ECR, ECS, ELBv2, CloudWatch Logs and STS on loopback.
+//! The sandbox: an embedded stand-in for ECR, ECS, ELBv2, CloudWatch Logs, Parameter Store, Secrets Manager and STS on
+//! loopback.
 //!
 //! It imports nothing of the rest of the program: to it the sandbox is one more AWS endpoint, and if they
 //! shared types they would share mistakes.
@@ -42,7 +43,7 @@ use wire::balancer::Balancer;
 use wire::registry::Store;
 use witness::{HealthQuestion, Witness};
 use world::ecs::sight;
-use world::{Pace, Place, World};
+use world::{FORMAT, Pace, Place, World};
 
 /// The port that the sandbox listens on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,7 +136,7 @@ impl Sandbox {
         let place = Place { account, region, authority: format!("127.0.0.1:{port}") };
         let pace = Pace::new(speed);
         let world = match earlier {
-            Some(world) => World { place, pace, ..world },
+            Some(world) => World { format: FORMAT, place, pace, ..world },
             None => World::new(place, pace, seed()),
         };
         let mut world = world;

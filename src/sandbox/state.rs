@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use super::world::World;
+use super::world::{FORMAT, World};
 
 const WORLD: &str = "world.json";
 pub(super) const LOCK: &str = "lock";
@@ -19,8 +19,23 @@ pub enum StateError {
     Folder { folder: PathBuf, source: io::Error },
     #[error("a sandbox is running on the state folder {folder} already")]
     Taken { folder: PathBuf },
-    #[error("the state file {file} is not one this version can read; move it away to begin anew")]
+    #[error(
+        "the state file {file} is not one this version can read; it is left as it is: move it away to begin anew, or start the \
+         version that wrote it"
+    )]
     Unreadable { file: PathBuf, source: serde_json::Error },
+    #[error(
+        "the state file {file} was written by a later version (format {format}, this one knows {FORMAT}); it is left as it is: \
+         start that version, or move the file away to begin anew"
+    )]
+    Newer { file: PathBuf, format: u32 },
+}
+
+/// What every form of the file has had, or had not yet.
+#[derive(serde::Deserialize)]
+struct Written {
+    #[serde(default)]
+    format: u32,
 }
 
 /// A state folder, held by this process alone until dropped.
@@ -64,6 +79,11 @@ impl Folder {
             Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(StateError::Folder { folder: path.to_owned(), source }),
         };
+        // First the format alone: a later one may be another shape altogether.
+        match serde_json::from_slice::<Written>(&bytes) {
+            Ok(Written { format }) if format > FORMAT => return Err(StateError::Newer { file, format }),
+            Ok(Written { .. }) | Err(_) => {}
+        }
         serde_json::from_slice(&bytes).map(Some).map_err(|source| StateError::Unreadable { file, source })
     }
 }
@@ -226,6 +246,41 @@ mod tests {
         assert!(matches!(Folder::open(folder.path()), Err(StateError::Taken { .. })));
         drop(first);
         Folder::open(folder.path()).unwrap();
+    }
+
+    /// Written by the program as it was before its files had a format, with two services, a rollout behind it, an image, a
+    /// listener with a rule, and lines of a container.
+    #[test]
+    fn a_world_of_before_there_were_formats_is_read_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let held = Folder::open(folder.path()).unwrap();
+        fs::write(folder.path().join(WORLD), include_bytes!("state/format-0.json")).unwrap();
+        let world = held.load().unwrap().unwrap();
+        assert_eq!(world.format, 0);
+        let overview = super::super::world::ecs::overview(&world);
+        assert_eq!(overview["clusters"][0]["services"][0]["service"], "api", "{overview}");
+        assert!(world.ecr.has_repository("jobs/api") && world.logs.has_group("/jobs/api"));
+        assert_eq!(super::super::world::elb::Routes::of(&world.elb).listeners[0].rules.len(), 2);
+        // Nothing of it is lost when it is written down again.
+        let (before, after): (serde_json::Value, serde_json::Value) = (
+            serde_json::from_slice(include_bytes!("state/format-0.json")).unwrap(),
+            serde_json::to_value(&world).unwrap(),
+        );
+        for (member, value) in before.as_object().unwrap() {
+            assert_eq!(&after[member], value, "{member}");
+        }
+    }
+
+    #[test]
+    fn a_state_of_a_later_version_is_refused_and_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let held = Folder::open(folder.path()).unwrap();
+        let later = br#"{"format":99,"place":"another shape"}"#;
+        fs::write(folder.path().join(WORLD), later).unwrap();
+        let refused = held.load().err().unwrap();
+        assert!(matches!(refused, StateError::Newer { format: 99, .. }), "{refused:?}");
+        assert!(refused.to_string().contains("a later version (format 99"), "{refused}");
+        assert_eq!(fs::read(folder.path().join(WORLD)).unwrap(), later);
     }
 
     #[test]

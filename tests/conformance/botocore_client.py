@@ -23,13 +23,15 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
+import urllib.request
 import xml.etree.ElementTree as xml
 
 import botocore.config
 import botocore.session
 from botocore.exceptions import ClientError
 
-SERVICES = ["ecs", "ecr", "elbv2", "logs", "sts", "cloudwatch"]
+SERVICES = ["ecs", "ecr", "elbv2", "logs", "ssm", "secretsmanager", "sts", "cloudwatch"]
 NOT_EMULATED = {"UnknownOperationException", "InvalidAction"}
 # Members that ECS has and this botocore does not know yet; with the operation that shows them.
 NEWER = {
@@ -200,6 +202,29 @@ def pages(client, operation, key, **members):
 def sts(aws):
     same("account", aws.sts.get_caller_identity()["Account"], "000000000000")
     aws.sts.assume_role(RoleArn="arn:aws:iam::000000000000:role/deploy", RoleSessionName="ci")
+    presigned(aws)
+
+
+def presigned(aws):
+    """Addresses that carry their signature, as tools hand them to one another: good ones, and one that was changed."""
+    def fetch(url):
+        try:
+            with urllib.request.urlopen(url) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as refusal:
+            return refusal.code, refusal.read().decode()
+
+    who = aws.sts.generate_presigned_url("get_caller_identity", ExpiresIn=60, HttpMethod="GET")
+    status, answer = fetch(who)
+    same("presigned", [status, "<Arn>arn:aws:iam::000000000000:user/sandbox</Arn>" in answer], [200, True])
+    groups = aws.elbv2.generate_presigned_url("describe_target_groups", ExpiresIn=60, HttpMethod="GET")
+    same("presigned, of ELB", fetch(groups)[0], 200)
+    status, answer = fetch(who.replace("X-Amz-Expires=60", "X-Amz-Expires=6000"))
+    same("presigned and changed", [status, "SignatureDoesNotMatch" in answer], [403, True])
+    late = aws.sts.generate_presigned_url("get_caller_identity", ExpiresIn=1, HttpMethod="GET")
+    time.sleep(2.1)
+    status, answer = fetch(late)
+    same("presigned and too late", [status, "expired" in answer], [403, True])
 
 
 def layer(ecr, name, content):
@@ -313,6 +338,9 @@ def elb(aws, balancer, groups, listener):
         {"Field": "http-request-method", "HttpRequestMethodConfig": {"Values": ["GET"]}},
         {"Field": "query-string", "QueryStringConfig": {"Values": [{"Key": "v", "Value": "1*"}]}},
         {"Field": "source-ip", "SourceIpConfig": {"Values": ["10.0.0.0/8"]}},
+        {"Field": "host-header", "HostHeaderConfig": {"RegexValues": ["^(www\\.)?example\\.com$"]}},
+        {"Field": "path-pattern", "PathPatternConfig": {"RegexValues": ["^/v[0-9]+/"]}},
+        {"Field": "http-header", "HttpHeaderConfig": {"HttpHeaderName": "User-Agent", "RegexValues": ["^curl/"]}},
     ]
     rules = [
         elb.create_rule(ListenerArn=listener, Priority=at + 1, Conditions=[condition], Actions=[fixed])["Rules"][0]["RuleArn"]
@@ -364,6 +392,10 @@ def logs(aws):
     same("groups", len(pages(logs, "describe_log_groups", "logGroups")), 2)
     logs.put_retention_policy(logGroupName=group, retentionInDays=7)
     logs.delete_retention_policy(logGroupName=group)
+    arn = next(one["logGroupArn"] for one in pages(logs, "describe_log_groups", "logGroups") if one["logGroupName"] == group)
+    logs.tag_resource(resourceArn=arn, tags={"team": "jobs", "stage": "test"})
+    logs.untag_resource(resourceArn=arn, tagKeys=["team"])
+    same("tags", logs.list_tags_for_resource(resourceArn=arn)["tags"], {"stage": "test"})
     for name in ("one", "two"):
         logs.create_log_stream(logGroupName=group, logStreamName=name)
     same("streams", len(pages(logs, "describe_log_streams", "logStreams", logGroupName=group)), 2)
@@ -386,6 +418,61 @@ def alarms(aws):
     same("alarms", [one["StateValue"] for one in pages(watch, "describe_alarms", "MetricAlarms")], ["ALARM"])
     watch.set_alarm_state(AlarmName="errors", StateValue="OK", StateReason="a test")
     watch.delete_alarms(AlarmNames=["errors"])
+
+
+def ssm(aws):
+    ssm = aws.ssm
+    refused("ParameterNotFound", ssm.get_parameter, Name="/jobs/db")
+    ssm.put_parameter(Name="/jobs/db", Value="one", Type="SecureString", Tags=[{"Key": "team", "Value": "jobs"}])
+    ssm.put_parameter(Name="/jobs/ttl", Value="5", Type="String", AllowedPattern="[0-9]+")
+    refused("ParameterAlreadyExists", ssm.put_parameter, Name="/jobs/db", Value="two", Type="SecureString")
+    refused("ParameterPatternMismatchException", ssm.put_parameter, Name="/jobs/ttl", Value="soon", Overwrite=True)
+    same("version", ssm.put_parameter(Name="/jobs/db", Value="two", Overwrite=True)["Version"], 2)
+    same("value", ssm.get_parameter(Name="/jobs/db", WithDecryption=True)["Parameter"]["Value"], "two")
+    same("earlier", ssm.get_parameter(Name="/jobs/db:1", WithDecryption=True)["Parameter"]["Value"], "one")
+    got = ssm.get_parameters(Names=["/jobs/ttl", "nope"])
+    same("several", ([one["Value"] for one in got["Parameters"]], got["InvalidParameters"]), (["5"], ["nope"]))
+    same("below", [one["Name"] for one in pages(ssm, "get_parameters_by_path", "Parameters", Path="/jobs")],
+         ["/jobs/db", "/jobs/ttl"])
+    same("all", len(pages(ssm, "describe_parameters", "Parameters")), 2)
+    # As Terraform reads one back.
+    found = ssm.describe_parameters(ParameterFilters=[{"Key": "Name", "Option": "Equals", "Values": ["/jobs/db"]}])
+    same("found", [one["Type"] for one in found["Parameters"]], ["SecureString"])
+    same("history", len(pages(ssm, "get_parameter_history", "Parameters", Name="/jobs/db")), 2)
+    resource = {"ResourceType": "Parameter", "ResourceId": "/jobs/db"}
+    ssm.add_tags_to_resource(**resource, Tags=[{"Key": "a", "Value": "1"}])
+    ssm.remove_tags_from_resource(**resource, TagKeys=["team"])
+    same("tags", ssm.list_tags_for_resource(**resource)["TagList"], [{"Key": "a", "Value": "1"}])
+    ssm.delete_parameter(Name="/jobs/db")
+    ssm.delete_parameters(Names=["/jobs/ttl", "nope"])
+
+
+def secrets(aws):
+    secrets, name = aws.secretsmanager, "jobs/db"
+    refused("ResourceNotFoundException", secrets.get_secret_value, SecretId=name)
+    made = secrets.create_secret(Name=name, SecretString='{"user": "me"}', Tags=[{"Key": "team", "Value": "jobs"}])
+    secrets.create_secret(Name="jobs/bytes", SecretBinary=b"\x00\x01")
+    refused("ResourceExistsException", secrets.create_secret, Name=name, SecretString="other")
+    same("bytes", secrets.get_secret_value(SecretId="jobs/bytes")["SecretBinary"], b"\x00\x01")
+    secrets.put_secret_value(SecretId=name, SecretString='{"user": "you"}')
+    same("current", secrets.get_secret_value(SecretId=made["ARN"])["SecretString"], '{"user": "you"}')
+    same("previous", secrets.get_secret_value(SecretId=name, VersionStage="AWSPREVIOUS")["VersionId"], made["VersionId"])
+    current = secrets.update_secret(SecretId=name, SecretString="third", Description="of the jobs")["VersionId"]
+    secrets.update_secret_version_stage(
+        SecretId=name, VersionStage="AWSCURRENT", RemoveFromVersionId=current, MoveToVersionId=made["VersionId"])
+    same("moved", secrets.get_secret_value(SecretId=name)["VersionId"], made["VersionId"])
+    secrets.describe_secret(SecretId=name)
+    same("versions", len(secrets.list_secret_version_ids(SecretId=name)["Versions"]), 2)
+    same("secrets", len(pages(secrets, "list_secrets", "SecretList")), 2)
+    secrets.get_resource_policy(SecretId=name)
+    secrets.tag_resource(SecretId=name, Tags=[{"Key": "a", "Value": "1"}])
+    secrets.untag_resource(SecretId=name, TagKeys=["a"])
+    secrets.delete_secret(SecretId=name, RecoveryWindowInDays=7)
+    refused("InvalidRequestException", secrets.get_secret_value, SecretId=name)
+    secrets.restore_secret(SecretId=name)
+    for one in (name, "jobs/bytes"):
+        secrets.delete_secret(SecretId=one, ForceDeleteWithoutRecovery=True)
+    refused("ResourceNotFoundException", secrets.describe_secret, SecretId=name)
 
 
 def ecs(aws, group):
@@ -534,6 +621,8 @@ def main(program, known):
             ecr(aws)
             logs(aws)
             alarms(aws)
+            ssm(aws)
+            secrets(aws)
             balancer = balanced(aws.elbv2)
             elb(aws, *balancer)
             ecs(aws, balancer[1][0])

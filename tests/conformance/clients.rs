@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_ecs::config::{BehaviorVersion, Credentials, Region};
-use ecs_ship::sandbox::{Handle, Sandbox, Settings, Signatures};
+use ecs_ship::sandbox::{Handle, Sandbox, Settings, Signatures, scenario};
 
 /// Everything happens within this, or never.
 pub(crate) const LIMIT: Duration = Duration::from_mins(1);
@@ -44,10 +44,25 @@ impl Place {
         Self::with(documented(), Signatures::Verified).await
     }
 
+    /// One that takes any signature, for calls that no SDK makes.
+    pub(crate) async fn unverified() -> Self {
+        Self::with(documented(), Signatures::Any).await
+    }
+
+    /// One to which a scenario happens.
+    pub(crate) async fn under(scenario: &str) -> Self {
+        let scenario = scenario::parse(&format!("format = 1\n{scenario}")).unwrap();
+        Self::of(&documented(), |folder| Settings { scenario, ..folder }).await
+    }
+
     /// Clients that sign with these keys.
     pub(crate) async fn with(keys: Credentials, signatures: Signatures) -> Self {
+        Self::of(&keys, |settings| Settings { signatures, ..settings }).await
+    }
+
+    async fn of(keys: &Credentials, change: impl FnOnce(Settings) -> Settings) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let settings = Settings { speed: SPEED, signatures, ..Settings::new(folder.path().to_owned()) };
+        let settings = change(Settings { speed: SPEED, ..Settings::new(folder.path().to_owned()) });
         let handle = Sandbox::start(settings).await.unwrap();
         Self {
             ecs: client!(aws_sdk_ecs, handle.endpoint(), keys),

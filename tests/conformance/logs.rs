@@ -45,6 +45,16 @@ async fn groups_and_streams() {
     let found = logs.describe_log_groups().log_group_name_prefix("/w").send().await.unwrap().log_groups()[0].clone();
     assert_eq!(found.retention_in_days(), None);
 
+    let arn = "arn:aws:logs:us-east-1:000000000000:log-group:/web";
+    logs.tag_resource().resource_arn(arn).tags("team", "web").tags("stage", "test").send().await.unwrap();
+    logs.untag_resource().resource_arn(arn).tag_keys("team").send().await.unwrap();
+    let tags = logs.list_tags_for_resource().resource_arn(arn).send().await.unwrap().tags.unwrap();
+    assert_eq!(tags.into_iter().collect::<Vec<_>>(), [("stage".to_owned(), "test".to_owned())]);
+    assert_eq!(
+        refusal!(logs.list_tags_for_resource().resource_arn(arn.replace("/web", "/nope"))).0,
+        "ResourceNotFoundException"
+    );
+
     let stream = |name: &str| logs.create_log_stream().log_group_name("/web").log_stream_name(name);
     for name in ["one", "three", "two"] {
         stream(name).send().await.unwrap();

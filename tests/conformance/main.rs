@@ -13,6 +13,8 @@ mod ecs;
 mod elb;
 mod logs;
 mod operations;
+mod secretsmanager;
+mod ssm;
 mod sts;
 mod texts;
 mod wire;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 /// Each service: its source, where it is tried, its heading in the guide.
-const SERVICES: [(&str, &str, &str); 6] = [
+const SERVICES: [(&str, &str, &str); 8] = [
     (include_str!("../../src/sandbox/world/ecs.rs"), include_str!("ecs.rs"), "ECS"),
     (
         concat!(
@@ -16,6 +16,8 @@ const SERVICES: [(&str, &str, &str); 6] = [
     (include_str!("../../src/sandbox/world/elb/call.rs"), include_str!("elb.rs"), "ELBv2"),
     (include_str!("../../src/sandbox/world/logs.rs"), include_str!("logs.rs"), "CloudWatch Logs"),
     (include_str!("../../src/sandbox/world/cloudwatch.rs"), include_str!("cloudwatch.rs"), "CloudWatch"),
+    (include_str!("../../src/sandbox/world/ssm.rs"), include_str!("ssm.rs"), "SSM"),
+    (include_str!("../../src/sandbox/world/secretsmanager.rs"), include_str!("secretsmanager.rs"), "Secrets Manager"),
     (include_str!("../../src/sandbox/world/sts.rs"), include_str!("sts.rs"), "STS"),
 ];
 

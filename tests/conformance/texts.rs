@@ -11,7 +11,7 @@ use ecs_ship::sandbox::wire::query::Form;
 use ecs_ship::sandbox::world::ecs::run::{self, Order, Report, Started};
 use ecs_ship::sandbox::world::ecs::{self, Binding, ContainerHealth};
 use ecs_ship::sandbox::world::elb::{self, Failing, ProbeOutcome, Target};
-use ecs_ship::sandbox::world::{Millis, Pace, Place, World};
+use ecs_ship::sandbox::world::{Millis, Pace, Place, World, secretsmanager};
 use serde_json::{Value, json};
 
 /// A world with a clock of its own, whose tasks do what the test says.
@@ -74,7 +74,9 @@ impl Stage {
         let mut whole =
             json!({ "name": "app", "image": "app:1", "memory": 64, "portMappings": [{ "containerPort": 80 }] });
         whole.as_object_mut().unwrap().extend(container.as_object().unwrap().clone());
-        self.call("RegisterTaskDefinition", &json!({ "family": "web", "containerDefinitions": [whole] }));
+        let role = "arn:aws:iam::000000000000:role/execution";
+        let whole = json!({ "family": "web", "executionRoleArn": role, "containerDefinitions": [whole] });
+        self.call("RegisterTaskDefinition", &whole);
     }
 
     fn serve(&mut self, desired: u32, behind_a_balancer: bool) {
@@ -197,23 +199,35 @@ fn what_is_missing_is_told_and_understood() {
                          127.0.0.1:4517/jobs/api:gone: 127.0.0.1:4517/jobs/api:gone: not found";
     let secret = "arn:aws:secretsmanager:us-east-1:000000000000:secret:db";
     let missing_secret = format!(
-        "ResourceInitializationError: unable to pull secrets or registry auth: unable to retrieve secret from asm: failed \
-         to fetch secret {secret} from secrets manager: ResourceNotFoundException: Secrets Manager can't find the \
-         specified secret."
+        "ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval failed: unable to \
+         retrieve secret from asm: service call has been retried 1 time(s): failed to fetch secret {secret} from \
+         secrets manager: ResourceNotFoundException: Secrets Manager can't find the specified secret."
     );
-    let missing_parameter = "ResourceInitializationError: unable to pull secrets or registry auth: unable to retrieve \
-                             secrets from ssm: service call has been retried 1 time(s): invalid parameters: /jobs/key";
+    let missing_parameter = "ResourceInitializationError: unable to pull secrets or registry auth: execution resource \
+                             retrieval failed: unable to retrieve secrets from ssm: service call has been retried 1 \
+                             time(s): invalid parameters: /jobs/key";
+    let missing_key = "ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval \
+                       failed: unable to retrieve secret from asm: service call has been retried 1 time(s): retrieved secret \
+                       from Secrets Manager did not contain json key password";
+    let there = "arn:aws:secretsmanager:us-east-1:000000000000:secret:there";
     let missing_group = "ResourceInitializationError: failed to validate logger args: create stream has been retried 1 \
                          times: failed to create Cloudwatch log stream: ResourceNotFoundException: The specified log group \
                          does not exist. : exit status 1";
     let log = json!({ "logDriver": "awslogs", "options": { "awslogs-group": "/gone" } });
     for (container, text, words) in [
         (json!({ "image": "127.0.0.1:4517/jobs/api:gone" }), missing_image, "not in the registry"),
-        (json!({ "secrets": [{ "name": "A", "valueFrom": secret }] }), &missing_secret, "a secret does not exist"),
-        (json!({ "secrets": [{ "name": "A", "valueFrom": "/jobs/key" }] }), missing_parameter, "SSM parameter"),
+        (json!({ "secrets": [{ "name": "A", "valueFrom": secret }] }), &missing_secret, secret),
+        (json!({ "secrets": [{ "name": "A", "valueFrom": "/jobs/key" }] }), missing_parameter, "/jobs/key"),
+        (
+            json!({ "secrets": [{ "name": "A", "valueFrom": format!("{there}:password::") }] }),
+            missing_key,
+            "what it asked for is password",
+        ),
         (json!({ "logConfiguration": log }), missing_group, "create the log group"),
     ] {
         let mut stage = Stage::set();
+        let there = json!({ "Name": "there", "SecretString": "{}", "ClientRequestToken": "0".repeat(32) });
+        secretsmanager::call(&mut stage.world, "CreateSecret", &there, stage.now).unwrap();
         stage.register(&container);
         stage.serve(1, false);
         let ended = stage.ended();

@@ -5,6 +5,7 @@ use aws_sdk_ecs::operation::RequestId as _;
 use ecs_ship::sandbox::Signatures;
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
+use serde_json::Value;
 
 use crate::clients::{Place, refusal};
 
@@ -30,6 +31,11 @@ async fn what_is_not_emulated_is_refused_by_name() {
     for ((code, message), expected, operation) in [
         (refusal!(place.ecs.discover_poll_endpoint()), "UnknownOperationException", "DiscoverPollEndpoint"),
         (
+            refusal!(place.ecs.execute_command().task("t").command("sh").interactive(true)),
+            "UnknownOperationException",
+            "The sandbox does not emulate the ECS operation ExecuteCommand. There is no SSM agent in its containers",
+        ),
+        (
             refusal!(place.ecr.describe_pull_through_cache_rules()),
             "UnknownOperationException",
             "DescribePullThroughCacheRules",
@@ -40,6 +46,36 @@ async fn what_is_not_emulated_is_refused_by_name() {
     ] {
         assert_eq!(code, expected, "{operation}");
         assert!(message.contains(operation), "{message}");
+    }
+    place.stop().await;
+}
+
+/// The SDK tries again what is throttled, if it is said as AWS says it, and what failed on the other side.
+#[tokio::test]
+async fn what_is_throttled_or_fails_is_tried_again_by_the_sdk() {
+    for fault in ["throttle", "error"] {
+        let place = Place::under(&format!("[[faults]]\nfault = \"{fault}\"\ntimes = 2\n")).await;
+        place.ecs.list_clusters().send().await.unwrap();
+        place.stop().await;
+        for service in ["ecs", "ecr", "logs", "elb", "sts"] {
+            let place =
+                Place::under(&format!("[[faults]]\nservice = \"{service}\"\nfault = \"{fault}\"\ntimes = 2\n")).await;
+            match service {
+                "ecs" => drop(place.ecs.list_clusters().send().await.unwrap()),
+                "ecr" => drop(place.ecr.describe_repositories().send().await.unwrap()),
+                "logs" => drop(place.logs.describe_log_groups().send().await.unwrap()),
+                "elb" => drop(place.elb.describe_target_groups().send().await.unwrap()),
+                _ => drop(place.sts.get_caller_identity().send().await.unwrap()),
+            }
+            place.stop().await;
+        }
+    }
+    let place = Place::under("[[faults]]\nfault = \"throttle\"\n").await;
+    for ((code, message), expected) in [
+        (refusal!(place.ecs.list_clusters()), "ThrottlingException"),
+        (refusal!(place.elb.describe_target_groups()), "Throttling"),
+    ] {
+        assert_eq!((code.as_str(), message.as_str()), (expected, "Rate exceeded"));
     }
     place.stop().await;
 }
@@ -56,6 +92,28 @@ pub(crate) async fn send(place: &Place, headers: &[(&str, &str)], body: &str) ->
     let answer = sender.send_request(request.body(Full::new(bytes::Bytes::copy_from_slice(body.as_bytes()))).unwrap());
     let (head, body) = answer.await.unwrap().into_parts();
     (head.status.as_u16(), String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap())
+}
+
+/// A service that is spoken to without an SDK of its own.
+#[derive(Clone, Copy)]
+pub(crate) struct Target {
+    /// What stands before the operation in `X-Amz-Target`.
+    pub(crate) prefix: &'static str,
+    /// Its name in the scope of a signature.
+    pub(crate) signing: &'static str,
+}
+
+/// One call of AWS JSON, signed by nobody in particular; gives back status and answer.
+pub(crate) async fn call_json(place: &Place, to: Target, operation: &str, input: &Value) -> (u16, Value) {
+    let Target { prefix, signing } = to;
+    let target = format!("{prefix}.{operation}");
+    let signed = format!(
+        "AWS4-HMAC-SHA256 Credential=AKID/20261001/us-east-1/{signing}/aws4_request, SignedHeaders=host, Signature=0a"
+    );
+    let headers =
+        [("x-amz-target", target.as_str()), ("x-amz-date", "20261001T120000Z"), ("authorization", signed.as_str())];
+    let (status, answer) = send(place, &headers, &input.to_string()).await;
+    (status, serde_json::from_str(&answer).unwrap())
 }
 
 /// Neither may a web page, which can post a form to loopback but cannot sign it.

@@ -92,7 +92,7 @@ fn made_up(observed: &Observed, key: &Key, service: &Service, image: &Image) -> 
     let name = ImageName { registry: observed.registry.clone(), repository: image.repository.clone() };
     let environment: Vec<_> =
         settings.environment.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
-    json!({
+    let mut made = json!({
         "family": family_name(key),
         "networkMode": "bridge",
         "requiresCompatibilities": ["EC2"],
@@ -116,7 +116,12 @@ fn made_up(observed: &Observed, key: &Key, service: &Service, image: &Image) -> 
                 },
             },
         }],
-    })
+    });
+    // Without one ECS takes no secrets; in the sandbox any will do.
+    if !service.overlays.secrets.is_empty() {
+        made["executionRoleArn"] = json!(format!("arn:aws:iam::{}:role/sandbox", observed.account));
+    }
+    made
 }
 
 fn ceil_seconds(settings: &SandboxService) -> u64 {

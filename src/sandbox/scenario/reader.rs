@@ -63,7 +63,7 @@ pub(super) const LOAD: &[Key] = &[
     ("count_by", "\"x-version\""),
 ];
 
-const SERVICES: &[&str] = &["ecs", "ecr", "elb", "logs", "sts", "registry"];
+const SERVICES: &[&str] = &["ecs", "ecr", "elb", "logs", "ssm", "secretsmanager", "cloudwatch", "sts", "registry"];
 const FAULT_WORDS: &[&str] = &["throttle", "error", "stall", "cut"];
 const FAIL_WORDS: &[&str] = &["image", "architecture", "secret", "log_group"];
 const OF_WORDS: &[&str] = &["new", "old", "all"];

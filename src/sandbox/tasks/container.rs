@@ -503,12 +503,11 @@ fn body(identity: &str, launch: &Launch, part: &Part, network: &Network, pace: P
     labels.insert(SANDBOX.to_owned(), identity.to_owned());
     labels.insert(TASK.to_owned(), launch.task.clone());
     labels.insert(CONTAINER.to_owned(), part.name.clone());
-    let env: Vec<String> = definition["environment"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|pair| Some(format!("{}={}", pair["name"].as_str()?, pair["value"].as_str().unwrap_or_default())))
-        .collect();
+    let plain = definition["environment"].as_array().into_iter().flatten();
+    let plain = plain
+        .filter_map(|pair| Some(format!("{}={}", pair["name"].as_str()?, pair["value"].as_str().unwrap_or_default())));
+    let secret = part.secrets.iter().map(|(name, value)| format!("{name}={}", value.expose()));
+    let env: Vec<String> = plain.chain(secret).collect();
     let ports: Vec<(u16, String)> = match network {
         Network::Own => run::port_mappings(definition),
         Network::Brought => launch.parts.iter().flat_map(|part| run::port_mappings(&part.definition)).collect(),
@@ -534,6 +533,13 @@ fn body(identity: &str, launch: &Launch, part: &Part, network: &Network, pace: P
         readonly_rootfs: definition["readonlyRootFilesystem"].as_bool(),
         privileged: definition["privileged"].as_bool(),
         init: definition["linuxParameters"]["initProcessEnabled"].as_bool(),
+        cap_add: texts(&definition["linuxParameters"]["capabilities"]["add"]),
+        cap_drop: texts(&definition["linuxParameters"]["capabilities"]["drop"]),
+        shm_size: bytes(number(&definition["linuxParameters"]["sharedMemorySize"])),
+        tmpfs: Some(tmpfs(definition)),
+        sysctls: network_of.is_none().then(|| sysctls(definition)),
+        dns: texts(&definition["dnsServers"]).filter(|_| network_of.is_none()),
+        dns_search: texts(&definition["dnsSearchDomains"]).filter(|_| network_of.is_none()),
         ulimits: Some(ulimits(definition)),
         extra_hosts: definition["extraHosts"].as_array().map(|hosts| {
             hosts
@@ -554,6 +560,8 @@ fn body(identity: &str, launch: &Launch, part: &Part, network: &Network, pace: P
         hostname: definition["hostname"].as_str().filter(|_| network_of.is_none()).map(ToOwned::to_owned),
         exposed_ports: Some(ports),
         labels: Some(labels),
+        tty: definition["pseudoTerminal"].as_bool(),
+        open_stdin: definition["interactive"].as_bool(),
         healthcheck: Some(health_check(definition, pace)),
         host_config: Some(host_config),
         ..ContainerCreateBody::default()
@@ -571,6 +579,25 @@ fn ulimits(definition: &Value) -> Vec<ResourcesUlimits> {
             hard: number(&limit["hardLimit"]),
         })
         .collect()
+}
+
+/// `linuxParameters.tmpfs`: path, and size with options as the engine takes them.
+fn tmpfs(definition: &Value) -> HashMap<String, String> {
+    let mounts = definition["linuxParameters"]["tmpfs"].as_array().into_iter().flatten();
+    let one = |mount: &Value| {
+        let mut options = vec![format!("size={}m", number(&mount["size"])?)];
+        options.extend(texts(&mount["mountOptions"]).unwrap_or_default());
+        Some((mount["containerPath"].as_str()?.to_owned(), options.join(",")))
+    };
+    mounts.filter_map(one).collect()
+}
+
+/// `systemControls`; those of a shared network are its first container's.
+fn sysctls(definition: &Value) -> HashMap<String, String> {
+    let controls = definition["systemControls"].as_array().into_iter().flatten();
+    let one =
+        |control: &Value| Some((control["namespace"].as_str()?.to_owned(), control["value"].as_str()?.to_owned()));
+    controls.filter_map(one).collect()
 }
 
 /// `mountPoints`: folders of the host, or volumes of the task's own that all its containers see.

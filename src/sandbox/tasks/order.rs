@@ -152,6 +152,7 @@ mod tests {
             name: name.to_owned(),
             definition: json!({ "dependsOn": depends, "startTimeout": 60 }),
             image: Image::Foreign { reference: format!("{name}:1") },
+            secrets: Vec::new(),
             log: None,
         }
     }

@@ -562,3 +562,63 @@ fn the_busybox_is_static() {
     let dynamic = binary.windows(8).any(|window| window == b"/ld-linu");
     assert!(!dynamic, "an image with nothing else in it cannot load libraries");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_gets_its_secrets_and_what_its_linux_parameters_say() {
+    use aws_sdk_ecs::types::{KernelCapabilities, LinuxParameters, Secret, SystemControl, Tmpfs};
+
+    let image = Image::make().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (handle, client) = start(folder.path()).await;
+    let put = serde_json::json!({ "Name": "/jobs/token", "Type": "SecureString", "Value": "hunter2" });
+    world::ssm::call(&mut handle.world(), "PutParameter", &put, clock::now()).unwrap();
+    let logs = LogConfiguration::builder()
+        .log_driver(LogDriver::Awslogs)
+        .options("awslogs-group", "/jobs/web")
+        .options("awslogs-stream-prefix", "web")
+        .options("awslogs-create-group", "true")
+        .build()
+        .unwrap();
+    let linux = LinuxParameters::builder()
+        .capabilities(KernelCapabilities::builder().drop("ALL").add("NET_RAW").build())
+        .tmpfs(Tmpfs::builder().container_path("/scratch").size(3).mount_options("noexec").build().unwrap())
+        .shared_memory_size(7)
+        .build();
+    let script = "echo \"token $TOKEN\"; /busybox grep CapEff /proc/self/status; \
+                  /busybox grep -E ' (/scratch|/dev/shm) ' /proc/mounts; \
+                  /busybox cat /proc/sys/net/ipv4/ip_unprivileged_port_start; exec /busybox sleep 1000";
+    let container = image
+        .container(&["sh", "-c", script])
+        .secrets(Secret::builder().name("TOKEN").value_from("/jobs/token").build().unwrap())
+        .system_controls(SystemControl::builder().namespace("net.ipv4.ip_unprivileged_port_start").value("81").build())
+        .linux_parameters(linux)
+        .log_configuration(logs)
+        .build();
+    let definition = client.register_task_definition().family("web").container_definitions(container);
+    definition.execution_role_arn("arn:aws:iam::000000000000:role/execution").send().await.unwrap();
+    client.run_task().cluster("jobs").task_definition("web").send().await.unwrap();
+    let running = task(&client, DesiredStatus::Running, |task| task.last_status() == Some("RUNNING")).await;
+    let id = running.task_arn().unwrap().rsplit('/').next().unwrap().to_owned();
+    let read = serde_json::json!({ "logGroupName": "/jobs/web", "logStreamName": format!("web/app/{id}") });
+    let lines = until("logged", LIMIT, async || {
+        let answer = world::logs::call(&mut handle.world(), "GetLogEvents", &read, clock::now()).ok()?;
+        let lines: Vec<String> = answer["events"]
+            .as_array()?
+            .iter()
+            .filter_map(|event| Some(event["message"].as_str()?.to_owned()))
+            .collect();
+        (lines.len() >= 5).then_some(lines)
+    })
+    .await
+    .join("\n");
+    for part in ["token hunter2", "CapEff:\t0000000000002000", "size=3072k", "size=7168k", "noexec"] {
+        assert!(lines.contains(part), "no {part}: {lines}");
+    }
+    assert!(lines.ends_with("\n81"), "{lines}");
+    // Nothing that describes the task shows the value.
+    let shown =
+        format!("{running:?} {:?}", client.describe_task_definition().task_definition("web").send().await.unwrap());
+    assert!(shown.contains("/jobs/token") && !shown.contains("hunter2"), "{shown}");
+    handle.stop().await;
+    image.remove().await;
+}

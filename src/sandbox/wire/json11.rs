@@ -1,12 +1,12 @@
-//! AWS JSON 1.1: `X-Amz-Target` names the operation, JSON comes in and goes out. Spoken by ECS, ECR, Logs and CloudWatch
-//! (which says 1.0, and means the same).
+//! AWS JSON 1.1: `X-Amz-Target` names the operation, JSON comes in and goes out. Spoken by ECS, ECR, Logs,
+//! SSM, Secrets Manager and CloudWatch (which says 1.0, and means the same).
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use serde_json::{Value, json};
 
-use super::super::world::{Fault, Millis, World, cloudwatch, ecr, ecs, logs};
+use super::super::world::{Fault, Millis, World, cloudwatch, ecr, ecs, logs, secretsmanager, ssm};
 
 const CONTENT_TYPE: &str = "application/x-amz-json-1.1";
 
@@ -17,9 +17,34 @@ pub enum Service {
     Ecr,
     Logs,
     CloudWatch,
+    Ssm,
+    SecretsManager,
 }
 
 impl Service {
+    /// What a target begins with says whose it is.
+    #[must_use]
+    pub fn of_target(prefix: &str) -> Option<Self> {
+        match prefix {
+            "AmazonEC2ContainerServiceV20141113" => Some(Self::Ecs),
+            "AmazonEC2ContainerRegistry_V20150921" => Some(Self::Ecr),
+            "Logs_20140328" => Some(Self::Logs),
+            "GraniteServiceVersion20100801" => Some(Self::CloudWatch),
+            "AmazonSSM" => Some(Self::Ssm),
+            "secretsmanager" => Some(Self::SecretsManager),
+            _ => None,
+        }
+    }
+
+    /// As scenarios and the AWS CLI call it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::CloudWatch => "cloudwatch",
+            other => other.signing_name(),
+        }
+    }
+
     /// The service's name in the scope of a signature.
     #[must_use]
     pub fn signing_name(self) -> &'static str {
@@ -28,6 +53,8 @@ impl Service {
             Self::Ecr => "ecr",
             Self::Logs => "logs",
             Self::CloudWatch => "monitoring",
+            Self::Ssm => "ssm",
+            Self::SecretsManager => "secretsmanager",
         }
     }
 }
@@ -44,16 +71,10 @@ impl Call {
     /// Reads the header `X-Amz-Target: <prefix>.<Operation>` and the body.
     pub fn parse(target: &str, body: &[u8]) -> Result<Self, Fault> {
         let (prefix, operation) = target.split_once('.').unwrap_or((target, ""));
-        let service = match prefix {
-            "AmazonEC2ContainerServiceV20141113" => Service::Ecs,
-            "AmazonEC2ContainerRegistry_V20150921" => Service::Ecr,
-            "Logs_20140328" => Service::Logs,
-            "GraniteServiceVersion20100801" => Service::CloudWatch,
-            _ => {
-                let message = format!("The sandbox does not emulate the service of {target}.");
-                return Err(Fault::new("UnknownOperationException", message));
-            }
-        };
+        let service = Service::of_target(prefix).ok_or_else(|| {
+            let message = format!("The sandbox does not emulate the service of {target}.");
+            Fault::new("UnknownOperationException", message)
+        })?;
         let input = if body.is_empty() { json!({}) } else { serde_json::from_slice(body).map_err(|_| malformed())? };
         if !input.is_object() {
             return Err(malformed());
@@ -64,9 +85,20 @@ impl Call {
     /// Whether it only looks, so that nothing has to be written down.
     #[must_use]
     pub fn is_read(&self) -> bool {
-        ["Describe", "List", "BatchGet", "BatchCheck", "GetDownload", "GetLog", "GetTaskProtection", "FilterLog"]
-            .iter()
-            .any(|verb| self.operation.starts_with(verb))
+        const READS: [&str; 11] = [
+            "Describe",
+            "List",
+            "BatchGet",
+            "BatchCheck",
+            "GetDownload",
+            "GetLog",
+            "GetTaskProtection",
+            "FilterLog",
+            "GetParameter",
+            "GetSecretValue",
+            "GetResourcePolicy",
+        ];
+        READS.iter().any(|verb| self.operation.starts_with(verb))
     }
 
     pub fn apply(&self, world: &mut World, now: Millis) -> Result<Value, Fault> {
@@ -76,6 +108,8 @@ impl Call {
             Service::Ecr => ecr::call(world, operation, input, now),
             Service::Logs => logs::call(world, operation, input, now),
             Service::CloudWatch => cloudwatch::call(world, operation, input, now),
+            Service::Ssm => ssm::call(world, operation, input, now),
+            Service::SecretsManager => secretsmanager::call(world, operation, input, now),
         }
     }
 }
@@ -131,6 +165,9 @@ mod tests {
             ("DescribeServices", true),
             ("ListTasks", true),
             ("BatchGetImage", true),
+            ("GetParametersByPath", true),
+            ("GetSecretValue", true),
+            ("PutSecretValue", false),
             ("GetLogEvents", true),
             ("GetAuthorizationToken", false),
             ("UpdateService", false),

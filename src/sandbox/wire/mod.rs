@@ -131,12 +131,7 @@ async fn struck(strike: Option<Strike>, service: &str) -> Result<Option<Fault>, 
 fn called(head: &Parts, body: &[u8]) -> (&'static str, String) {
     if let Some(target) = head.headers.get("x-amz-target").and_then(|value| value.to_str().ok()) {
         let (prefix, operation) = target.split_once('.').unwrap_or((target, ""));
-        let service = match prefix.split('_').next().unwrap_or_default() {
-            "AmazonEC2ContainerServiceV20141113" => "ecs",
-            "AmazonEC2ContainerRegistry" => "ecr",
-            _ => "logs",
-        };
-        return (service, operation.to_owned());
+        return (json11::Service::of_target(prefix).map_or("", json11::Service::name), operation.to_owned());
     }
     let members = if head.method == Method::GET { head.uri.query().unwrap_or_default().as_bytes() } else { body };
     let form = query::Form::parse(members);

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::input::seconds;
 use super::{Fault, Millis, Place, World};
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -191,7 +192,6 @@ fn describe(alarms: &Alarms, place: &Place, input: &Value) -> Result<Value, Faul
 
 fn show(name: &str, alarm: &Alarm, place: &Place) -> Value {
     let Alarm { settings, state, reason, configured_at, changed_at } = alarm;
-    let seconds = |at: Millis| json!(std::time::Duration::from_millis(at).as_secs_f64());
     let mut shown = settings.clone();
     shown.entry("ActionsEnabled").or_insert(json!(true));
     for list in ["OKActions", "AlarmActions", "InsufficientDataActions", "Dimensions"] {

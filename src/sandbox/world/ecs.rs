@@ -28,6 +28,7 @@ mod protection;
 mod records;
 pub mod run;
 mod schedule;
+mod secrets;
 mod service;
 mod settings;
 pub mod sight;
@@ -167,15 +168,23 @@ pub fn call(world: &mut World, operation: &str, input: &Value, now: Millis) -> R
             let arn = text(input, "resourceArn").unwrap_or_default().to_owned();
             tags_of(ecs, &arn).map(|tags| json!({ "tags": tags }))
         }
-        _ => Err(Fault::new(
-            "UnknownOperationException",
-            format!("The sandbox does not emulate the ECS operation {operation}."),
-        )),
+        _ => Err(not_emulated(operation)),
     };
     if answer.is_ok() && !is_read(operation) {
         ecs.revision += 1;
     }
     answer
+}
+
+/// What the sandbox does not do; and of what people miss, how it is done here.
+fn not_emulated(operation: &str) -> Fault {
+    let mut message = format!("The sandbox does not emulate the ECS operation {operation}.");
+    if operation == "ExecuteCommand" {
+        message.push_str(
+            " There is no SSM agent in its containers: go into one with `docker exec -it`, and the runtimeId that DescribeTasks shows.",
+        );
+    }
+    Fault::new("UnknownOperationException", message)
 }
 
 /// Whether an operation only looks.

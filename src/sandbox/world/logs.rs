@@ -10,6 +10,7 @@ use super::{Fault, Millis, Place, World};
 mod groups;
 mod pattern;
 mod reading;
+mod tags;
 mod writing;
 
 /// A stream keeps its newest lines and drops the oldest, unlike AWS, so that a chatty container cannot eat the memory.
@@ -126,6 +127,9 @@ impl Logs {
             "PutLogEvents" => self.put_log_events(decode(input)?, now),
             "GetLogEvents" => self.get_log_events(decode(input)?, now),
             "FilterLogEvents" => self.filter_log_events(&decode(input)?, now),
+            "ListTagsForResource" => self.list_tags(&decode(input)?),
+            "TagResource" => self.tag(decode(input)?),
+            "UntagResource" => self.untag(&decode(input)?),
             _ => Err(fault(
                 "UnknownOperationException",
                 format!("the sandbox does not emulate CloudWatch Logs' {operation}"),
@@ -191,15 +195,7 @@ fn no_stream() -> Fault {
 
 /// The members of a call as its own type.
 fn decode<T: DeserializeOwned>(input: &Value) -> Result<T, Fault> {
-    serde_json::from_value(input.clone()).map_err(|error| {
-        let words = error.to_string();
-        match words.strip_prefix("missing field `").and_then(|rest| rest.split_once('`')) {
-            Some((member, _)) => invalid(format!(
-                "1 validation error detected: Value null at '{member}' failed to satisfy constraint: Member must not be null"
-            )),
-            None => fault("SerializationException", words),
-        }
-    })
+    super::input::decode(input, "InvalidParameterException")
 }
 
 /// One page of what is ordered by name, the token being the last name given.

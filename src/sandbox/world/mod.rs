@@ -8,8 +8,14 @@ pub mod cloudwatch;
 pub mod ecr;
 pub mod ecs;
 pub mod elb;
+mod hidden;
+mod input;
 pub mod logs;
+pub mod secretsmanager;
+pub mod ssm;
 pub mod sts;
+
+pub use hidden::Hidden;
 
 /// Milliseconds since the Unix epoch, real wall time.
 pub type Millis = u64;
@@ -79,8 +85,15 @@ impl Fault {
     }
 }
 
+/// The form in which a world is written down. A world of an earlier one is read with the defaults of what it lacks; one of a
+/// later one is left alone.
+pub const FORMAT: u32 = 1;
+
 #[derive(Serialize, Deserialize)]
 pub struct World {
+    /// Of the file it came from; 0 before there were any.
+    #[serde(default)]
+    pub format: u32,
     pub place: Place,
     pub pace: Pace,
     pub ecs: ecs::Ecs,
@@ -91,6 +104,10 @@ pub struct World {
     pub sts: sts::Sts,
     #[serde(default)]
     pub alarms: cloudwatch::Alarms,
+    #[serde(default)]
+    pub ssm: ssm::Ssm,
+    #[serde(default)]
+    pub secrets: secretsmanager::SecretsManager,
 }
 
 impl World {
@@ -99,6 +116,7 @@ impl World {
     #[expect(clippy::similar_names, reason = "the contract's own names, of types that cannot be mixed up")]
     pub fn new(place: Place, pace: Pace, seed: u64) -> Self {
         Self {
+            format: FORMAT,
             place,
             pace,
             ecs: ecs::Ecs::seeded(seed),
@@ -107,14 +125,17 @@ impl World {
             logs: logs::Logs::default(),
             sts: sts::Sts::default(),
             alarms: cloudwatch::Alarms::default(),
+            ssm: ssm::Ssm::default(),
+            secrets: secretsmanager::SecretsManager::default(),
         }
     }
 
     /// Different after every change.
     #[must_use]
-    pub fn revision(&self) -> [u64; 6] {
-        let Self { place: _, pace: _, ecs, elb, ecr, logs, sts, alarms } = self;
-        [ecs.revision(), elb.revision(), ecr.revision(), logs.revision(), sts.revision(), alarms.revision()]
+    pub fn revision(&self) -> [u64; 8] {
+        let Self { format: _, place: _, pace: _, ecs, elb, ecr, logs, sts, alarms, ssm, secrets } = self;
+        let [ecs, elb, ecr, logs] = [ecs.revision(), elb.revision(), ecr.revision(), logs.revision()];
+        [ecs, elb, ecr, logs, sts.revision(), alarms.revision(), ssm.revision(), secrets.revision()]
     }
 }
 

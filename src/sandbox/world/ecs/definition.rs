@@ -261,6 +261,7 @@ fn filled(input: &Value) -> Result<Map<String, Value>, Fault> {
         return Err(client("A task definition must have at least one essential container."));
     }
     check_dependencies(containers)?;
+    check_secrets(containers, text(input, "executionRoleArn"))?;
     shown.insert("containerDefinitions".to_owned(), Value::Array(out));
     for empty in ["volumes", "placementConstraints", "requiresAttributes"] {
         shown.entry(empty).or_insert_with(|| json!([]));
@@ -269,6 +270,31 @@ fn filled(input: &Value) -> Result<Map<String, Value>, Fault> {
     let compatibilities = if fargate || (awsvpc && sized) { json!(["EC2", "FARGATE"]) } else { json!(["EC2"]) };
     shown.insert("compatibilities".to_owned(), compatibilities);
     Ok(shown)
+}
+
+/// `secrets` are read with the execution role, and share their names with no other variable. The refusals are the real ones.
+fn check_secrets(containers: &[Value], execution_role: Option<&str>) -> Result<(), Fault> {
+    for container in containers {
+        let mut names: Vec<&str> =
+            list(container, "environment").iter().filter_map(|pair| text(pair, "name")).collect();
+        for secret in list(container, "secrets") {
+            let name = text(secret, "name").ok_or_else(|| client("Secret name should not be null or empty."))?;
+            text(secret, "valueFrom").ok_or_else(|| client("Secret valueFrom should not be null or empty."))?;
+            if names.contains(&name) {
+                return Err(client(format!(
+                    "The secret name must be unique and not shared with any new or existing environment variables set on the \
+                     container, such as '{name}'."
+                )));
+            }
+            names.push(name);
+            if execution_role.is_none() {
+                return Err(client(
+                    "When you are specifying container secrets, you must also specify a value for 'executionRoleArn'.",
+                ));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// `dependsOn` must lead somewhere, and not back.
@@ -478,6 +504,17 @@ mod tests {
             (
                 depending(&json!({ "containerName": "z", "condition": "START" }), &json!({})),
                 "The container 'x' depends on the container 'z', which the task definition does not have.",
+            ),
+            (
+                json!({ "family": "a", "executionRoleArn": "r", "containerDefinitions": [{ "name": "x", "image": "i", "memory": 4,
+                    "environment": [{ "name": "A", "value": "1" }], "secrets": [{ "name": "A", "valueFrom": "/a" }] }] }),
+                "The secret name must be unique and not shared with any new or existing environment variables set on the \
+                 container, such as 'A'.",
+            ),
+            (
+                json!({ "family": "a", "containerDefinitions": [{ "name": "x", "image": "i", "memory": 4,
+                    "secrets": [{ "name": "A", "valueFrom": "/a" }] }] }),
+                "When you are specifying container secrets, you must also specify a value for 'executionRoleArn'.",
             ),
         ] {
             let fault = all.register(&place(), &input, 0).unwrap_err();

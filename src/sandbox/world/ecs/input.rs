@@ -1,10 +1,9 @@
 //! Reading a request's members, and the refusals of members that are missing or wrong.
 
-use std::time::Duration;
+use serde_json::{Map, Value};
 
-use serde_json::{Map, Value, json};
-
-use super::super::{Fault, Millis};
+use super::super::Fault;
+pub(super) use super::super::input::seconds;
 
 pub(super) fn client(message: impl Into<String>) -> Fault {
     Fault::new("ClientException", message)
@@ -50,11 +49,6 @@ pub(super) fn includes(input: &Value, what: &str) -> bool {
 /// The last part of an ARN, or the name itself.
 pub(super) fn short(name_or_arn: &str) -> &str {
     name_or_arn.rsplit('/').next().unwrap_or(name_or_arn)
-}
-
-/// Epoch seconds with fraction, as AWS JSON 1.1 writes times.
-pub(super) fn seconds(at: Millis) -> Value {
-    json!(Duration::from_millis(at).as_secs_f64())
 }
 
 /// Sets a member that is there to be set.

@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
-use super::super::{Millis, World};
+use super::super::{Hidden, Millis, World};
 use super::input::{list, text};
+use super::secrets::Stores;
 use super::task::{Binding, ContainerHealth, Handed, Phase, Stop, StopCode, Task};
 
 /// What is to be done, by task id.
@@ -63,6 +64,8 @@ pub struct Part {
     /// One of the task definition's `containerDefinitions`, with the overrides of `RunTask` applied.
     pub definition: Value,
     pub image: Image,
+    /// Environment variables whose values came from Parameter Store and Secrets Manager.
+    pub secrets: Vec<(String, Hidden)>,
     /// `awslogs` group and stream.
     pub log: Option<(String, String)>,
 }
@@ -132,7 +135,8 @@ struct Missing {
 
 fn prepare(world: &mut World, id: &str) -> Result<Launch, Missing> {
     let gone = || Missing { container: None, reason: "InternalError: the task is no longer known".to_owned() };
-    let World { place, ecs, ecr, logs, .. } = world;
+    let World { place, ecs, ecr, logs, ssm: parameters, secrets, .. } = world;
+    let stores = Stores { parameters, secrets };
     let task = ecs.tasks.get_mut(id).ok_or_else(gone)?;
     let definition = ecs.definitions.find(&task.definition).ok_or_else(gone)?.shown.clone();
     let number = task.started_by.as_deref().and_then(|by| by.strip_prefix("ecs-svc/"));
@@ -149,9 +153,7 @@ fn prepare(world: &mut World, id: &str) -> Result<Launch, Missing> {
     for container in list(&definition, "containerDefinitions") {
         let name = text(container, "name").unwrap_or_default().to_owned();
         let fail = |reason: String| Missing { container: Some(name.clone()), reason };
-        if let Some(secret) = list(container, "secrets").first() {
-            return Err(fail(no_secret(text(secret, "valueFrom").unwrap_or_default())));
-        }
+        let secrets = stores.fetch(container).map_err(fail)?;
         let log = log_of(container, &name, id);
         if let Some((group, _)) = &log
             && !logs.has_group(group)
@@ -191,25 +193,10 @@ fn prepare(world: &mut World, id: &str) -> Result<Launch, Missing> {
             }
         };
         let definition = overridden(container, &task.overrides, &name);
-        parts.push(Part { name, definition, image, log });
+        parts.push(Part { name, definition, image, secrets, log });
     }
     let (task, cluster, service) = (task.id.clone(), task.cluster.clone(), task.service.clone());
     Ok(Launch { task, cluster, service, definition, parts })
-}
-
-/// The sandbox has no Secrets Manager and no Parameter Store: to a task, its secret is not there.
-fn no_secret(reference: &str) -> String {
-    let because = if reference.contains(":secretsmanager:") {
-        format!(
-            "unable to retrieve secret from asm: failed to fetch secret {reference} from secrets manager: \
-             ResourceNotFoundException: Secrets Manager can't find the specified secret."
-        )
-    } else {
-        format!(
-            "unable to retrieve secrets from ssm: service call has been retried 1 time(s): invalid parameters: {reference}"
-        )
-    };
-    format!("ResourceInitializationError: unable to pull secrets or registry auth: {because}")
 }
 
 /// Group and stream, where the log driver is awslogs: `prefix/container/task`.
@@ -419,7 +406,7 @@ pub fn parts_of(id: &str, definition: &Value) -> Vec<Part> {
             let name = text(container, "name").unwrap_or_default().to_owned();
             let reference = text(container, "image").unwrap_or_default().to_owned();
             let log = log_of(container, &name, id);
-            Part { name, definition: container.clone(), image: Image::Foreign { reference }, log }
+            Part { name, definition: container.clone(), image: Image::Foreign { reference }, secrets: Vec::new(), log }
         })
         .collect()
 }
