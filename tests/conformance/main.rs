@@ -13,6 +13,7 @@ mod ecs;
 mod elb;
 mod logs;
 mod operations;
+mod registry;
 mod secretsmanager;
 mod ssm;
 mod sts;

@@ -9,6 +9,7 @@
 
 mod aws_cli;
 mod image;
+mod killed;
 mod rehearse;
 mod rollout;
 mod scenario;

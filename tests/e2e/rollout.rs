@@ -106,6 +106,34 @@ fn the_smallest_file_ships_to_a_service_that_exists_with_credentials_the_sdk_fin
     assert_eq!(scenario.answers(authority), "0", "the image's own default version");
 }
 
+#[test]
+fn a_secret_that_is_not_there_is_named_and_one_that_is_there_reaches_the_program() {
+    let scenario = Scenario::new("");
+    scenario.ship(&["sandbox", "up", "--port", "0", "--speed", &SPEED.to_string()]).ended_with(0);
+    let file = scenario.hello().join("ship.toml");
+    let text = std::fs::read_to_string(&file).expect("it is there");
+    let with = "cluster = \"hello\"\nssm_secrets = { GREETING = \"/hello/greeting\" }\n";
+    std::fs::write(&file, text.replacen("cluster = \"hello\"\n", with, 1)).expect("a new file");
+    let said = scenario.deploy("1", &[]).ended_with(20);
+    assert!(said.talk.contains("what it asked for is /hello/greeting"), "{}", said.talk);
+    assert_eq!(scenario.containers(), Vec::<String>::new(), "nothing was started without it");
+
+    // Put there as the guide says, by a client that is not ours.
+    let put = std::process::Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/target/clients/bin/aws"))
+        .args(["--endpoint-url", &scenario.endpoint(), "--region", "us-east-1", "ssm", "put-parameter"])
+        .args(["--name", "/hello/greeting", "--type", "SecureString", "--value", "good morning"])
+        .env("AWS_ACCESS_KEY_ID", "sandbox")
+        .env("AWS_SECRET_ACCESS_KEY", "sandbox")
+        .output()
+        .expect("the AWS CLI, which tests/ensure-tools puts there");
+    assert!(put.status.success(), "{}", String::from_utf8_lossy(&put.stderr));
+    let said = scenario.deploy("2", &[]).ended_with(0);
+    assert!(!said.talk.contains("good morning"), "{}", said.talk);
+    let inspect = ["inspect", "--format", "{{join .Config.Env \"\\n\"}}", &scenario.containers()[0]];
+    let seen = std::process::Command::new("docker").args(inspect).output().expect("docker runs");
+    assert!(String::from_utf8_lossy(&seen.stdout).contains("GREETING=good morning"), "{seen:?}");
+}
+
 /// Runs the program with nothing but the settings that AWS's own tools read.
 fn as_aws(scenario: &Scenario, words: &[&str]) -> Said {
     let mut command = scenario.command(words);

@@ -186,13 +186,37 @@ impl Scenario {
         self.runtime.block_on(running.tally).expect("the load does not panic")
     }
 
+    /// Until something is so, with a limit.
+    pub(crate) fn until(&self, what: &str, mut so: impl AsyncFnMut() -> bool) {
+        let limit = Duration::from_mins(2);
+        let waited = self.runtime.block_on(async {
+            let looking = async {
+                let mut beat = tokio::time::interval(Duration::from_millis(200));
+                while !so().await {
+                    beat.tick().await;
+                }
+            };
+            tokio::time::timeout(limit, looking).await
+        });
+        assert!(waited.is_ok(), "not {what} within {limit:?}");
+    }
+
+    pub(crate) fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+
     /// The id of the sandbox's containers that run now.
     pub(crate) fn containers(&self) -> Vec<String> {
         let said = self.ship(&["sandbox", "status", "--format", "json"]).ended_with(0);
         let status: serde_json::Value = serde_json::from_str(&said.out).expect("JSON");
-        let id = status["id"].as_str().expect("an id").to_owned();
+        Self::containers_of(status["id"].as_str().expect("an id"), &[])
+    }
+
+    /// Containers of the sandbox with this identity; with `--all` also those that have ended.
+    pub(crate) fn containers_of(id: &str, more: &[&str]) -> Vec<String> {
         let listed = Command::new("docker")
             .args(["ps", "--quiet", "--filter", &format!("label=ecs-ship.sandbox={id}")])
+            .args(more)
             .output()
             .expect("docker runs");
         String::from_utf8_lossy(&listed.stdout).lines().map(str::to_owned).collect()

@@ -10,6 +10,8 @@ use std::{
 };
 
 use aws_sdk_ecs::config::{BehaviorVersion, Credentials, Region, retry::RetryConfig};
+use http_body_util::{BodyExt as _, Full};
+use sha2::{Digest as _, Sha256};
 
 /// How long a sandbox on paper may take to answer.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -17,6 +19,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 struct Sandbox {
     process: tokio::process::Child,
     client: aws_sdk_ecs::Client,
+    endpoint: String,
 }
 
 impl Sandbox {
@@ -46,11 +49,25 @@ impl Sandbox {
             }
         };
         let running = tokio::time::timeout(LIMIT, answers).await.expect("a sandbox answers");
-        Self { process, client: client(&running.endpoint) }
+        Self { process, client: client(&running.endpoint), endpoint: running.endpoint }
     }
 
     async fn kill(mut self) {
         self.process.kill().await.expect("it runs");
+    }
+
+    /// Makes the repository `jobs`; gives back docker's credentials for the registry.
+    async fn repository(&self) -> String {
+        let config = aws_sdk_ecr::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .endpoint_url(&self.endpoint)
+            .region(Region::new("us-east-1"))
+            .credentials_provider(Credentials::new("sandbox", "sandbox", None, None, "test"))
+            .build();
+        let ecr = aws_sdk_ecr::Client::from_conf(config);
+        ecr.create_repository().repository_name("jobs").send().await.expect("there is room");
+        let tokens = ecr.get_authorization_token().send().await.expect("it answers");
+        tokens.authorization_data()[0].authorization_token().expect("a token").to_owned()
     }
 
     async fn clusters(&self) -> BTreeSet<String> {
@@ -98,7 +115,11 @@ fn random(below: u64) -> u64 {
 async fn killed_at_any_moment_it_knows_all_that_it_has_answered() {
     let state = tempfile::tempdir().expect("a folder");
     let mut answered = BTreeSet::new();
-    for round in 0..12 {
+    // Twelve kills, and on a machine that is busy elsewhere more of them, until there was something to lose.
+    for round in 0..60 {
+        if round >= 12 && answered.len() > 20 {
+            break;
+        }
         let sandbox = Sandbox::start(state.path()).await;
         let known = sandbox.clusters().await;
         assert!(answered.is_subset(&known), "round {round}: forgotten {:?}", answered.difference(&known));
@@ -137,10 +158,10 @@ async fn killed_at_any_moment_it_knows_all_that_it_has_answered() {
 struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
-    fn mount() -> Option<Self> {
+    fn mount(size: &str) -> Option<Self> {
         let folder = tempfile::tempdir().expect("a folder");
         let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=256k,mode=0700", "tmpfs"])
+            .args(["-t", "tmpfs", "-o", &format!("size={size},mode=0700"), "tmpfs"])
             .arg(folder.path())
             .stderr(Stdio::null())
             .status()
@@ -163,7 +184,7 @@ impl Drop for SmallDisk {
 
 #[tokio::test]
 async fn on_a_full_disk_it_refuses_what_it_cannot_keep_and_goes_on_when_there_is_room() {
-    let Some(disk) = SmallDisk::mount() else { return };
+    let Some(disk) = SmallDisk::mount("256k") else { return };
     let state = disk.0.path();
     let sandbox = Sandbox::start(state).await;
     let create = |name: &str| sandbox.client.create_cluster().cluster_name(name).send();
@@ -191,5 +212,119 @@ async fn on_a_full_disk_it_refuses_what_it_cannot_keep_and_goes_on_when_there_is
     sandbox.kill().await;
     let sandbox = Sandbox::start(state).await;
     assert!(sandbox.clusters().await.contains("after"));
+    sandbox.kill().await;
+}
+
+/// One request to the registry as docker makes it, with the token of `GetAuthorizationToken`.
+async fn registry(
+    endpoint: &str,
+    token: &str,
+    method: &str,
+    path: &str,
+    body: Vec<u8>,
+) -> (u16, http::HeaderMap, Vec<u8>) {
+    let authority = endpoint.trim_start_matches("http://");
+    let stream = tokio::net::TcpStream::connect(authority).await.expect("it listens");
+    let io = hyper_util::rt::TokioIo::new(stream);
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.expect("it speaks HTTP");
+    tokio::spawn(connection);
+    let request = http::Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", authority)
+        .header("authorization", format!("Basic {token}"))
+        .header("content-type", "application/vnd.oci.image.manifest.v1+json")
+        .body(Full::new(bytes::Bytes::from(body)))
+        .expect("a request");
+    let (head, body) = sender.send_request(request).await.expect("an answer").into_parts();
+    (head.status.as_u16(), head.headers, body.collect().await.expect("a body").to_bytes().to_vec())
+}
+
+fn digest(bytes: &[u8]) -> String {
+    format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
+}
+
+#[tokio::test]
+async fn a_push_to_a_full_disk_is_refused_whole_and_goes_well_when_there_is_room() {
+    let Some(disk) = SmallDisk::mount("8m") else { return };
+    let state = disk.0.path();
+    let sandbox = Sandbox::start(state).await;
+    let token = sandbox.repository().await;
+    let endpoint = sandbox.endpoint.clone();
+    let ask = async |method: &str, path: &str, body: Vec<u8>| registry(&endpoint, &token, method, path, body).await;
+    // Three MiB, and room for one.
+    let layer: Vec<u8> =
+        (0..3 * 1024 * 1024_u32).map(|number| number.to_le_bytes()[0] ^ number.to_le_bytes()[1]).collect();
+    let filler = state.join("filler");
+    let mut full = fs::File::create(&filler).expect("a file");
+    let written = std::io::copy(&mut std::io::repeat(7), &mut full);
+    assert!(written.is_err(), "the disk is full");
+    let length = full.metadata().expect("ours").len();
+    full.set_len(length - 1024 * 1024).expect("shorter");
+    drop(full);
+
+    // As docker does it: begin, then all of it as one stream, then the digest.
+    let begin = async || {
+        let (status, headers, _) = ask("POST", "/v2/jobs/blobs/uploads/", Vec::new()).await;
+        assert_eq!(status, 202);
+        headers["location"].to_str().expect("a path").to_owned()
+    };
+    let place = begin().await;
+    let (status, _, body) = ask("PATCH", &place, layer.clone()).await;
+    let said: serde_json::Value = serde_json::from_slice(&body).expect("an error in JSON");
+    assert_eq!((status, &said["errors"][0]["code"]), (500, &serde_json::json!("UNKNOWN")), "{said}");
+    assert!(said["errors"][0]["message"].as_str().is_some_and(|text| text.contains("No space left")), "{said}");
+    let blob = format!("/v2/jobs/blobs/{}", digest(&layer));
+    let (status, _, _) = ask("PUT", &format!("{place}?digest={}", digest(&layer)), Vec::new()).await;
+    assert_eq!(status, 404, "half an upload cannot be finished");
+    assert_eq!(ask("HEAD", &blob, Vec::new()).await.0, 404);
+    let kept = files(&state.join("sandbox/registry"));
+    assert!(kept.is_empty(), "half a layer would keep the disk full: {kept:?}");
+
+    // What fits is taken, also now.
+    let config = b"{}".to_vec();
+    let place = begin().await;
+    assert_eq!(ask("PUT", &format!("{place}?digest={}", digest(&config)), config.clone()).await.0, 201);
+    fs::remove_file(&filler).expect("ours");
+    let place = begin().await;
+    assert_eq!(ask("PATCH", &place, layer.clone()).await.0, 202);
+    assert_eq!(ask("PUT", &format!("{place}?digest={}", digest(&layer)), Vec::new()).await.0, 201);
+    let descriptor = |kind: &str, bytes: &[u8]| serde_json::json!({ "mediaType": format!("application/vnd.oci.image.{kind}"), "digest": digest(bytes), "size": bytes.len() });
+    let manifest = serde_json::json!({
+        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": descriptor("config.v1+json", &config), "layers": [descriptor("layer.v1.tar", &layer)]
+    });
+    assert_eq!(ask("PUT", "/v2/jobs/manifests/1", manifest.to_string().into_bytes()).await.0, 201);
+    sandbox.kill().await;
+    let sandbox = Sandbox::start(state).await;
+    let (status, _, body) = registry(&sandbox.endpoint, &token, "GET", &blob, Vec::new()).await;
+    assert_eq!((status, body == layer), (200, true));
+    sandbox.kill().await;
+}
+
+/// An upload that was under way when it was killed is begun anew by its client, which is told so.
+#[tokio::test]
+async fn an_upload_under_way_does_not_outlive_a_kill_and_its_client_is_told() {
+    let state = tempfile::tempdir().expect("a folder");
+    let sandbox = Sandbox::start(state.path()).await;
+    let token = sandbox.repository().await;
+    let (_, headers, _) = registry(&sandbox.endpoint, &token, "POST", "/v2/jobs/blobs/uploads/", Vec::new()).await;
+    let place = headers["location"].to_str().expect("a path").to_owned();
+    let (status, _, _) = registry(&sandbox.endpoint, &token, "PATCH", &place, vec![1; 4096]).await;
+    assert_eq!(status, 202);
+    sandbox.kill().await;
+    let sandbox = Sandbox::start(state.path()).await;
+    for (method, path) in
+        [("GET", place.clone()), ("PATCH", place.clone()), ("PUT", format!("{place}?digest={}", digest(&[])))]
+    {
+        let (status, _, body) = registry(&sandbox.endpoint, &token, method, &path, Vec::new()).await;
+        let said: serde_json::Value = serde_json::from_slice(&body).expect("an error in JSON");
+        assert_eq!(
+            (status, &said["errors"][0]["code"]),
+            (404, &serde_json::json!("BLOB_UPLOAD_UNKNOWN")),
+            "{method} {said}"
+        );
+    }
+    assert_eq!(files(&state.path().join("sandbox/registry")), BTreeSet::new(), "its bytes are gone");
     sandbox.kill().await;
 }
