@@ -12,7 +12,7 @@ use crate::{
     config::spec::{Service, Spec},
     docker::{BuildVariables, RegistryAuth},
     env,
-    event::Event,
+    event::{Event, Live, ServiceLive},
     exit::Exit,
     failure::{Failure, Shown, render, verb::VerbError},
     id::{Key, RunId},
@@ -34,13 +34,15 @@ pub(crate) struct Begun {
     reports: Vec<Box<dyn Report>>,
     shown: Shown,
     pub(crate) cancel: Cancel,
+    /// Services that the plan has no step for, and what they run.
+    idle: Vec<ServiceLive>,
 }
 
 /// Begins to listen.
 pub(crate) fn begin(display: &Display, door: &Door) -> Result<Begun, Failure> {
     let at_ms = show::now_ms();
     let Faces { reports, shown } = show::faces(display, door)?;
-    Ok(Begun { at_ms, reports, shown, cancel: hear(door)? })
+    Ok(Begun { at_ms, reports, shown, cancel: hear(door)?, idle: Vec::new() })
 }
 
 /// The next run of a command that listens already, with one more face.
@@ -53,7 +55,7 @@ pub(crate) fn begin_again(
 ) -> Result<Begun, Failure> {
     let Faces { mut reports, shown } = show::faces(display, door)?;
     reports.extend(more);
-    Ok(Begun { at_ms, reports, shown, cancel })
+    Ok(Begun { at_ms, reports, shown, cancel, idle: Vec::new() })
 }
 
 /// A token that the signals of the process and docker's plugin socket ask for.
@@ -66,6 +68,16 @@ pub(crate) fn hear(door: &Door) -> Result<Cancel, Failure> {
 }
 
 impl Begun {
+    /// With services that are told at the end, although nothing is done for them.
+    pub(crate) fn with_idle(self, idle: &[(Key, String)]) -> Self {
+        let idle = idle.iter().map(|(service, revision)| ServiceLive {
+            service: service.clone(),
+            live: Live::Unchanged,
+            words: format!("{revision} runs, and nothing is going on"),
+        });
+        Self { idle: idle.collect(), ..self }
+    }
+
     /// Until the first step begins nothing has changed, and a wish to stop simply stops.
     pub(crate) fn unless_cancelled<T>(
         &self,
@@ -91,7 +103,7 @@ impl Begun {
         display: &Display,
         door: &Door,
     ) -> Result<Exit, Failure> {
-        let Self { at_ms, reports, shown, cancel } = self;
+        let Self { at_ms, reports, shown, cancel, idle } = self;
         let recording = match &display.record {
             Some(path) => Some(teller::recording(path).map_err(|source| Failure::write(path.clone(), source))?),
             None => None,
@@ -106,7 +118,8 @@ impl Begun {
             environment: environment.clone(),
             prepared_ms: since(),
         };
-        let outcome = runner::run(plan, opening, hands, &teller, &cancel).await;
+        let mut outcome = runner::run(plan, opening, hands, &teller, &cancel).await;
+        outcome.live.extend(idle);
         let (summary, exit, live) = (outcome.summary.clone(), outcome.exit.code(), outcome.live.clone());
         let ended = Failure::of_run(outcome, &door.name, environment, shown);
         let error = ended.as_ref().err().map(render::told);

@@ -28,12 +28,16 @@ pub async fn run(args: &args::Watch, door: &Door) -> Result<Exit, Failure> {
         .await?;
     show::warnings(&understood, door)?;
     let Watching { plan, idle } = planned.map_err(Failure::Refused)?;
-    for (service, revision) in &idle {
-        door.tell(&format!("{service}: nothing is going on, {revision} runs\n"))?;
+    let is_for_programs = door.progress(args.display.progress)? == args::Progress::Json;
+    if !is_for_programs {
+        for (service, revision) in &idle {
+            door.tell(&format!("{service}: nothing is going on, {revision} runs\n"))?;
+        }
     }
-    if plan.steps.is_empty() {
+    // A program reads the end of every stream, and a recording is one.
+    if plan.steps.is_empty() && !is_for_programs && args.display.record.is_none() {
         return Ok(Exit::Done);
     }
     let hands = walk::hands(place, &understood.spec);
-    begun.walk("watch", &plan, &hands, understood.spec.environment.name, &args.display, door).await
+    begun.with_idle(&idle).walk("watch", &plan, &hands, understood.spec.environment.name, &args.display, door).await
 }

@@ -51,7 +51,7 @@ pub fn watch(spec: &Spec, known: &BTreeMap<Key, ServiceKnown>, region: &str) -> 
                 };
                 steps.push(Step {
                     id,
-                    action: watch_step(key, service, live, going.started),
+                    action: watch_step(key, service, live, going.started, going.began_ms),
                     cause,
                     needs: Vec::new(),
                 });
@@ -78,6 +78,8 @@ pub fn wrong_account(spec: &Spec, actual: Option<&str>) -> Option<Refusal> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GoingOn {
     pub started: Started,
+    /// By ECS's clock.
+    pub began_ms: Option<u64>,
     pub stage: past::Stage,
     pub service_deployment: Option<String>,
 }
@@ -107,7 +109,8 @@ pub fn going(live: &ServiceActive, history: Option<&[Past]>) -> Option<GoingOn> 
             desired: live.desired_count,
             deployment_id,
         };
-        Some(GoingOn { started, stage: current.stage(), service_deployment: Some(current.arn.clone()) })
+        let began_ms = current.created_ms.or_else(|| listed.and_then(|listed| listed.created_ms));
+        Some(GoingOn { started, began_ms, stage: current.stage(), service_deployment: Some(current.arn.clone()) })
     });
     by_history.or_else(|| {
         let primary = primary(live)?;
@@ -123,7 +126,8 @@ pub fn going(live: &ServiceActive, history: Option<&[Past]>) -> Option<GoingOn> 
             previous: previous.map(|previous| previous.task_definition.clone()),
             desired: live.desired_count,
         };
-        Some(GoingOn { started, stage: past::Stage::Going, service_deployment: None })
+        let began_ms = primary.created_ms;
+        Some(GoingOn { started, began_ms, stage: past::Stage::Going, service_deployment: None })
     })
 }
 
@@ -131,7 +135,7 @@ fn others<'a>(live: &'a ServiceActive, id: &'a str) -> impl Iterator<Item = &'a 
     live.deployments.iter().filter(move |deployment| deployment.id != id)
 }
 
-fn watch_step(key: &Key, service: &Service, live: &ServiceActive, started: Started) -> Action {
+fn watch_step(key: &Key, service: &Service, live: &ServiceActive, started: Started, began_ms: Option<u64>) -> Action {
     let budget = budget_of(&service.rollout, delay_s(live), std::iter::once(&live.definition));
     Action::Watch {
         service: key.clone(),
@@ -142,6 +146,7 @@ fn watch_step(key: &Key, service: &Service, live: &ServiceActive, started: Start
         terms: Terms {
             on_failure: OnFailure::Wait,
             on_interrupt: OnInterrupt::Leave,
+            began_ms,
             ..terms(&service.rollout, budget, Release::Independent)
         },
         toward: Toward::New,

@@ -20,6 +20,9 @@ pub struct Terms {
     pub budget: WatchBudget,
     /// How long it takes as a rule, where that could be worked out: for the eyes only.
     pub expected_ms: Option<u64>,
+    /// When it began, by ECS's clock, where that was before anybody watched: for the eyes only. The budgets count from
+    /// the first look.
+    pub began_ms: Option<u64>,
     pub done_when: DoneWhen,
     pub on_failure: OnFailure,
     pub on_interrupt: OnInterrupt,
@@ -32,6 +35,7 @@ impl Terms {
         Self {
             budget,
             expected_ms: None,
+            began_ms: None,
             done_when: DoneWhen::Drained,
             on_failure: OnFailure::TakeBack,
             on_interrupt: OnInterrupt::Leave,

@@ -401,7 +401,7 @@ impl Machine {
             {
                 self.deployment.pin(current);
             }
-            for event in self.events.fresh(&service.events, self.start_ms) {
+            for event in self.events.fresh(&service.events, self.goal.terms.began_ms.unwrap_or(self.start_ms)) {
                 progress.push(Progress::ServiceEvent {
                     service: self.goal.service.clone(),
                     id: event.id.clone(),
@@ -784,7 +784,9 @@ impl Machine {
         Board {
             service: self.goal.service.clone(),
             phase: self.phase,
-            elapsed_ms: self.now_ms.saturating_sub(self.start_ms),
+            elapsed_ms: self
+                .now_ms
+                .saturating_sub(self.goal.terms.began_ms.unwrap_or(self.start_ms).min(self.start_ms)),
             desired: self.services.view().map_or(started.desired, |view| view.desired),
             new_revision: started.task_definition.short().to_owned(),
             old_revisions: old,

@@ -19,7 +19,7 @@ use crate::{
     docker::tell,
     event::{Board, FailedTask, Live, Progress, Side},
     exit::Exit,
-    id::{Cluster, ServiceName},
+    id::{Cluster, ServiceName, TaskDefArn},
     plan::step::Percentages,
     rollout::{
         goal::{Goal, OnFailure, OnInterrupt, Started, Terms},
@@ -100,7 +100,7 @@ pub(crate) async fn watch(
             Others::AllWell => return Ok(finished),
             Others::Failed(what) => what,
         },
-        () = cancel.once() => return Err(looker.interrupted_after(&finished)),
+        () = cancel.once() => return Err(looker.interrupted_after().await),
     };
     looker.undo(finished, &failed).await
 }
@@ -236,14 +236,20 @@ impl Looker<'_> {
         }
     }
 
-    /// Somebody asked to stop while a rollout that had ended well waited for the others.
-    fn interrupted_after(&self, _: &Finished) -> RunError {
-        let Goal { service, started, .. } = &self.watched.goal;
+    /// Somebody asked to stop while a rollout that had ended well waited for the others: one that has completed can no
+    /// longer be stopped, so it is taken back by rolling out what ran before.
+    async fn interrupted_after(&self) -> RunError {
+        let Self { aws, watched: Watched { cluster, name, goal }, progress: _, clock: _, cancel } = self;
+        let left = left_behind(goal, cancel, async |previous| {
+            aws::ecs::update_service(aws, cluster, name, previous, aws::ecs::Force::No, Percentages::default())
+                .await
+                .map(drop)
+        });
         RunError::StoppedWatching {
-            service: service.clone(),
-            task_definition: started.task_definition.clone(),
+            service: goal.service.clone(),
+            task_definition: goal.started.task_definition.clone(),
+            left: left.await,
             live: Live::New,
-            left: Left::Going,
         }
     }
 }
@@ -257,24 +263,33 @@ fn others_failed(what: &str) -> String {
 /// Only a wish to stop leads here, never a request that took too long: a time-out of one call is the
 /// view's loss and no reason to take anything back.
 async fn interrupted(aws: &Aws, place: &Place<'_>, machine: &Machine, cancel: &Cancel) -> RunError {
-    let Started { task_definition, previous, .. } = &machine.goal().started;
-    let left = match (machine.goal().terms.on_interrupt, previous) {
+    let goal = machine.goal();
+    let left = left_behind(goal, cancel, async |_| take_back(aws, place, machine).await.map(drop)).await;
+    RunError::StoppedWatching {
+        service: goal.service.clone(),
+        task_definition: goal.started.task_definition.clone(),
+        live: machine.live(),
+        left,
+    }
+}
+
+/// What becomes of a rollout when somebody asks to stop. `take_back` is told what ran before it.
+async fn left_behind(
+    goal: &Goal,
+    cancel: &Cancel,
+    take_back: impl AsyncFnOnce(&TaskDefArn) -> Result<(), AwsError>,
+) -> Left {
+    match (goal.terms.on_interrupt, &goal.started.previous) {
         (OnInterrupt::Leave, _) => Left::Going,
         (OnInterrupt::TakeBack, None) => Left::NotTakenBack { why: "nothing ran before it".to_owned() },
-        (OnInterrupt::TakeBack, Some(_)) => tokio::select! {
-            asked = take_back(aws, place, machine) => match asked {
-                Ok(_) => Left::TakenBack,
+        (OnInterrupt::TakeBack, Some(previous)) => tokio::select! {
+            asked = take_back(previous) => match asked {
+                Ok(()) => Left::TakenBack,
                 Err(error) => Left::NotTakenBack { why: error.to_string() },
             },
             // The second wish leaves at once, whatever becomes of the first.
             () = cancel.again() => Left::NotTakenBack { why: "its answer was not waited for".to_owned() },
         },
-    };
-    RunError::StoppedWatching {
-        service: machine.goal().service.clone(),
-        task_definition: task_definition.clone(),
-        live: machine.live(),
-        left,
     }
 }
 
@@ -434,6 +449,7 @@ impl<'a> Logs<'a> {
                     }
                     container.log = lines;
                 }
+                Err(error) if error.is_not_found() => container.log = vec!["(it wrote nothing)".to_owned()],
                 // What may not be read is said, not hidden.
                 Err(error) => container.log = vec![format!("(its log could not be read: {error})")],
             }

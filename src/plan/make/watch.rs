@@ -22,6 +22,7 @@ pub(in crate::plan) const fn terms(rollout: &spec::Rollout, budget: WatchBudget,
     Terms {
         budget,
         expected_ms: None,
+        began_ms: None,
         done_when: match done_when {
             spec::DoneWhen::Live => DoneWhen::Live,
             spec::DoneWhen::Drained => DoneWhen::Drained,

@@ -23,6 +23,7 @@ use crate::{
 
 mod acts;
 mod any_order;
+mod attached;
 mod waiting;
 
 const START: u64 = 1_800_000_000_000;

@@ -190,3 +190,35 @@ async fn an_interrupt_that_takes_back_leaves_what_has_ended_well() {
     assert_eq!(told[0].0, Live::New, "{told:?}");
     assert!(told[1].1.contains("ECS takes worker:2"), "{told:?}");
 }
+
+/// It has ended well and waits for the worker, which ECS cannot roll out.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupt_takes_back_what_had_ended_well_and_waits() {
+    let lab = two().await;
+    let mut plan = both(&lab, OnFailure::Wait, Release::AllOrNothing).await;
+    for step in &mut plan.steps {
+        if let Action::Watch { terms, .. } = &mut step.action {
+            (terms.on_interrupt, terms.done_when) = (OnInterrupt::TakeBack, DoneWhen::Live);
+        }
+    }
+    let waits = |event: &Event| matches!(event, Event::Told { progress: Progress::WaitingForOthers { .. }, .. });
+    let walked = tokio::select! {
+        walked = lab.walk_until(&plan, waits) => walked,
+        () = lab.crash(|revision| revision.ends_with("worker:2")) => unreachable!("it crashes tasks for ever"),
+    };
+    assert_eq!(walked.outcome.exit, Exit::Cancelled);
+    let back = async {
+        for name in ["app", "worker"] {
+            loop {
+                let view =
+                    ecs::view_service(&lab.hands.aws, &cluster(), &ServiceName::new(name)).await.unwrap().unwrap();
+                let primary = view.deployments.iter().find(|deployment| deployment.status == "PRIMARY").unwrap();
+                if primary.task_definition.short() == format!("{name}:1") {
+                    break;
+                }
+                beat().await;
+            }
+        }
+    };
+    timeout(LIMIT, back).await.expect("both go back");
+}
