@@ -4,6 +4,7 @@
 //! variant cannot be forgotten in any of them.
 
 pub mod render;
+pub mod spelling;
 pub mod verb;
 
 use std::{fmt, io, path::PathBuf};

@@ -141,15 +141,18 @@ pub async fn execute(
         target: json!({ "Target": format!("ecs:{cluster_name}_{task_id}_{runtime}") }).to_string(),
         region: aws.region().to_owned(),
         profile: aws.profile().unwrap_or_default().to_owned(),
-        endpoint: match aws.endpoint() {
-            super::Endpoint::Aws => format!("https://ecs.{}.amazonaws.com", aws.region()),
-            super::Endpoint::At { url } => url.clone(),
-        },
+        // `client.meta.endpoint_url` of ECS's own client, in the AWS CLI's `ecs execute-command`.
+        endpoint: aws.config.endpoint_url().map_or_else(|| own_endpoint(aws.region()), str::to_owned),
     })
 }
 
+fn own_endpoint(region: &str) -> String {
+    let suffix = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+    format!("https://ecs.{region}.{suffix}")
+}
+
 /// What the container is called by the runtime it runs in.
-async fn runtime_id(aws: &Aws, cluster: &Cluster, task: &str, container: &str) -> Result<String, AwsError> {
+pub async fn runtime_id(aws: &Aws, cluster: &Cluster, task: &str, container: &str) -> Result<String, AwsError> {
     let request = aws.ecs.describe_tasks().cluster(cluster.as_str()).tasks(task);
     let answer = send!(aws, "DescribeTasks", request)?;
     let containers = answer.tasks().iter().flat_map(sdk::types::Task::containers);

@@ -49,6 +49,37 @@ pub enum Verb {
     Completion(Completion),
 }
 
+impl Verb {
+    /// Where it looks, for those that look anywhere.
+    #[must_use]
+    pub const fn at(&self) -> Option<&Where> {
+        Some(match self {
+            Self::Deploy(args) => &args.selection.at,
+            Self::Plan(args) => &args.selection.at,
+            Self::Watch(args) => &args.selection.at,
+            Self::Rollback(args) => &args.selection.at,
+            Self::StopDeployment(args) => &args.selection.at,
+            Self::Status(args) => &args.selection.at,
+            Self::Rehearse(args) => &args.selection.at,
+            Self::History(args) => &args.selection.at,
+            Self::Tasks(args) => &args.selection.at,
+            Self::Logs(args) => &args.selection.at,
+            Self::Run(args) => &args.selection.at,
+            Self::Exec(args) => &args.selection.at,
+            Self::Login(args) => &args.at,
+            Self::Init(_)
+            | Self::Config(_)
+            | Self::Sandbox(_)
+            | Self::Replay(_)
+            | Self::Logout(_)
+            | Self::Install(_)
+            | Self::Uninstall(_)
+            | Self::Version(_)
+            | Self::Completion(_) => return None,
+        })
+    }
+}
+
 /// Which file, which environment of it, and which AWS.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Where {
@@ -253,8 +284,17 @@ pub struct StopDeployment {
     pub yes: bool,
 }
 
-/// Show what is running
+/// Show how services stand
+///
+/// What runs, since when, from which commit and by whom, whether its tasks and targets are healthy, what goes on and
+/// how the last deployment ended, and whether it is still what was shipped. One service is shown from all sides,
+/// several in a table with a word about those that want attention. What may not be read is said.
 #[derive(Debug, Clone, Args)]
+#[command(after_help = "  # All services of production
+  docker ecs-ship status --environment production
+
+  # Is it healthy, for a script
+  docker ecs-ship status --format json api | jq -e .healthy")]
 pub struct Status {
     #[command(flatten)]
     pub selection: Selection,
@@ -480,7 +520,8 @@ pub struct Run {
 /// Execute a command in a running task
 ///
 /// Opens a terminal in a container through ECS Exec, in the newest task unless one is named. It needs the
-/// session-manager-plugin on this machine, and enableExecuteCommand on the service.
+/// session-manager-plugin on this machine, and enableExecuteCommand on the service. A task of the sandbox is a
+/// container of this machine's engine and needs neither.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "  # A shell in the newest task
   docker ecs-ship exec --environment production api -- sh")]

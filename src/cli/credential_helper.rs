@@ -25,7 +25,7 @@ use crate::{
     aws::{self, Endpoint},
     credentials::{About, Entry, How, Login, Scope, TokenKey, Want},
     exit::Exit,
-    failure::{Failure, render},
+    failure::{Failure, render, spelling::Spelling},
     image::EcrHost,
     plugin::{face, globals::Globals},
     run::login::{Caller, Logins, Registry, scope},
@@ -59,7 +59,7 @@ pub fn main(words: &[OsString], surroundings: Surroundings) -> u8 {
             if let Some(hint) = failure.hints().into_iter().next() {
                 text = format!("{text}; {hint}");
             }
-            tell(&failure, render::plain);
+            tell(&failure, render::plain, Spelling::STANDALONE);
             Answer::Error(text).say()
         }
     }
@@ -81,7 +81,7 @@ impl Answer {
         };
         match writeln!(Output::Stdout, "{text}") {
             Ok(()) => code,
-            Err(error) => tell(&Failure::Output(error), render::plain),
+            Err(error) => tell(&Failure::Output(error), render::plain, Spelling::STANDALONE),
         }
     }
 

@@ -30,7 +30,7 @@ use super::{
 use crate::{
     env,
     exit::Exit,
-    failure::{Failure, render},
+    failure::{Failure, render, spelling::Spelling},
     plugin::{
         call::{self, Call, Caller, Errand, Request},
         face::Face,
@@ -105,13 +105,13 @@ fn offer_our_name(surroundings: &Surroundings, words: &[OsString]) -> Result<u8,
 
 /// Ends a face that has no flags of ours: what went wrong is told to people.
 fn told(result: Result<u8, Failure>) -> u8 {
-    result.unwrap_or_else(|failure| tell(&failure, render::plain))
+    result.unwrap_or_else(|failure| tell(&failure, render::plain, Spelling::STANDALONE))
 }
 
 /// Draws a failure on stderr and answers its exit code.
-pub(super) fn tell(failure: &Failure, draw: fn(&Failure) -> String) -> u8 {
+pub(super) fn tell(failure: &Failure, draw: fn(&Failure, Spelling<'_>) -> String, spelling: Spelling<'_>) -> u8 {
     // Nothing is left to tell it to when stderr fails.
-    let _ = Output::Stderr.write_all(draw(failure).as_bytes());
+    let _ = Output::Stderr.write_all(draw(failure, spelling).as_bytes());
     failure.exit().code()
 }
 
@@ -123,7 +123,10 @@ fn answer(request: Result<Request, GlobalsError>, surroundings: Surroundings, na
             told(completion::answer(&words, &door).map(Exit::code))
         }
         Ok(Request::Run(call)) => run(call, surroundings),
-        Err(error) => tell(&UsageError::from_globals(error, &args::command(name)).into(), render::plain),
+        Err(error) => {
+            let failure = UsageError::from_globals(error, &args::command(name)).into();
+            tell(&failure, render::plain, Spelling::STANDALONE)
+        }
     }
 }
 
@@ -135,18 +138,24 @@ fn run(call: Call, surroundings: Surroundings) -> u8 {
     match args::parse(command.clone(), &words) {
         Ok(line) => {
             let draw = if shows_json(&line, &door) { render::json } else { render::plain };
+            let environment = line.verb.as_ref().and_then(Verb::at).and_then(|typed| typed.environment.clone());
             match line.verb {
                 None => told(show_help(&command, &[], &door).map(Exit::code)),
                 Some(verb) => match act(verb, &command, &door) {
                     Ok(exit) => exit.code(),
-                    Err(failure) => tell(&failure, draw),
+                    Err(failure) => {
+                        tell(&failure, draw, Spelling { name: &door.name, environment: environment.as_deref() })
+                    }
                 },
             }
         }
         Err(error) if error.kind() == ErrorKind::DisplayHelp => {
             told(show_help(&command, &words, &door).map(Exit::code))
         }
-        Err(error) => tell(&UsageError::from_clap(&error, &command, &words).into(), render::plain),
+        Err(error) => {
+            let failure = UsageError::from_clap(&error, &command, &words).into();
+            tell(&failure, render::plain, Spelling::STANDALONE)
+        }
     }
 }
 

@@ -202,7 +202,7 @@ mod tests {
           rollback          Go back to what ran before
           stop-deployment   Ask ECS to take back a rollout that is going on
           init              Write a first ship.toml
-          status            Show what is running
+          status            Show how services stand
           config            Check ship.toml, show what it means, and describe it to
                             editors
           rehearse          Rehearse a rollout on this machine, under load

@@ -35,7 +35,7 @@ pub async fn run(args: &args::Logs, door: &Door) -> Result<Exit, Failure> {
     let understood = prepare::understand(&args.selection, door).await?;
     let spec = &understood.spec;
     let place = prepare::connect(spec, door, Sleeping::Refuse).await?;
-    let (key, service) = walk::only_service(spec)?;
+    let (key, service) = walk::only_service(spec, "logs")?;
     let known = services::observed(spec, &place.aws).await?;
     pick_up::live(key, service, known.get(key), place.aws.region())
         .map_err(|refusal| Failure::Refused(vec![refusal]))?;

@@ -26,7 +26,7 @@ pub async fn run(args: &args::Run, door: &Door) -> Result<Exit, Failure> {
     let cancel = walk::hear(door)?;
     let understood = prepare::understand(&args.selection, door).await?;
     let spec = &understood.spec;
-    let (key, service) = walk::only_service(spec)?;
+    let (key, service) = walk::only_service(spec, "run")?;
     let timeout_ms = match &args.timeout {
         None => None,
         Some(text) => {
@@ -60,6 +60,8 @@ pub async fn run(args: &args::Run, door: &Door) -> Result<Exit, Failure> {
     let id = tasks::run(aws, &revision, &one_off).await?;
     door.tell(&format!("task {id} of {revision}: starting\n"))?;
     if args.detach {
+        // For `logs --task` in a script.
+        door.print(&format!("{id}\n"))?;
         return Ok(Exit::Done);
     }
     let (sender, receiver) = mpsc::channel(CHANNEL);
@@ -78,16 +80,23 @@ pub async fn run(args: &args::Run, door: &Door) -> Result<Exit, Failure> {
     let ended = ended?;
     let took = words::duration(show::now_ms().saturating_sub(begun));
     if ended.is_good() {
-        door.tell(&format!("task {id}: ended with 0 after {took}\n"))?;
+        door.tell(&format!("task {}: ended with 0 after {took}\n", short(&id)))?;
         return Ok(Exit::Done);
     }
     match ended.stopped {
         Stopped::OnRequest => {
-            door.tell(&format!("task {id}: stopped on request after {took}\n"))?;
+            door.tell(&format!("task {}: stopped on request after {took}\n", short(&id)))?;
             Ok(Exit::Cancelled)
         }
-        Stopped::No | Stopped::TimedOut | Stopped::CommandEnded => Err(VerbError::TaskFailed(ended).into()),
+        Stopped::No | Stopped::TimedOut | Stopped::CommandEnded => {
+            Err(VerbError::TaskFailed { service: key.clone(), ended }.into())
+        }
     }
+}
+
+/// As docker shortens the ids of its containers; the whole one was told at the beginning.
+fn short(id: &str) -> &str {
+    id.get(..8).unwrap_or(id)
 }
 
 /// Lines of the task are data, its states are talk.
@@ -97,7 +106,7 @@ async fn tell(mut progress: mpsc::Receiver<Progress>, door: &Door) -> Result<(),
             Progress::TaskLog { line, .. } => door.print(&format!("{}\n", words::clean(&line)))?,
             Progress::TaskStatus { task, status, note } => {
                 let word = note.unwrap_or_else(|| status.to_lowercase());
-                door.tell(&format!("task {task}: {word}\n"))?;
+                door.tell(&format!("task {}: {word}\n", short(&task)))?;
             }
             Progress::BuildWarning { message } => door.tell(&format!("warning: {message}\n"))?,
             _ => {}

@@ -145,10 +145,10 @@ pub(crate) fn hands(place: Connected, spec: &Spec) -> Hands {
 }
 
 /// The service that a verb about a single one is about.
-pub(crate) fn only_service(spec: &Spec) -> Result<(&Key, &Service), Failure> {
+pub(crate) fn only_service<'a>(spec: &'a Spec, verb: &'static str) -> Result<(&'a Key, &'a Service), Failure> {
     let mut services = spec.services.iter();
     match (services.next(), services.next()) {
         (Some(only), None) => Ok(only),
-        _ => Err(VerbError::WhichService { services: spec.services.keys().cloned().collect() }.into()),
+        _ => Err(VerbError::WhichService { verb, services: spec.services.keys().cloned().collect() }.into()),
     }
 }

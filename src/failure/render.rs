@@ -5,7 +5,7 @@ use std::{error::Error, fmt::Write as _};
 
 use serde_json::json;
 
-use super::{Failure, ScenarioErrors, Shown};
+use super::{Failure, ScenarioErrors, Shown, spelling::Spelling};
 use crate::{
     config::error::{Drawn, line_and_column, render_drawn},
     event::ToldError,
@@ -17,7 +17,7 @@ use crate::{
 /// A mistake on the command line looks as docker's own do; everything else is one sentence, its causes,
 /// what is live, and what to do.
 #[must_use]
-pub fn plain(failure: &Failure) -> String {
+pub fn plain(failure: &Failure, spelling: Spelling<'_>) -> String {
     if let Failure::Usage(error) = failure {
         let meant = error.nearest().map(|nearest| format!("\n\nDid you mean {nearest}?")).unwrap_or_default();
         return format!(
@@ -48,7 +48,7 @@ pub fn plain(failure: &Failure) -> String {
     if let Failure::Refused(refusals) = failure {
         for refusal in refusals {
             labelled(&mut text, "refused: ", &refusal.to_string());
-            labelled(&mut text, "  hint:  ", &refusal.hint());
+            labelled(&mut text, "  hint:  ", &spelling.respell(&refusal.hint()));
         }
         labelled(&mut text, "", "nothing was changed");
         return text;
@@ -65,18 +65,19 @@ pub fn plain(failure: &Failure) -> String {
         labelled(&mut text, "  live:  ", &words);
     }
     for hint in failure.hints() {
-        labelled(&mut text, "  hint:  ", &hint);
+        labelled(&mut text, "  hint:  ", &spelling.respell(&hint));
     }
     text
 }
 
 /// One line of JSON.
 #[must_use]
-pub fn json(failure: &Failure) -> String {
+pub fn json(failure: &Failure, spelling: Spelling<'_>) -> String {
+    let hint = |hint: String| spelling.respell(&hint).into_owned();
     let refusals: Vec<_> = match failure {
         Failure::Refused(refusals) => refusals
             .iter()
-            .map(|refusal| json!({ "code": refusal.code(), "message": refusal.to_string(), "hint": refusal.hint() }))
+            .map(|refusal| json!({ "code": refusal.code(), "message": refusal.to_string(), "hint": hint(refusal.hint()) }))
             .collect(),
         _ => Vec::new(),
     };
@@ -115,7 +116,7 @@ pub fn json(failure: &Failure) -> String {
             "causes": causes(failure),
             "log": failure.log(),
             "live": failure.live(),
-            "hints": failure.hints(),
+            "hints": failure.hints().into_iter().map(hint).collect::<Vec<_>>(),
             "refusals": refusals,
             "mistakes": mistakes,
         }
@@ -126,11 +127,16 @@ pub fn json(failure: &Failure) -> String {
 /// For the event stream: what the faces tell at the end of a run.
 #[must_use]
 pub fn told(failure: &Failure) -> ToldError {
+    // A run knows how it was called.
+    let spelling = match failure {
+        Failure::Run(run) => Spelling { name: &run.name, environment: run.environment.as_deref() },
+        _ => Spelling::STANDALONE,
+    };
     ToldError {
         code: failure.code().to_owned(),
         message: failure.to_string(),
         causes: causes(failure),
-        hints: failure.hints(),
+        hints: failure.hints().iter().map(|hint| spelling.respell(hint).into_owned()).collect(),
     }
 }
 
@@ -182,9 +188,10 @@ mod tests {
     #[test]
     #[expect(clippy::too_many_lines, reason = "one of each kind of failure")]
     fn every_failure_reads_well() {
-        let drawn: Vec<String> = Failure::examples().iter().map(plain).collect();
+        let drawn: Vec<String> =
+            Failure::examples().iter().map(|failure| plain(failure, Spelling::STANDALONE)).collect();
         insta::assert_snapshot!(drawn.join("\n"), @r#"
-        error: this is about one service, and ship.toml has web, worker
+        error: `logs` is about one service, and ship.toml has web, worker
           hint:  name one of them, as in `docker-ecs-ship logs web`
 
         error: which container of web is meant is not clear
@@ -200,7 +207,7 @@ mod tests {
           hint:  write a number with s, m, h or d
 
         error: task 01234567 ended with 3: container web ended by itself with exit code 3
-          hint:  its lines stand above; `docker-ecs-ship logs --task 0123456789abcdef0123456789abcdef` shows them again
+          hint:  its lines stand above; `docker-ecs-ship logs web --task 0123456789abcdef0123456789abcdef` shows them again
 
         error: session-manager-plugin is not installed
           hint:  install it: https://docs.aws.amazon.com/systems-manager/latest/userguide/session-manager-working-with-install-plugin.html
@@ -208,6 +215,13 @@ mod tests {
         error: session-manager-plugin cannot be started
           cause: permission denied
           hint:  run `session-manager-plugin --version` to see it happen
+
+        error: the docker command cannot be started
+          cause: entity not found
+          hint:  a task of the sandbox is gone into with `docker exec`: install the Docker CLI
+
+        error: web runs on paper: its tasks have no containers
+          hint:  take the sandbox down and start it without --paper: `docker-ecs-ship sandbox up`
 
         error: the session ended with 255
           hint:  what the command and the plugin said stands above
@@ -395,7 +409,7 @@ mod tests {
           hint:  start it with `docker-ecs-ship sandbox up`; `deploy` starts it by itself
 
         error: which service? One is rehearsed at a time, and there are api, web
-          hint:  name it: docker-ecs-ship rehearse api
+          hint:  name it: `docker-ecs-ship rehearse api`
 
         error: worker has no load balancer, so there is nothing to put load on
           hint:  a rehearsal counts lost requests; a service that takes its work from a queue has none to lose
@@ -479,7 +493,7 @@ mod tests {
     #[test]
     fn every_failure_is_one_line_of_json_that_says_the_same() {
         for failure in Failure::examples() {
-            let line = json(&failure);
+            let line = json(&failure, Spelling::STANDALONE);
             assert_eq!(line.lines().count(), 1);
             let value: serde_json::Value = serde_json::from_str(&line).expect("it is JSON");
             assert_eq!(value["error"]["code"], failure.code());

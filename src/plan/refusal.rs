@@ -144,7 +144,7 @@ impl Refusal {
                 )
             }
             Self::DeploymentGoing { service, .. } => format!(
-                "wait for its end with `deploy --wait-for-other`, or see it with `docker-ecs-ship watch {service}`; \
+                "wait for its end with `docker-ecs-ship deploy --wait-for-other`, or see it with `docker-ecs-ship watch {service}`; \
                  `docker-ecs-ship rollback {service}` takes it back"
             ),
             Self::Deadlock { name, cluster, desired, minimum_healthy_percent, .. } => {
@@ -479,7 +479,7 @@ mod tests {
           hint: roll it out with CodeDeploy, or give [services.web] a service whose `deploymentController` is ECS
         plan::deployment_going
           another deployment of service shop-web is going on: ecs-svc/1 to web:42
-          hint: wait for its end with `deploy --wait-for-other`, or see it with `docker-ecs-ship watch web`; `docker-ecs-ship rollback web` takes it back
+          hint: wait for its end with `docker-ecs-ship deploy --wait-for-other`, or see it with `docker-ecs-ship watch web`; `docker-ecs-ship rollback web` takes it back
         plan::deadlock
           service shop-web can neither start nor stop a task: of 3 at least 3 must run (100 %) and at most 3 may (125 %)
           hint: let ECS start one more task: `aws ecs update-service --cluster shop --service shop-web --deployment-configuration minimumHealthyPercent=100,maximumPercent=134`

@@ -70,7 +70,7 @@ impl RehearsalError {
         match self {
             Self::ChooseService { known } => {
                 let first = known.first().map(ToString::to_string).unwrap_or_default();
-                format!("name it: docker-ecs-ship rehearse {first}")
+                format!("name it: `docker-ecs-ship rehearse {first}`")
             }
             Self::NoLoadBalancer { .. } => {
                 "a rehearsal counts lost requests; a service that takes its work from a queue has none to lose"

@@ -1,6 +1,7 @@
-//! A session into a container: the session-manager-plugin, called as the AWS CLI calls it.
+//! A session into a container: the session-manager-plugin, called as the AWS CLI calls it, or `docker exec` where the
+//! container runs on this machine's engine.
 
-use std::{io, process::Stdio};
+use std::{ffi::OsString, io, process::Stdio};
 
 use tokio::process::Command;
 
@@ -20,6 +21,8 @@ pub enum SessionError {
     NoPlugin,
     #[error("{PLUGIN} cannot be started")]
     Start(#[source] io::Error),
+    #[error("the docker command cannot be started")]
+    Docker(#[source] io::Error),
 }
 
 /// A plugin that is there.
@@ -67,6 +70,31 @@ pub async fn hold(plugin: &Plugin, session: &Session) -> Result<i32, SessionErro
         command.env(RESPONSE, response);
     }
     let status = command.status().await.map_err(SessionError::Start)?;
+    Ok(status.code().unwrap_or(-1))
+}
+
+/// Whether the command gets a terminal: a container has one only where there is one to hand on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Terminal {
+    Present,
+    Absent,
+}
+
+/// Runs a command in a container of this machine's engine until it ends, and gives its exit code. `flags` are docker's
+/// own, as they stood before our name.
+pub async fn enter(
+    flags: &[OsString],
+    container: &str,
+    words: &[String],
+    terminal: Terminal,
+) -> Result<i32, SessionError> {
+    let how = match terminal {
+        Terminal::Present => "--interactive --tty",
+        Terminal::Absent => "--interactive",
+    };
+    let mut command = Command::new("docker");
+    command.args(flags).arg("exec").args(how.split(' ')).arg(container).args(words);
+    let status = command.status().await.map_err(SessionError::Docker)?;
     Ok(status.code().unwrap_or(-1))
 }
 
