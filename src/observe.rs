@@ -4,6 +4,7 @@
 //! trips: the services, then their task definitions and target groups.
 
 pub mod services;
+pub mod standing;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -10,16 +10,19 @@ use super::{
     args::{self, TableFormat},
     prepare::{self, Sleeping},
     show,
-    table::{age, or_dash, table},
+    table::{Cell, Column, Room, ago, or_dash, table},
 };
 use crate::{
     aws::{Aws, deployments, ecs},
     exit::Exit,
     failure::Failure,
     id::{Key, TaskDefArn},
-    plan::diff::TAG_IMAGE,
-    report::words,
-    rollout::past::Past,
+    plan::{
+        diff::TAG_IMAGE,
+        standing::{commit, first_essential, who},
+    },
+    report::{style::Meaning, words},
+    rollout::past::{Past, Stage},
 };
 
 /// A deployment with what is known of the revision it rolled out.
@@ -57,8 +60,7 @@ pub async fn run(args: &args::History, door: &Door) -> Result<Exit, Failure> {
         TableFormat::Table => {
             let now_ms = show::now_ms();
             let lines: Vec<_> = rows.iter().map(|row| cells(row, now_ms)).collect();
-            let heads = ["SERVICE", "REVISION", "IMAGE", "COMMIT", "BY", "WHEN", "TOOK", "VERDICT", "WHY"];
-            door.print(&table(heads, &lines))?;
+            door.print(&table(COLUMNS, &lines, Room::of(door)))?;
         }
         TableFormat::Json => {
             for row in &rows {
@@ -79,33 +81,12 @@ async fn registered(aws: &Aws, history: &[Past]) -> BTreeMap<TaskDefArn, Registe
         let (definition, tags) = ecs::definition(aws, Some(revision.as_str())).await.ok()?;
         let tag = tags.into_iter().find(|(key, _)| key == TAG_IMAGE).map(|(_, value)| value);
         let by = definition.get("registeredBy").and_then(Value::as_str).map(who);
-        Some((revision, Registered { tag, image: image(&definition), by }))
+        Some((revision, {
+            let image = first_essential(&definition).and_then(|container| container.get("image")?.as_str());
+            Registered { tag, image: image.map(str::to_owned), by }
+        }))
     });
     join_all(asked).await.into_iter().flatten().collect()
-}
-
-/// The image of the first essential container.
-fn image(definition: &Value) -> Option<String> {
-    let containers = definition["containerDefinitions"].as_array()?;
-    let essential = containers.iter().find(|container| container["essential"].as_bool() != Some(false));
-    Some(essential?["image"].as_str()?.to_owned())
-}
-
-/// `deploy/jane` of `arn:aws:sts::111111111111:assumed-role/deploy/jane`, `jane` of a user.
-fn who(arn: &str) -> String {
-    let name = arn.rsplit(':').next().unwrap_or(arn);
-    ["assumed-role/", "user/", "role/"].iter().find_map(|kind| name.strip_prefix(kind)).unwrap_or(name).to_owned()
-}
-
-/// The commit in an image tag as `${build}` makes them: its last part of 7 to 64 hexadecimal digits. A short one of
-/// nothing but decimals is a date or a build number.
-pub(crate) fn commit(tag: &str) -> Option<&str> {
-    let is_commit = |part: &&str| {
-        (7..=64).contains(&part.len())
-            && part.bytes().all(|byte| byte.is_ascii_hexdigit() && !byte.is_ascii_uppercase())
-            && (part.len() >= 12 || part.bytes().any(|byte| byte.is_ascii_lowercase()))
-    };
-    tag.rsplit(['-', '_', '.']).find(is_commit)
 }
 
 /// `sha256:9511de236d0f`, by the revision's own word, else as the definition pins it.
@@ -116,29 +97,50 @@ fn digest(row: &Row) -> Option<String> {
     told.or_else(pinned)
 }
 
-fn shown_image(row: &Row) -> Option<String> {
+/// What is known of the image is said in three columns, of which the narrowest screens keep the first.
+const COLUMNS: [Column; 10] = [
+    Column::always("SERVICE"),
+    Column::always("REVISION"),
+    Column::with_room("IMAGE", 4),
+    Column::with_room("DIGEST", 1),
+    Column::with_room("COMMIT", 2),
+    Column::with_room("BY", 3),
+    Column::always("WHEN"),
+    Column::with_room("TOOK", 5),
+    Column::always("VERDICT"),
+    Column::always("WHY"),
+];
+
+fn cells(row: &Row, now_ms: u64) -> [Cell; 10] {
+    let Row { service, past, revision, registered } = row;
     let digest = digest(row).map(|digest| words::brief_digests(&digest));
-    match (&row.registered.tag, digest) {
-        (Some(tag), Some(digest)) => Some(format!("{tag} ({digest})")),
-        (Some(tag), None) => Some(tag.clone()),
-        (None, Some(digest)) => Some(digest),
-        (None, None) => row.registered.image.clone(),
-    }
+    // `web:1` of a reference that has neither a tag of ours nor a digest.
+    let image = || {
+        let name = registered.image.as_deref()?.split('@').next()?;
+        Some(name.rsplit('/').next().unwrap_or(name).to_owned())
+    };
+    [
+        service.to_string().into(),
+        or_dash(revision.as_ref().map(ToString::to_string)).into(),
+        or_dash(registered.tag.clone().or_else(image)).into(),
+        or_dash(digest).into(),
+        or_dash(registered.tag.as_deref().and_then(commit).map(|commit| commit[..commit.len().min(12)].to_owned()))
+            .into(),
+        or_dash(registered.by.clone()).into(),
+        or_dash(past.created_ms.map(|created| ago(created, now_ms))).into(),
+        or_dash(past.duration_ms().map(words::duration)).into(),
+        Cell::painted(past.verdict(), meaning(past)),
+        past.why().map(|why| words::brief(&words::clean(why))).unwrap_or_default().into(),
+    ]
 }
 
-fn cells(row: &Row, now_ms: u64) -> [String; 9] {
-    let Row { service, past, revision, registered } = row;
-    [
-        service.to_string(),
-        or_dash(revision.as_ref().map(ToString::to_string)),
-        or_dash(shown_image(row)),
-        or_dash(registered.tag.as_deref().and_then(commit).map(|commit| commit[..commit.len().min(12)].to_owned())),
-        or_dash(registered.by.clone()),
-        or_dash(past.created_ms.map(|created| format!("{} ago", age(created, now_ms)))),
-        or_dash(past.duration_ms().map(words::duration)),
-        past.verdict(),
-        past.why().map(|why| words::brief(&words::clean(why))).unwrap_or_default(),
-    ]
+fn meaning(past: &Past) -> Meaning {
+    match (past.stage(), past.succeeded()) {
+        (Stage::Going, _) => Meaning::Active,
+        (Stage::GoingBack, _) => Meaning::Caution,
+        (Stage::Ended, true) => Meaning::Good,
+        (Stage::Ended, false) => Meaning::Bad,
+    }
 }
 
 fn as_json(row: &Row) -> Value {
@@ -150,26 +152,4 @@ fn as_json(row: &Row) -> Value {
         "created_ms": past.created_ms, "finished_ms": past.finished_ms, "duration_ms": past.duration_ms(),
         "reason": past.why(),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{commit, who};
-
-    #[test]
-    fn a_commit_is_the_last_part_of_a_tag_that_looks_like_one() {
-        assert_eq!(commit("v2-e693f2d3f768"), Some("e693f2d3f768"));
-        assert_eq!(commit("4f2c1d9"), Some("4f2c1d9"));
-        assert_eq!(commit("e693f2d3f768-dirty-20260101t000000z"), Some("e693f2d3f768"));
-        for tag in ["v1.2.3", "latest", "build-123456", "20260101", "DEADBEEF"] {
-            assert_eq!(commit(tag), None, "{tag}");
-        }
-    }
-
-    #[test]
-    fn who_registered_it_is_a_name() {
-        assert_eq!(who("arn:aws:sts::111111111111:assumed-role/deploy/jane"), "deploy/jane");
-        assert_eq!(who("arn:aws:iam::111111111111:user/jane"), "jane");
-        assert_eq!(who("arn:aws:iam::111111111111:root"), "root");
-    }
 }

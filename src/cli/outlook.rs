@@ -5,38 +5,24 @@
 
 use std::collections::BTreeMap;
 
+pub(crate) use super::page::Paper;
+use super::page::{Page, Row};
 use crate::{
     config::spec::{Place, Spec},
     id::Key,
     plan::{
-        diff::{Change, Difference},
         drift::{Drift, Fate},
         observed::Observed,
         outlook::{self, Expected, Outlook, ServiceOutlook},
         step::{Action, BuildAction, Plan, Step},
     },
-    report::{
-        style::{Meaning, Style},
-        words,
-    },
+    report::{style::Meaning, words},
 };
-
-/// Where what is said of a service begins; the longest label is `register`.
-const LABEL: usize = 10;
-/// Paths longer than this push their value to the right instead of everybody's.
-const PATH: usize = 30;
-
-/// How much room there is, and what may be used in it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Paper {
-    pub(crate) style: Style,
-    pub(crate) width: usize,
-}
 
 /// Everything that a plan comes to. Ends with a line break.
 pub(crate) fn text(plan: &Plan, spec: &Spec, observed: &Observed, paper: Paper) -> String {
     let outlook = Outlook::of(plan, spec, observed);
-    let mut page = Page { paper, text: String::new() };
+    let mut page = Page::new(paper);
     page.line(&paper.style.paint(Meaning::Strong, title(spec, observed)));
     let of_nobody: Vec<_> = plan.steps.iter().filter(|step| step.action.subject().is_none()).collect();
     let set_up: Vec<_> = of_nobody.iter().filter(|step| !matches!(step.action, Action::Login { .. })).collect();
@@ -60,12 +46,12 @@ pub(crate) fn text(plan: &Plan, spec: &Spec, observed: &Observed, paper: Paper) 
         page.line("");
     }
     page.asides(&outlook);
-    page.text
+    page.text()
 }
 
 /// What was changed behind our back, and what there is to know: for a deploy that shows no plan. Mostly empty.
 pub(crate) fn asides(plan: &Plan, spec: &Spec, observed: &Observed, paper: Paper) -> String {
-    let mut page = Page { paper, text: String::new() };
+    let mut page = Page::new(paper);
     let outlook = Outlook::of(plan, spec, observed);
     for service in &outlook.services {
         if let Some(drift) = &service.drift {
@@ -74,7 +60,7 @@ pub(crate) fn asides(plan: &Plan, spec: &Spec, observed: &Observed, paper: Paper
         }
     }
     page.asides(&outlook);
-    page.text
+    page.text()
 }
 
 /// Whether there is anything to do, and how to do it.
@@ -114,31 +100,7 @@ fn title(spec: &Spec, observed: &Observed) -> String {
     }
 }
 
-struct Page {
-    paper: Paper,
-    text: String,
-}
-
 impl Page {
-    fn line(&mut self, line: &str) {
-        self.text.push_str(&self.paper.style.spell(line.trim_end()));
-        self.text.push('\n');
-    }
-
-    fn fitted(&self, line: &str) -> String {
-        words::fit(line, self.paper.width, self.paper.style.ellipsis())
-    }
-
-    /// A line of a service, under its label; further lines stand without one.
-    fn item(&mut self, label: &str, text: &str) {
-        let room = self.paper.width.saturating_sub(2 + LABEL);
-        for (number, part) in words::wrap(text, room).iter().enumerate() {
-            let label = if number == 0 { label } else { "" };
-            let label = self.paper.style.paint(Meaning::Active, format!("{label:<LABEL$}"));
-            self.line(&format!("  {label}{part}"));
-        }
-    }
-
     fn service(&mut self, service: &ServiceOutlook, plan: &Plan, built: &mut BTreeMap<Key, Key>) {
         let name = self.paper.style.paint(Meaning::Strong, &service.service);
         let revision = service.runs.as_ref().map(|runs| runs.task_definition.to_string()).unwrap_or_default();
@@ -210,13 +172,6 @@ impl Page {
         }
         for unread in &outlook.unread {
             self.labelled("note: ", Meaning::Aside, &format!("{unread} ({} is not allowed)", unread.action()));
-        }
-    }
-
-    fn labelled(&mut self, label: &str, meaning: Meaning, text: &str) {
-        for (number, part) in words::wrap(text, self.paper.width.saturating_sub(label.len())).iter().enumerate() {
-            let label = if number == 0 { label.to_owned() } else { " ".repeat(label.len()) };
-            self.line(&format!("{}{part}", self.paper.style.paint(meaning, label)));
         }
     }
 
@@ -296,51 +251,6 @@ impl Page {
             }
         };
         self.item("roll out", &text);
-    }
-
-    /// Fields and their values in columns.
-    fn rows(&mut self, label: &str, rows: &[Row]) {
-        let width = rows.iter().map(|row| words::columns(&row.path)).filter(|width| *width <= PATH).max().unwrap_or(0);
-        let style = self.paper.style;
-        let asides = rows.iter().map(|row| row.aside.len()).max().filter(|most| *most > 0).map_or(0, |most| most + 2);
-        let room = |path: usize| self.paper.width.saturating_sub(2 + LABEL + 2 + path + 2 + asides).max(12);
-        let values: Vec<_> = rows
-            .iter()
-            .map(|row| words::fit(&row.value, room(words::columns(&row.path).max(width)), style.ellipsis()))
-            .collect();
-        let value_width = values.iter().map(|value| words::columns(value)).max().unwrap_or(0);
-        for (number, row) in rows.iter().enumerate() {
-            let Row { sign, meaning, path, value: _, aside } = row;
-            let label = style.paint(Meaning::Active, format!("{:<LABEL$}", if number == 0 { label } else { "" }));
-            let value = &values[number];
-            let gap = " ".repeat(value_width.saturating_sub(words::columns(value)));
-            let aside = if aside.is_empty() { String::new() } else { style.paint(Meaning::Aside, aside) };
-            self.line(&format!("  {label}{} {path:<width$}  {value}{gap}  {aside}", style.paint(*meaning, sign)));
-        }
-    }
-}
-
-/// One field of a task definition and what becomes of it.
-struct Row {
-    sign: &'static str,
-    meaning: Meaning,
-    path: String,
-    value: String,
-    aside: &'static str,
-}
-
-impl Row {
-    fn of(difference: &Difference, container: &str, aside: &'static str) -> Self {
-        let Difference { path, change } = difference;
-        // The container that is shipped is what is talked about; others are named.
-        let own = format!("containerDefinitions[{container}].");
-        let path = path.strip_prefix(&own).unwrap_or(path).to_owned();
-        let (sign, meaning, value) = match change {
-            Change::Added(value) => ("+", Meaning::Good, value.clone()),
-            Change::Removed(value) => ("-", Meaning::Bad, value.clone()),
-            Change::Changed { from, to } => ("~", Meaning::Caution, format!("{from} → {to}")),
-        };
-        Self { sign, meaning, path, value, aside }
     }
 }
 

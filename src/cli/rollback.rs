@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Door, args,
+    page::{Page, Paper, Row},
     prepare::{self, Connected, Sleeping, Understood},
     show, walk,
 };
@@ -36,14 +37,38 @@ pub async fn run(args: &args::Rollback, door: &Door) -> Result<Exit, Failure> {
         .await?;
     show::warnings(&understood, door)?;
     let (plan, changes) = begun.unless_cancelled(planned(&understood.spec, &place, args.to.as_deref())).await?;
-    let shown: Vec<String> = changes.iter().map(|change| words::brief_digests(&change.to_string())).collect();
-    door.tell(&format!("{}\n\n", shown.join("\n")))?;
+    door.tell(&format!("{}\n", shown(&changes, show::paper(door.surroundings.stderr, door))))?;
     if !door.agreed(args.yes) {
         let question = format!("Roll back{}? [y/N] ", show::in_environment(&understood.spec));
         begun.unless_cancelled(show::confirm(&question, door)).await?;
     }
     let hands = walk::hands(place, &understood.spec);
     begun.walk("rollback", &plan, &hands, understood.spec.environment.name, &args.display, door).await
+}
+
+/// What changes, field by field. Of an image only its name is told, and the head of its digest: the registry is the same.
+fn shown(changes: &[Change], paper: Paper) -> String {
+    let mut page = Page::new(paper);
+    for change in changes {
+        page.head(&change.service, &change.title());
+        let container = change.container.as_deref().unwrap_or_default();
+        let rows: Vec<Row> = change.differences.iter().map(|field| Row::of(field, container, "")).collect();
+        page.rows("changes", &rows.into_iter().map(brief).collect::<Vec<_>>());
+        if let Some(aside) = change.aside() {
+            page.item("changes", aside);
+        }
+    }
+    page.text()
+}
+
+fn brief(row: Row) -> Row {
+    let name = |reference: &str| reference.rsplit('/').next().unwrap_or(reference).to_owned();
+    let value = words::brief_digests(&row.value);
+    let value = match value.split_once(" → ") {
+        Some((from, to)) if row.path.ends_with("image") => format!("{} → {}", name(from), name(to)),
+        Some(_) | None => value,
+    };
+    Row { value, ..row }
 }
 
 /// Which way each service goes, what that changes, and the plan; or every reason why not.

@@ -1,19 +1,130 @@
-//! Tables for people: columns as wide as their widest cell, the last one as long as it is.
+//! Tables for people: columns as wide as their widest cell. Where there is no room for all, those that say least are
+//! left out and the last one is broken into lines; in a file or a pipe nothing is left out.
+
+use super::{Door, show, surroundings::Stream};
+use crate::report::{
+    style::{Meaning, Style},
+    words,
+};
+
+/// Between two columns, as docker's own tables have it.
+const GAP: usize = 3;
+/// The last column is not broken into lines narrower than this.
+const NARROWEST: usize = 24;
+
+/// What stands over a column.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Column {
+    head: &'static str,
+    leave: Option<u8>,
+}
+
+impl Column {
+    /// One that is always there.
+    pub(crate) const fn always(head: &'static str) -> Self {
+        Self { head, leave: None }
+    }
+
+    /// One that is left out where there is no room: the one with the lowest number first.
+    pub(crate) const fn with_room(head: &'static str, number: u8) -> Self {
+        Self { head, leave: Some(number) }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Cell {
+    text: String,
+    meaning: Meaning,
+}
+
+impl Cell {
+    pub(crate) fn painted(text: impl Into<String>, meaning: Meaning) -> Self {
+        Self { text: text.into(), meaning }
+    }
+}
+
+impl From<String> for Cell {
+    fn from(text: String) -> Self {
+        Self::painted(text, Meaning::Plain)
+    }
+}
+
+/// Where a table is written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Room {
+    pub(crate) style: Style,
+    /// `None`: as wide as it likes.
+    pub(crate) width: Option<usize>,
+}
+
+impl Room {
+    /// Standard output.
+    pub(crate) fn of(door: &Door) -> Self {
+        let size = door.surroundings.terminal_size.filter(|_| door.surroundings.stdout == Stream::Terminal);
+        Self { style: show::data_style(door), width: size.map(|size| usize::from(size.columns)) }
+    }
+}
 
 /// Rows under their heads.
 #[must_use]
-pub(crate) fn table<const N: usize>(heads: [&str; N], rows: &[[String; N]]) -> String {
-    let heads = heads.map(str::to_owned);
-    let lines: Vec<&[String; N]> = std::iter::once(&heads).chain(rows).collect();
-    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..N).map(width).collect();
+pub(crate) fn table<const N: usize>(columns: [Column; N], rows: &[[Cell; N]], room: Room) -> String {
+    let widths: Vec<usize> = (0..N)
+        .map(|column| {
+            let cells = rows.iter().map(|row| words::columns(&row[column].text));
+            cells.chain([columns[column].head.len()]).max().unwrap_or(0)
+        })
+        .collect();
+    let shown = shown(&columns, &widths, room);
+    let Some((last, before)) = shown.split_last() else { return String::new() };
+    let indent: usize = before.iter().map(|column| widths[*column] + GAP).sum();
+    let most = room.width.map_or(usize::MAX, |width| width.saturating_sub(indent).max(NARROWEST));
+    let heads = columns.map(|column| Cell::from(column.head.to_owned()));
     let mut text = String::new();
-    for line in lines {
-        let cells: Vec<String> = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        text.push_str(cells.join("   ").trim_end());
-        text.push('\n');
+    for line in std::iter::once(&heads).chain(rows) {
+        let parts = if words::columns(&line[*last].text) <= most {
+            vec![line[*last].text.clone()]
+        } else {
+            words::wrap(&line[*last].text, most)
+        };
+        for (number, part) in parts.iter().enumerate() {
+            let mut drawn = String::new();
+            for column in before {
+                let Cell { text, meaning } = &line[*column];
+                let gap = widths[*column] + GAP;
+                if number == 0 {
+                    let gap = " ".repeat(gap.saturating_sub(words::columns(text)));
+                    drawn.push_str(&room.style.paint(*meaning, text));
+                    drawn.push_str(&gap);
+                } else {
+                    drawn.push_str(&" ".repeat(gap));
+                }
+            }
+            if !part.is_empty() {
+                drawn.push_str(&room.style.paint(line[*last].meaning, part));
+            }
+            text.push_str(room.style.spell(drawn.trim_end()).as_ref());
+            text.push('\n');
+        }
     }
     text
+}
+
+/// The columns that there is room for.
+fn shown<const N: usize>(columns: &[Column; N], widths: &[usize], room: Room) -> Vec<usize> {
+    let mut shown: Vec<usize> = (0..N).collect();
+    let Some(most) = room.width else { return shown };
+    loop {
+        let last = shown.last().copied();
+        let wide: usize = shown
+            .iter()
+            .map(|column| if Some(*column) == last { widths[*column].min(NARROWEST) } else { widths[*column] + GAP })
+            .sum();
+        let next = shown.iter().copied().filter(|column| columns[*column].leave.is_some());
+        match next.min_by_key(|column| columns[*column].leave) {
+            Some(next) if wide > most => shown.retain(|column| *column != next),
+            Some(_) | None => return shown,
+        }
+    }
 }
 
 /// `4 minutes`, `2 hours`, `3 days`: how long something has been, as `docker ps` says it.
@@ -32,6 +143,12 @@ pub(crate) fn age(since_ms: u64, now_ms: u64) -> String {
     }
 }
 
+/// `4 minutes ago`.
+#[must_use]
+pub(crate) fn ago(since_ms: u64, now_ms: u64) -> String {
+    format!("{} ago", age(since_ms, now_ms))
+}
+
 /// Nothing to say is a dash, so that the columns stay readable.
 #[must_use]
 pub(crate) fn or_dash(text: Option<String>) -> String {
@@ -40,12 +157,41 @@ pub(crate) fn or_dash(text: Option<String>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{age, or_dash, table};
+    use super::{Cell, Column, Room, age, or_dash, table};
+    use crate::report::style::{Colour, Meaning, Style};
+
+    const COLUMNS: [Column; 3] = [Column::always("NAME"), Column::with_room("SIZE", 1), Column::always("TEXT")];
+
+    fn drawn(width: Option<usize>) -> String {
+        let row = |name: &str, size: Option<&str>, text: &str| {
+            [Cell::from(name.to_owned()), Cell::from(or_dash(size.map(str::to_owned))), Cell::from(text.to_owned())]
+        };
+        let rows = [row("a", Some("12 kB"), "one two three four five six"), row("longer", None, "")];
+        table(COLUMNS, &rows, Room { style: Style::BARE, width })
+    }
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
-        let rows = [["a".to_owned(), "one two".to_owned()], ["longer".to_owned(), or_dash(None)]];
-        assert_eq!(table(["NAME", "TEXT"], &rows), "NAME     TEXT\na        one two\nlonger   -\n");
+        assert_eq!(drawn(None), "NAME     SIZE    TEXT\na        12 kB   one two three four five six\nlonger   -\n");
+        assert_eq!(drawn(Some(80)), drawn(None));
+    }
+
+    #[test]
+    fn without_room_the_last_is_broken_and_what_says_least_is_left_out() {
+        assert_eq!(
+            drawn(Some(42)),
+            "NAME     SIZE    TEXT\na        12 kB   one two three four five\n                 six\nlonger   -\n"
+        );
+        assert_eq!(drawn(Some(36)), "NAME     TEXT\na        one two three four five six\nlonger\n");
+        assert_eq!(drawn(Some(10)), "NAME     TEXT\na        one two three four five\n         six\nlonger\n");
+    }
+
+    #[test]
+    fn colour_takes_no_room() {
+        let style = Style { colour: Colour::On, ..Style::BARE };
+        let row = [Cell::painted("up", Meaning::Good), Cell::from("b".to_owned())];
+        let text = table([Column::always("STATE"), Column::always("B")], &[row], Room { style, width: None });
+        assert_eq!(text, "STATE   B\n\u{1b}[32mup\u{1b}[0m      b\n");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::{
     args::{self, TableFormat},
     prepare::{self, Sleeping},
     show,
-    table::{age, or_dash, table},
+    table::{Cell, Column, Room, age, or_dash, table},
 };
 use crate::{
     aws::{Aws, ecs, elb},
@@ -16,7 +16,7 @@ use crate::{
     id::Key,
     observe::services,
     plan::{observed::ServiceActive, pick_up},
-    report::words,
+    report::{style::Meaning, words},
     rollout::{
         reason,
         view::{TargetView, TaskView},
@@ -49,8 +49,7 @@ pub async fn run(args: &args::Tasks, door: &Door) -> Result<Exit, Failure> {
         TableFormat::Table => {
             let now_ms = show::now_ms();
             let lines: Vec<_> = rows.iter().map(|row| cells(row, now_ms)).collect();
-            let heads = ["SERVICE", "TASK", "REVISION", "STATE", "TARGET", "SINCE", "EXIT", "WHY"];
-            door.print(&table(heads, &lines))?;
+            door.print(&table(COLUMNS, &lines, Room::of(door)))?;
         }
         TableFormat::Json => {
             for row in &rows {
@@ -99,6 +98,15 @@ fn state(task: &TaskView) -> String {
     }
 }
 
+fn meaning(task: &TaskView) -> Meaning {
+    match (task.last_status.as_str(), task.health.as_deref()) {
+        ("RUNNING", Some("UNHEALTHY")) => Meaning::Bad,
+        ("RUNNING", _) if task.desired_status == "RUNNING" => Meaning::Good,
+        ("STOPPED" | "DELETED", _) => Meaning::Aside,
+        _ => Meaning::Active,
+    }
+}
+
 fn target(targets: &[TargetView]) -> String {
     let said = |target: &TargetView| match &target.reason {
         Some(reason) => format!("{} ({reason})", target.state),
@@ -121,18 +129,29 @@ fn exit_codes(task: &TaskView) -> String {
     }
 }
 
-fn cells(row: &Row, now_ms: u64) -> [String; 8] {
+const COLUMNS: [Column; 8] = [
+    Column::with_room("SERVICE", 1),
+    Column::always("TASK"),
+    Column::always("REVISION"),
+    Column::always("STATE"),
+    Column::with_room("TARGET", 4),
+    Column::with_room("SINCE", 3),
+    Column::with_room("EXIT", 2),
+    Column::always("WHY"),
+];
+
+fn cells(row: &Row, now_ms: u64) -> [Cell; 8] {
     let Row { service, task, targets } = row;
     let since = if is_stopped(task) { task.stopped_ms } else { task.started_ms.or(task.created_ms) };
     [
-        service.to_string(),
-        task.id.get(..8).unwrap_or(&task.id).to_owned(),
-        task.task_definition.to_string(),
-        state(task),
-        or_dash(Some(target(targets))),
-        or_dash(since.map(|since| age(since, now_ms))),
-        or_dash(Some(exit_codes(task))),
-        why(task).unwrap_or_default(),
+        service.to_string().into(),
+        task.id.get(..8).unwrap_or(&task.id).to_owned().into(),
+        task.task_definition.to_string().into(),
+        Cell::painted(state(task), meaning(task)),
+        or_dash(Some(target(targets))).into(),
+        or_dash(since.map(|since| age(since, now_ms))).into(),
+        or_dash(Some(exit_codes(task))).into(),
+        why(task).unwrap_or_default().into(),
     ]
 }
 

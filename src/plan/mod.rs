@@ -13,6 +13,7 @@ pub mod preflight;
 pub mod refusal;
 pub mod rollback;
 pub mod settle;
+pub mod standing;
 pub mod step;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -249,7 +249,8 @@ fn service_json(service: &ServiceOutlook) -> Value {
     })
 }
 
-fn difference_json(difference: &Difference) -> Value {
+/// One field that differs.
+pub(crate) fn difference_json(difference: &Difference) -> Value {
     let Difference { path, change } = difference;
     match change {
         Change::Added(to) => json!({ "path": path, "change": "added", "to": to }),

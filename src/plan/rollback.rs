@@ -11,6 +11,7 @@ use super::{
     observed::{DefinitionObserved, ServiceActive, ServiceKnown},
     pick_up::{self, delay_s, next},
     refusal::Refusal,
+    standing,
     step::{Action, Going, Later, OnFailure, OnInterrupt, Plan, Release, Started, Step, Terms, Toward},
 };
 use crate::{
@@ -89,6 +90,8 @@ pub struct Change {
     pub from: Version,
     /// `None`: ECS knows it, and we do not.
     pub to: Option<Version>,
+    /// The one that is shipped, as far as that is known.
+    pub container: Option<String>,
     /// What differs between the two task definitions.
     pub differences: Vec<Difference>,
     pub compared: Compared,
@@ -128,19 +131,32 @@ pub enum Compared {
 
 impl fmt::Display for Change {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { service, from, to, differences, compared } = self;
-        match to {
-            Some(to) => write!(formatter, "{service}: {from} → {to}")?,
-            None => write!(formatter, "{service}: {from} → what ran before it")?,
-        }
-        for difference in differences {
+        write!(formatter, "{}: {}", self.service, self.title())?;
+        for difference in &self.differences {
             write!(formatter, "\n  {difference}")?;
         }
-        match (differences.is_empty(), compared) {
-            (true, Compared::Yes) => formatter.write_str("\n  nothing differs between the two task definitions"),
-            (_, Compared::No) => formatter.write_str("\n  what differs is not known"),
-            (_, Compared::Underway) => formatter.write_str("\n  it is being taken back already"),
-            (false, Compared::Yes) => Ok(()),
+        self.aside().map_or(Ok(()), |aside| write!(formatter, "\n  {aside}"))
+    }
+}
+
+impl Change {
+    /// `web:42 (v2) → web:41 (v1)`.
+    #[must_use]
+    pub fn title(&self) -> String {
+        match &self.to {
+            Some(to) => format!("{} → {to}", self.from),
+            None => format!("{} → what ran before it", self.from),
+        }
+    }
+
+    /// What there is to say where no differences are.
+    #[must_use]
+    pub const fn aside(&self) -> Option<&'static str> {
+        match (self.differences.is_empty(), self.compared) {
+            (true, Compared::Yes) => Some("nothing differs between the two task definitions"),
+            (_, Compared::No) => Some("what differs is not known"),
+            (_, Compared::Underway) => Some("it is being taken back already"),
+            (false, Compared::Yes) => None,
         }
     }
 }
@@ -179,7 +195,7 @@ pub fn plan(spec: &Spec, known: Known<'_>) -> Result<(Plan, Vec<Change>), Vec<Re
             refusals.push(refusal);
             continue;
         }
-        changes.push(change(key, live, way, target));
+        changes.push(change(key, service, live, way, target));
         begun.push((key, service, live, way, target));
     }
     if !refusals.is_empty() {
@@ -251,7 +267,13 @@ fn refusal(key: &Key, revision: &TaskDefArn, target: Option<&DefinitionObserved>
         .then(|| Refusal::RevisionInactive { service: key.clone(), revision: target.arn.clone() })
 }
 
-fn change(key: &Key, live: &ServiceActive, way: &Way, target: Option<&DefinitionObserved>) -> Change {
+fn change(
+    key: &Key,
+    service: &Service,
+    live: &ServiceActive,
+    way: &Way,
+    target: Option<&DefinitionObserved>,
+) -> Change {
     // What is being rolled out, and with it what the service is set to run.
     let (from, to) = match way {
         Way::Stop(Going { started, .. }) | Way::Underway(started) => {
@@ -274,7 +296,8 @@ fn change(key: &Key, live: &ServiceActive, way: &Way, target: Option<&Definition
         }
         (Way::Stop(_) | Way::To(_), Some(_) | None) => (Compared::No, Vec::new()),
     };
-    Change { service: key.clone(), from, to, differences, compared }
+    let container = standing::container(service, &live.definition).map(str::to_owned);
+    Change { service: key.clone(), from, to, container, differences, compared }
 }
 
 #[cfg(test)]
