@@ -15,8 +15,10 @@ use crate::{
     env,
     exit::Exit,
     failure::Failure,
-    plugin::complete::{self, Descriptions, Names},
+    plugin::complete::{self, Descriptions, Known, Names},
 };
+
+mod live;
 
 /// The script for a shell, as it is installed.
 #[must_use]
@@ -38,7 +40,8 @@ pub fn run(args: &args::Completion, door: &Door) -> Result<Exit, Failure> {
 pub fn answer(words: &[String], door: &Door) -> Result<Exit, Failure> {
     // The process ends with this answer: to take the tree apart first would be work for nobody.
     let command = ManuallyDrop::new(args::sketch(&door.name));
-    let answer = complete::complete(&command, words, &|file| names(file, door));
+    let known = Known { names: &|file| names(file, door), live: &|question| live::names(question, door) };
+    let answer = complete::complete(&command, words, known);
     door.print(&answer.text(descriptions(door)))?;
     door.tell(&format!("Completion ended with directive: {}\n", answer.directive.name()))?;
     Ok(Exit::Done)

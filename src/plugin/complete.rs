@@ -24,12 +24,44 @@ pub struct Names {
 /// Reads the names from the file given by `--file`, or from the nearest one.
 pub type NameSource<'a> = dyn Fn(Option<&Path>) -> Names + 'a;
 
+/// Something that only the running service knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveQuestion {
+    pub what: LiveNames,
+    /// What was typed before: `--file`, `--environment` and the services.
+    pub file: Option<PathBuf>,
+    pub environment: Option<String>,
+    pub services: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LiveNames {
+    /// Numbers of revisions.
+    Revisions,
+    /// Beginnings of task ids.
+    Tasks,
+}
+
+/// Asks for them, each with what it means. Nobody waits long for a TAB, so there may be none.
+pub type LiveSource<'a> = dyn Fn(&LiveQuestion) -> Vec<(String, String)> + 'a;
+
+/// Where names come from.
+#[derive(Clone, Copy)]
+pub struct Known<'a> {
+    pub names: &'a NameSource<'a>,
+    pub live: &'a LiveSource<'a>,
+}
+
 /// The argument whose values are the services of `ship.toml`.
 pub const SERVICES: &str = "services";
 /// The argument whose values are the environments of `ship.toml`.
 pub const ENVIRONMENT: &str = "environment";
 /// The argument that names the file to read them from.
 pub const FILE: &str = "file";
+/// The arguments whose values are numbers of revisions.
+pub const REVISIONS: [&str; 2] = ["to", "revision"];
+/// The argument whose value is the beginning of a task's id.
+pub const TASK: &str = "task";
 
 /// What the shell may add to the candidates: the sum of cobra's bits (spf13/cobra completions.go).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,6 +167,7 @@ struct Walk<'a> {
     given: BTreeSet<&'a str>,
     positionals: Vec<&'a str>,
     file: Option<PathBuf>,
+    environment: Option<String>,
     /// `--` was seen: no flags any more.
     only_words: Flags,
     help: Help,
@@ -153,9 +186,9 @@ enum Help {
 }
 
 /// Answers for `words` by a tree that clap need not have gone through. The last of the words is being typed.
-/// `names` reads the `ship.toml` given by `--file`, or the nearest one, and is asked only when its names
-/// are wanted.
-pub fn complete(root: &Command, words: &[String], names: &NameSource<'_>) -> Answer {
+/// What is known elsewhere is asked for only when it is wanted.
+#[must_use]
+pub fn complete(root: &Command, words: &[String], known: Known<'_>) -> Answer {
     let (typed, before) = words.split_last().map_or(("", words), |(last, before)| (last.as_str(), before));
     let mut walk = Walk {
         root,
@@ -164,13 +197,14 @@ pub fn complete(root: &Command, words: &[String], names: &NameSource<'_>) -> Ans
         given: BTreeSet::new(),
         positionals: Vec::new(),
         file: None,
+        environment: None,
         only_words: Flags::Possible,
         help: Help::NotAsked,
     };
     for word in before {
         walk.step(word);
     }
-    walk.answer(typed, names)
+    walk.answer(typed, known)
 }
 
 impl<'a> Walk<'a> {
@@ -220,6 +254,8 @@ impl<'a> Walk<'a> {
     fn value(&mut self, arg: &Arg, value: &str) {
         if arg.get_id() == FILE {
             self.file = Some(value.into());
+        } else if arg.get_id() == ENVIRONMENT {
+            self.environment = Some(value.to_owned());
         }
     }
 
@@ -247,19 +283,19 @@ impl<'a> Walk<'a> {
         })
     }
 
-    fn answer(self, typed: &str, names: &NameSource<'_>) -> Answer {
+    fn answer(self, typed: &str, known: Known<'_>) -> Answer {
         if self.help == Help::Asked {
             return Answer::nothing(Directive::Only);
         }
         match self.awaiting {
-            Awaiting::Value(arg) => return self.values(arg, typed, names),
+            Awaiting::Value(arg) => return self.values(arg, typed, known),
             Awaiting::Global(flag) => return global_values(flag, typed),
             Awaiting::Nothing => {}
         }
         if self.only_words == Flags::Possible && typed.starts_with('-') {
             if let Some((name, value)) = typed.split_once('=').filter(|(name, _)| name.starts_with("--")) {
                 return match (self.arg(name), self.global(name)) {
-                    (Some(arg), _) => self.values(arg, value, names),
+                    (Some(arg), _) => self.values(arg, value, known),
                     (None, Some(flag)) => global_values(flag, value),
                     (None, None) => Answer::nothing(Directive::Only),
                 };
@@ -274,7 +310,7 @@ impl<'a> Walk<'a> {
         let positionals: Vec<_> = self.command.get_positionals().collect();
         let at = self.positionals.len().min(positionals.len().saturating_sub(1));
         match positionals.get(at) {
-            Some(arg) if self.positionals.len() <= at || is_many(arg) => self.values(arg, typed, names),
+            Some(arg) if self.positionals.len() <= at || is_many(arg) => self.values(arg, typed, known),
             Some(_) | None => Answer::nothing(Directive::Only),
         }
     }
@@ -298,9 +334,18 @@ impl<'a> Walk<'a> {
             .collect()
     }
 
-    fn values(&self, arg: &Arg, typed: &str, names: &NameSource<'_>) -> Answer {
+    fn values(&self, arg: &Arg, typed: &str, known: Known<'_>) -> Answer {
+        let Known { names, live } = known;
+        let id = arg.get_id().as_str();
+        let what =
+            if REVISIONS.contains(&id) { Some(LiveNames::Revisions) } else { (id == TASK).then_some(LiveNames::Tasks) };
+        if let Some(what) = what {
+            let services = self.positionals.iter().map(|word| (*word).to_owned()).collect();
+            let (file, environment) = (self.file.clone(), self.environment.clone());
+            return Answer::of(typed, live(&LiveQuestion { what, file, environment, services }));
+        }
         let words = |words: Vec<String>| words.into_iter().map(|word| (word, String::new()));
-        match arg.get_id().as_str() {
+        match id {
             SERVICES => {
                 let services = words(names(self.file.as_deref()).services);
                 let mut services: Vec<_> = services.collect();
@@ -365,7 +410,17 @@ mod tests {
             },
             Some(file) => Names { environments: Vec::new(), services: vec![file.display().to_string()] },
         };
-        complete(&args::sketch("docker ecs-ship"), &words, &names).text(Descriptions::Hidden).replace('\n', " ")
+        let running = |question: &LiveQuestion| {
+            let LiveQuestion { what, file, environment, services } = question;
+            assert_eq!(*file, None);
+            let of = format!("{}-{}", environment.as_deref().unwrap_or("none"), services.join("+"));
+            match what {
+                LiveNames::Revisions => vec![("42".to_owned(), of)],
+                LiveNames::Tasks => vec![("0c3b1c5e".to_owned(), of)],
+            }
+        };
+        let known = Known { names: &names, live: &running };
+        complete(&args::sketch("docker ecs-ship"), &words, known).text(Descriptions::Hidden).replace('\n', " ")
     }
 
     #[test]
@@ -396,6 +451,10 @@ mod tests {
             ("deploy --environment x --envi", ":4 "),
             ("deploy --nonsense=x", ":4 "),
             ("install --bin ''", ":16 "),
+            ("rollback api --to ''", "42 :4 "),
+            ("rollback --to 5", ":4 "),
+            ("logs --revision=", "42 :4 "),
+            ("logs -e production --task ''", "0c3b1c5e :4 "),
             ("version --format ''", "pretty json :4 "),
             ("version extra", ":4 "),
             ("completion ''", "bash zsh fish powershell :4 "),
