@@ -400,9 +400,12 @@ mod tests {
     use crate::{
         id::{Cluster, Key, ServiceName, StepId, TaskDefArn},
         image::{Digest, ImageName},
-        plan::step::{
-            Action, ImagePatch, Later, LiveDefinition, Percentages, Produced, RegisterAction, RolloutObserved, Running,
-            Started, Step, Terms, WatchBudget,
+        plan::{
+            observed::LaunchObserved,
+            step::{
+                Action, ImagePatch, Later, LiveDefinition, OneOff, Percentages, Produced, RegisterAction,
+                RolloutObserved, Running, Started, Step, Terms, WatchBudget,
+            },
         },
     };
 
@@ -479,6 +482,38 @@ mod tests {
             },
             percentages: Percentages::default(),
         })
+    }
+
+    #[test]
+    fn a_task_before_a_rollout_runs_for_a_revision_that_does_not_run_yet() {
+        let before = |running: Option<&str>| {
+            step(Action::Before {
+                service: Key::new("web"),
+                task_definition: Later::From(StepId(1)),
+                one_off: OneOff {
+                    cluster: Cluster::new("shop"),
+                    container: "web".to_owned(),
+                    command: vec!["rake".to_owned()],
+                    launch: LaunchObserved::default(),
+                },
+                timeout_ms: 1_000,
+                running: running.map(arn),
+            })
+        };
+        let registered = given(Produced::TaskDefinition(arn("web:42")));
+        for running in [Some("web:41"), None] {
+            match settle(&before(running), &registered) {
+                Settled::Do(Ready::Before { task_definition, timeout_ms: 1_000, .. }) => {
+                    assert_eq!(task_definition, arn("web:42"));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        // A rollout that is picked up, or tried once more, had it before it began.
+        match settle(&before(Some("web:42")), &registered) {
+            Settled::Skip { cause, gives: Produced::Nothing } => assert_eq!(cause, "web:42 runs already"),
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]

@@ -12,14 +12,14 @@ use serde_json::{Value, json};
 use super::plan;
 use crate::{
     config::spec::{
-        BuildSecret, BuildSsh, Builder, CacheFrom, Check, CheckWork, MissingRepository, Place, Spec,
+        Before, BuildSecret, BuildSsh, Builder, CacheFrom, Check, CheckWork, MissingRepository, Place, Spec,
         TaskDefinitionSource,
     },
     id::{Cluster, Key, StepId},
     plan::{
         observed::{
-            BuildInput, ClusterObserved, MissingInput, Mutability, Observed, RepositoryObserved, ServiceObserved,
-            WhyMissing,
+            BuildInput, ClusterObserved, LaunchObserved, MissingInput, Mutability, Observed, RepositoryObserved,
+            ServiceObserved, WhyMissing,
         },
         settle::{Ready, Settled, settle},
         step::{Action, CheckCall, Plan, Produced, Started},
@@ -100,6 +100,42 @@ fn a_service_of_the_sandbox_is_updated_as_any_other() {
     #5 update web  ← it runs web:41  (after #4)
     #6 roll out web  ← until the tasks of web:41 have drained  (after #5)
     ");
+}
+
+fn migration(container: Option<&str>) -> Before {
+    let command = ["rake", "db:migrate"].map(str::to_owned).to_vec();
+    Before { command, timeout: Duration::from_mins(15), container: container.map(str::to_owned) }
+}
+
+#[test]
+fn a_task_before_the_rollout_stands_between_the_revision_and_the_update() {
+    insta::assert_snapshot!(when(|spec, _| {
+        spec.services.get_mut(&Key::new("web")).expect("web").before = Some(migration(None));
+    }), @"
+    #1 log in to 111111111111.dkr.ecr.eu-west-1.amazonaws.com  ← to push web
+    #2 build web  ← tag 4f2c1d  (after #1)
+    #3 push web  ← shop/web:4f2c1d for web  (after #1, #2)
+    #4 register web  ← new image  (after #3)
+    #5 run before web  ← rake db:migrate  (after #4)
+    #6 update web  ← it runs web:41  (after #4, #5)
+    #7 roll out web  ← until the tasks of web:41 have drained  (after #6)
+    ");
+}
+
+#[test]
+fn a_task_before_the_rollout_runs_where_the_service_runs() {
+    let (mut spec, mut observed) = (spec(Place::Aws), observed());
+    spec.services.get_mut(&Key::new("web")).expect("web").before = Some(migration(Some("tools")));
+    let launch = LaunchObserved { launch_type: Some("FARGATE".to_owned()), ..LaunchObserved::default() };
+    live(&mut observed).launch = launch.clone();
+    let Ok(plan) = plan(&spec, &observed) else { panic!("refused") };
+    let before = plan.steps.iter().find_map(|step| match &step.action {
+        Action::Before { one_off, timeout_ms, running, .. } => Some((one_off.clone(), *timeout_ms, running.clone())),
+        _ => None,
+    });
+    let (one_off, timeout_ms, running) = before.expect("a step");
+    assert_eq!((one_off.container.as_str(), one_off.cluster.as_str()), ("tools", "shop"));
+    assert_eq!((one_off.launch, timeout_ms, running), (launch, 900_000, Some(arn("web:41"))));
 }
 
 #[test]
@@ -686,6 +722,7 @@ prop_compose! {
         repositories in prop::collection::vec(0_usize..3, 3),
         create in any::<bool>(),
         cluster in any::<bool>(),
+        before in any::<bool>(),
     ) -> (Spec, Observed) {
         let mut spec = spec(if sandbox { Place::Sandbox } else { Place::Aws });
         let mut observed = observed();
@@ -707,6 +744,7 @@ prop_compose! {
                 _ => { observed.repositories.insert(image_key.clone(), present(Mutability::Mutable, Some(digest('b')))); }
             }
             let mut wanted = service(image_key.as_str(), key.as_str());
+            wanted.before = if before && state % 2 == 0 { Some(migration(None)) } else { None };
             if is_file {
                 let path = PathBuf::from(format!("/src/{key}.json"));
                 let family = if shares_family { "shared" } else { key.as_str() };
