@@ -13,3 +13,4 @@ mod killed;
 mod rehearse;
 mod rollout;
 mod scenario;
+mod verbs;

@@ -16,6 +16,7 @@ mod leaks;
 mod left_behind;
 mod login;
 mod paper;
+mod permissions;
 mod plan;
 mod plugin;
 #[cfg(target_os = "linux")]
@@ -23,3 +24,5 @@ mod secret_service;
 mod shim;
 mod stand_in;
 mod standalone;
+mod status;
+mod verbs;

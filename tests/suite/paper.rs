@@ -17,10 +17,18 @@ pub(crate) struct Paper {
 
 impl Paper {
     pub(crate) fn up(speed: &str) -> Self {
+        Self::up_with(speed, "")
+    }
+
+    /// With a scenario of what is to go wrong.
+    pub(crate) fn up_with(speed: &str, scenario: &str) -> Self {
         let mut environment = Environment::with_docker();
-        let _ = environment
-            .run(PROGRAM, ["sandbox", "up", "--paper", "--port", "0", "--any-signature", "--speed", speed])
-            .success();
+        let mut words = vec!["sandbox", "up", "--paper", "--port", "0", "--any-signature", "--speed", speed];
+        if !scenario.is_empty() {
+            environment.write("scenario.toml", scenario);
+            words.extend(["--scenario", "scenario.toml"]);
+        }
+        let _ = environment.run_all(PROGRAM, &words).success();
         let status = environment.run(PROGRAM, ["sandbox", "status", "--format", "json"]).success();
         let status: serde_json::Value = serde_json::from_str(&status.stdout).expect("JSON");
         let authority = status["registry"].as_str().expect("an authority").to_owned();
@@ -32,9 +40,24 @@ impl Paper {
     }
 
     /// One call to ECS or ECR, as an AWS client makes it.
+    /// `host:port` of the sandbox.
+    pub(crate) fn authority(&self) -> &str {
+        &self.authority
+    }
+
     fn call(&self, target: &str, body: &serde_json::Value) -> serde_json::Value {
+        let answer = self.answer(target, body);
+        assert!(answer.starts_with("HTTP/1.1 200"), "{target}: {answer}");
+        let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
+        // Some answers are empty.
+        if body.is_empty() { serde_json::Value::Null } else { serde_json::from_str(body).expect("JSON") }
+    }
+
+    /// The whole answer, whatever its status.
+    fn answer(&self, target: &str, body: &serde_json::Value) -> String {
         let body = body.to_string();
-        let service = if target.starts_with("AmazonEC2ContainerService") { "ecs" } else { "ecr" };
+        let services = [("AmazonEC2ContainerService", "ecs"), ("Logs", "logs"), ("AmazonEC2ContainerRegistry", "ecr")];
+        let service = services.iter().find(|(name, _)| target.starts_with(name)).expect("a service we call").1;
         let mut stream = TcpStream::connect(&self.authority).expect("the sandbox listens");
         write!(
             stream,
@@ -49,9 +72,16 @@ impl Paper {
         .expect("the sandbox reads");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("the sandbox answers");
-        assert!(answer.starts_with("HTTP/1.1 200"), "{target}: {answer}");
-        let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
-        serde_json::from_str(body).expect("JSON")
+        answer
+    }
+
+    pub(crate) fn logs(&self, operation: &str, body: &serde_json::Value) -> serde_json::Value {
+        self.call(&format!("Logs_20140328.{operation}"), body)
+    }
+
+    /// A call that may be refused.
+    pub(crate) fn try_logs(&self, operation: &str, body: &serde_json::Value) {
+        self.answer(&format!("Logs_20140328.{operation}"), body);
     }
 
     pub(crate) fn ecs(&self, operation: &str, body: &serde_json::Value) -> serde_json::Value {

@@ -50,6 +50,30 @@ pub(crate) fn commit(paper: &Paper) {
     }
 }
 
+/// Somebody changes two fields of `web:2` in the console, and rolls that out as `web:3`.
+pub(crate) fn by_hand(paper: &Paper) {
+    let shipped = paper.ecs("DescribeTaskDefinition", &json!({ "taskDefinition": "web:2", "include": ["TAGS"] }));
+    let mut by_hand = shipped["taskDefinition"].clone();
+    for name in [
+        "taskDefinitionArn",
+        "revision",
+        "status",
+        "requiresAttributes",
+        "compatibilities",
+        "registeredAt",
+        "registeredBy",
+    ] {
+        by_hand.as_object_mut().expect("an object").remove(name);
+    }
+    by_hand["memory"] = json!("128");
+    by_hand["containerDefinitions"][0]["environment"] = json!([{ "name": "LOG_LEVEL", "value": "debug" }]);
+    // The console copies tags into the revision it makes of another.
+    by_hand["tags"] = shipped["tags"].clone();
+    paper.ecs("RegisterTaskDefinition", &by_hand);
+    paper.ecs("UpdateService", &json!({ "cluster": "shop", "service": "web", "taskDefinition": "web:3" }));
+    paper.steady();
+}
+
 fn plan<const N: usize>(paper: &Paper, words: [&str; N]) -> Output {
     let mut command = paper.environment.command(PROGRAM);
     paper.environment.finish(command.arg("plan").args(words))
@@ -99,25 +123,7 @@ fn from_a_service_that_runs_over_a_ship_to_drift() {
     ");
     assert_eq!(document(&paper)["outcome"], json!("nothing_to_do"));
 
-    // The console copies tags into the revision it makes of another.
-    let mut by_hand = definition.clone();
-    for name in [
-        "taskDefinitionArn",
-        "revision",
-        "status",
-        "requiresAttributes",
-        "compatibilities",
-        "registeredAt",
-        "registeredBy",
-    ] {
-        by_hand.as_object_mut().expect("an object").remove(name);
-    }
-    by_hand["memory"] = json!("128");
-    by_hand["containerDefinitions"][0]["environment"] = json!([{ "name": "LOG_LEVEL", "value": "debug" }]);
-    by_hand["tags"] = shipped["tags"].clone();
-    paper.ecs("RegisterTaskDefinition", &by_hand);
-    paper.ecs("UpdateService", &json!({ "cluster": "shop", "service": "web", "taskDefinition": "web:3" }));
-    paper.steady();
+    by_hand(&paper);
     insta::assert_snapshot!(plan(&paper, ["--exit-code"]), @"
     exit: 0
     --- stdout

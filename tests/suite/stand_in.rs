@@ -105,7 +105,7 @@ impl StandIn {
     }
 }
 
-fn read(reader: &mut BufReader<&TcpStream>) -> Option<(BTreeMap<String, String>, String)> {
+pub(crate) fn read(reader: &mut BufReader<&TcpStream>) -> Option<(BTreeMap<String, String>, String)> {
     let mut headers = BTreeMap::new();
     let mut line = String::new();
     reader.read_line(&mut line).ok().filter(|read| *read > 0)?;

@@ -20,6 +20,16 @@ use crate::{
 };
 
 fn main() -> ExitCode {
+    let mut words = env::args().skip(1);
+    match words.next().as_deref() {
+        None => {}
+        // What runs beside the server: before a rollout, or by hand.
+        Some("migrate") => return migrate(words.next().as_deref()),
+        Some(other) => {
+            eprintln!("hello: there is no command {other}");
+            return ExitCode::from(2);
+        }
+    }
     match serve() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -27,6 +37,23 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// A migration that ends with the code that is asked for.
+fn migrate(code: Option<&str>) -> ExitCode {
+    println!("hello: migrating the schema for version {}", version());
+    match code.map_or(Ok(0), str::parse::<u8>) {
+        Ok(0) => println!("hello: the schema is up to date"),
+        Ok(code) => {
+            eprintln!("hello: column `greeting` exists already");
+            return ExitCode::from(code);
+        }
+        Err(error) => {
+            eprintln!("hello: {error}");
+            return ExitCode::from(2);
+        }
+    }
+    ExitCode::SUCCESS
 }
 
 fn serve() -> io::Result<()> {

@@ -194,3 +194,17 @@ fn told_so_it_becomes_unhealthy() {
     assert!(hello.get("/health").starts_with("HTTP/1.1 503 Service Unavailable\r\n"));
     assert!(hello.get("/").starts_with("HTTP/1.1 200 OK\r\n"));
 }
+
+#[test]
+fn a_migration_ends_with_the_code_that_is_asked_for() {
+    for (words, code, said) in [
+        (&["migrate"][..], 0, "hello: the schema is up to date"),
+        (&["migrate", "3"], 3, "hello: column `greeting` exists already"),
+        (&["nonsense"], 2, "hello: there is no command nonsense"),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_hello")).args(words).output().expect("hello starts");
+        let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{text}");
+        assert!(text.contains(said), "{text}");
+    }
+}
