@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn a_line_that_never_ends_is_told_all_the_same() {
-        assert_eq!(Output::default().feed(&[b'.'; 20_000]).len(), 1);
+        assert_eq!(Output::default().feed(&vec![b'.'; 20_000]).len(), 1);
     }
 
     #[test]

@@ -338,6 +338,10 @@ mod tests {
     };
 
     fn one_of_each() -> Vec<Refusal> {
+        of_services().into_iter().chain(of_images()).collect()
+    }
+
+    fn of_services() -> Vec<Refusal> {
         let service = || Key::new("web");
         let name = || ServiceName::new("shop-web");
         let cluster = || Cluster::new("shop");
@@ -424,22 +428,28 @@ mod tests {
             },
             Refusal::NoExecutionRole { service: service(), needs: vec!["`secrets`", "an image in ECR on Fargate"] },
             Refusal::SameService { services: vec![service(), Key::new("api")], name: name(), cluster: cluster() },
+        ]
+    }
+
+    fn of_images() -> Vec<Refusal> {
+        let image = || Key::new("web");
+        vec![
             Refusal::InputMissing {
-                image: service(),
+                image: image(),
                 input: BuildInput::Secret { id: "nuget".to_owned() },
                 why: WhyMissing::NotSet { variable: "NUGET_TOKEN".to_owned() },
             },
             Refusal::InputMissing {
-                image: service(),
+                image: image(),
                 input: BuildInput::Ssh { id: "default".to_owned() },
                 why: WhyMissing::NotSet { variable: "SSH_AUTH_SOCK".to_owned() },
             },
             Refusal::InputMissing {
-                image: service(),
+                image: image(),
                 input: BuildInput::Stage { name: "tests".to_owned() },
                 why: WhyMissing::NoStage { dockerfile: "/src/Dockerfile".into(), stages: vec!["test".to_owned()] },
             },
-            Refusal::NeedsBuildKit { image: service(), keys: vec!["`secrets`", "`ssh`"], wanted: Builder::Classic },
+            Refusal::NeedsBuildKit { image: image(), keys: vec!["`secrets`", "`ssh`"], wanted: Builder::Classic },
         ]
     }
 
