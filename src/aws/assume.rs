@@ -3,19 +3,22 @@
 
 use std::{
     fmt,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use aws_config::SdkConfig;
 use aws_credential_types::provider::{ProvideCredentials, Result as Provided, error::CredentialsError, future};
 use aws_sdk_ecs::config::{Credentials, SharedCredentialsProvider};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, oneshot};
 
 use super::{
     connect::{Identity, Whence},
     error::{AwsError, Kind, Service},
-    principal::Files,
+    principal::{self, Files, Principal},
+    session::{RoleSession, SessionKey, Sessions},
 };
+use crate::secret::Secret;
 
 /// Asks a person for the code of an MFA device, by its ARN; `None` where there is nobody to ask.
 #[derive(Clone, Copy)]
@@ -63,85 +66,196 @@ pub(super) fn provider(identity: &Identity, config: &SdkConfig, whence: &Whence)
     let of_profile = named.filter(|named| mfa_source(&files, named).is_some()).and_then(|_| {
         let profile = profile.as_ref()?;
         let session_name = profile.get("role_session_name").map(str::to_owned);
-        Some(Assumed {
+        Some(Assumed(Arc::new(Assuming {
             sts: aws_sdk_sts::Client::new(config),
             arn: profile.get("role_arn")?.to_owned(),
             session_name: session_name.unwrap_or_else(|| identity.variables.session_name()),
             external_id: profile.get("external_id").map(str::to_owned),
-            mfa: serial.clone().map(|serial| (serial, identity.ask)),
+            seconds: profile.get("duration_seconds").and_then(|seconds| seconds.parse().ok()),
+            mfa: serial.clone().map(|serial| Mfa { serial, ask: identity.ask }),
+            first: None,
+            caller: principal::of_chain(identity),
+            endpoint: principal::endpoint(&identity.variables),
+            sessions: identity.sessions.clone(),
             whence: whence.clone(),
             held: Mutex::default(),
-        })
+        })))
     });
     let Some(role) = &identity.role else { return of_profile };
-    let (base, mfa) = match of_profile {
-        // The code was given for the profile's own role.
-        Some(first) => {
-            (config.clone().into_builder().credentials_provider(SharedCredentialsProvider::new(first)).build(), None)
-        }
-        None => (config.clone(), serial.map(|serial| (serial, identity.ask))),
+    let base = match &of_profile {
+        Some(first) => config.to_builder().credentials_provider(SharedCredentialsProvider::new(first.clone())).build(),
+        None => config.clone(),
     };
-    Some(Assumed {
+    Some(Assumed(Arc::new(Assuming {
         sts: aws_sdk_sts::Client::new(&base),
         arn: role.arn.clone(),
         session_name: role.session_name.clone(),
         external_id: None,
-        mfa,
+        seconds: None,
+        // Where the profile has a role of its own, the code is given for that one.
+        mfa: serial.filter(|_| of_profile.is_none()).map(|serial| Mfa { serial, ask: identity.ask }),
+        first: of_profile,
+        caller: principal::of_chain(identity),
+        endpoint: principal::endpoint(&identity.variables),
+        sessions: identity.sessions.clone(),
         whence: whence.clone(),
         held: Mutex::default(),
-    })
+    })))
 }
 
 /// Credentials of a role, fetched anew whenever the SDK finds them too old.
-pub(super) struct Assumed {
+#[derive(Clone)]
+pub(super) struct Assumed(Arc<Assuming>);
+
+struct Assuming {
     sts: aws_sdk_sts::Client,
     arn: String,
     session_name: String,
     external_id: Option<String>,
-    /// The ARN of the device, and who can be asked for its code.
-    mfa: Option<(String, AskMfa)>,
+    /// How long the session is to last; AWS's default is an hour.
+    seconds: Option<i32>,
+    mfa: Option<Mfa>,
+    /// With whose credentials the role is taken on, where those are a role's, too.
+    first: Option<Assumed>,
+    caller: Principal,
+    endpoint: String,
+    sessions: Sessions,
     whence: Whence,
     /// Every client has a cache of its own; a person is to be asked once.
     held: Mutex<Option<Credentials>>,
 }
 
+struct Mfa {
+    /// The ARN of the device.
+    serial: String,
+    /// Who can be asked for its code.
+    ask: AskMfa,
+}
+
 /// As the SDK's own cache: credentials that are as good as over are fetched anew.
 const EARLY: Duration = Duration::from_secs(10);
+/// One that was kept must last for a few calls at least.
+const EARLY_MS: u64 = 60_000;
 
 impl fmt::Debug for Assumed {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Assumed").field("arn", &self.arn).finish_non_exhaustive()
+        formatter.debug_struct("Assumed").field("arn", &self.0.arn).finish_non_exhaustive()
     }
 }
 
 impl Assumed {
+    /// Asks for the code, if one will be wanted, before any call is made: a call ends after some seconds, and a
+    /// person who looks for a phone takes longer. The call would be made again, and ask again.
+    pub(super) async fn ask_first(&self) -> Result<(), AwsError> {
+        let asking = self.0.first.as_ref().unwrap_or(self);
+        if asking.0.mfa.is_some() {
+            let had = asking.credentials().await;
+            had.map_err(|error| AwsError::from_credentials(&self.0.whence, &error))?;
+        }
+        Ok(())
+    }
+
+    /// Those of this process, of one before it, or new ones.
+    async fn credentials(&self) -> Provided {
+        let mut held = self.0.held.lock().await;
+        let soon = now() + EARLY;
+        if let Some(good) = held.as_ref().filter(|held| held.expiry().is_some_and(|expiry| expiry > soon)) {
+            return Ok(good.clone());
+        }
+        let fresh = match self.kept().await {
+            Some(kept) => kept,
+            None => self.assume().await?,
+        };
+        *held = Some(fresh.clone());
+        Ok(fresh)
+    }
+
+    /// Only what costs a person a code is worth keeping.
+    async fn kept(&self) -> Option<Credentials> {
+        let key = self.key()?;
+        let sessions = self.0.sessions.clone();
+        // A keyring may take two seconds, and ends in that time.
+        let found = tokio::task::spawn_blocking(move || sessions.find(&key)).await.ok().flatten()?;
+        let RoleSession { access_key_id, secret_access_key, session_token, issued_ms: _, expires_ms } = found;
+        if expires_ms < millis(now()).saturating_add(EARLY_MS) {
+            return None;
+        }
+        let expiry = SystemTime::UNIX_EPOCH + Duration::from_millis(expires_ms);
+        let (secret, token) = (secret_access_key.expose().clone(), Some(session_token.expose().clone()));
+        Some(Credentials::new(access_key_id, secret, token, Some(expiry), "AssumeRole"))
+    }
+
+    async fn keep(&self, credentials: &Credentials) {
+        let (Some(key), Some(token), Some(expiry)) = (self.key(), credentials.session_token(), credentials.expiry())
+        else {
+            return;
+        };
+        let session = RoleSession {
+            access_key_id: credentials.access_key_id().to_owned(),
+            secret_access_key: Secret::new(credentials.secret_access_key().to_owned()),
+            session_token: Secret::new(token.to_owned()),
+            issued_ms: millis(now()),
+            expires_ms: millis(expiry),
+        };
+        let sessions = self.0.sessions.clone();
+        // Whether it could be kept is of no matter to this command.
+        tokio::task::spawn_blocking(move || sessions.keep(&key, &session)).await.ok();
+    }
+
+    fn key(&self) -> Option<SessionKey> {
+        let Assuming { arn, session_name, external_id, seconds, caller, endpoint, mfa, .. } = &*self.0;
+        let serial = &mfa.as_ref()?.serial;
+        Some(SessionKey {
+            role_arn: arn.clone(),
+            fingerprint: format!("{serial} {session_name} {external_id:?} {seconds:?} {}", caller.fingerprint),
+            identity: caller.label.clone(),
+            endpoint: endpoint.clone(),
+        })
+    }
+
     async fn assume(&self) -> Provided {
-        let mut request = self
-            .sts
+        let Assuming { sts, arn, session_name, external_id, seconds, mfa, whence, .. } = &*self.0;
+        let mut request = sts
             .assume_role()
-            .role_arn(&self.arn)
-            .role_session_name(&self.session_name)
-            .set_external_id(self.external_id.clone());
-        if let Some((serial, ask)) = &self.mfa {
-            let (ask, asked) = (ask.0, serial.clone());
-            // A person types slower than anything else here; the rest must go on meanwhile.
-            let code = tokio::task::spawn_blocking(move || ask(&asked)).await.ok().flatten();
-            let code = code.map(|code| code.trim().to_owned()).filter(|code| !code.is_empty());
-            let code = code.ok_or_else(|| {
-                let kind = Kind::NoMfaCode { serial: serial.clone() };
-                CredentialsError::provider_error(AwsError::before_any_call(kind, None))
-            })?;
-            request = request.serial_number(serial).token_code(code);
+            .role_arn(arn)
+            .role_session_name(session_name)
+            .set_external_id(external_id.clone())
+            .set_duration_seconds(*seconds);
+        if let Some(mfa) = mfa {
+            request = request.serial_number(&mfa.serial).token_code(mfa.code().await?);
         }
         let answer = request.send().await.map_err(|error| {
-            let error = AwsError::from_sdk(&self.whence, Service::Sts, "AssumeRole", error);
-            CredentialsError::provider_error(error.for_role(&self.arn))
+            let error = AwsError::from_sdk(whence, Service::Sts, "AssumeRole", error);
+            CredentialsError::provider_error(error.for_role(arn))
         })?;
         let given = answer.credentials.ok_or_else(|| CredentialsError::unhandled("AssumeRole gave no credentials"))?;
         let expires = given.expiration.try_into().map_err(CredentialsError::unhandled)?;
         let token = Some(given.session_token);
-        Ok(Credentials::new(given.access_key_id, given.secret_access_key, token, Some(expires), "AssumeRole"))
+        let fresh = Credentials::new(given.access_key_id, given.secret_access_key, token, Some(expires), "AssumeRole");
+        self.keep(&fresh).await;
+        Ok(fresh)
     }
+}
+
+impl Mfa {
+    async fn code(&self) -> Result<String, CredentialsError> {
+        let (ask, asked) = (self.ask.0, self.serial.clone());
+        let (sender, receiver) = oneshot::channel();
+        // A plain thread: the end of a runtime waits for its own ones, and somebody who presses Ctrl-C instead of
+        // typing a code would wait for ever.
+        let thread = std::thread::Builder::new().name("MFA code".to_owned());
+        thread.spawn(move || sender.send(ask(&asked))).map_err(CredentialsError::unhandled)?;
+        let code = receiver.await.ok().flatten().map(|code| code.trim().to_owned());
+        code.filter(|code| !code.is_empty()).ok_or_else(|| {
+            let kind = Kind::NoMfaCode { serial: self.serial.clone() };
+            CredentialsError::provider_error(AwsError::before_any_call(kind, None))
+        })
+    }
+}
+
+fn millis(time: SystemTime) -> u64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[expect(clippy::disallowed_methods, reason = "credentials end by the clock of the world")]
@@ -154,15 +268,6 @@ impl ProvideCredentials for Assumed {
     where
         Self: 'a,
     {
-        future::ProvideCredentials::new(async move {
-            let mut held = self.held.lock().await;
-            let soon = now() + EARLY;
-            if let Some(good) = held.as_ref().filter(|held| held.expiry().is_some_and(|expiry| expiry > soon)) {
-                return Ok(good.clone());
-            }
-            let fresh = self.assume().await?;
-            *held = Some(fresh.clone());
-            Ok(fresh)
-        })
+        future::ProvideCredentials::new(self.credentials())
     }
 }

@@ -40,6 +40,7 @@ use super::{
     batch::Batch,
     error::{AwsError, ConnectCause, Kind, innermost},
     principal,
+    session::Sessions,
 };
 use crate::{
     env,
@@ -67,6 +68,8 @@ pub struct Identity {
     pub role: Option<Role>,
     /// Who can be asked for an MFA code.
     pub ask: AskMfa,
+    /// Who keeps what was given for one.
+    pub sessions: Sessions,
     pub variables: Variables,
 }
 
@@ -297,7 +300,8 @@ impl Patience {
     const ATTEMPTS: u32 = 5;
 }
 
-/// Makes the clients. Credentials are not looked for before the first call.
+/// Makes the clients. Credentials are not looked for before the first call, but for those that a person has to
+/// type a code for.
 pub async fn connect(endpoint: &Endpoint, identity: &Identity) -> Result<Aws, AwsError> {
     open(endpoint, identity, Patience::USUAL).await
 }
@@ -340,7 +344,13 @@ pub(crate) async fn open(endpoint: &Endpoint, identity: &Identity, patience: Pat
     };
     let mut config = loader.load().await;
     let whence = Whence { endpoint: endpoint.clone(), region, profile: identity.named_profile().map(str::to_owned) };
-    if let Some(assumed) = assume::provider(identity, &config, &whence) {
+    let assumed = match endpoint {
+        Endpoint::Aws => assume::provider(identity, &config, &whence),
+        // Whoever asks there has the access key of the sandbox.
+        Endpoint::At { .. } => None,
+    };
+    if let Some(assumed) = assumed {
+        assumed.ask_first().await?;
         config = config.into_builder().credentials_provider(SharedCredentialsProvider::new(assumed)).build();
     }
     let sleep = config.sleep_impl().expect("aws-config sets a sleep implementation with its rt-tokio feature");

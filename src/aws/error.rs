@@ -313,6 +313,15 @@ impl AwsError {
         }))
     }
 
+    /// For credentials that were wanted before any call.
+    pub(super) fn from_credentials(aws: &Whence, error: &CredentialsError) -> Self {
+        if let Some(deeper) = chain(error).find_map(|cause| cause.downcast_ref::<Self>()) {
+            return deeper.again();
+        }
+        let (kind, cause) = without_credentials(aws, error);
+        Self::before_any_call(kind, cause)
+    }
+
     pub(super) fn from_sdk<E>(aws: &Whence, service: Service, operation: &'static str, error: SdkError<E>) -> Self
     where
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,

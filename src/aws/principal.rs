@@ -48,7 +48,7 @@ pub fn region(identity: &Identity) -> Option<String> {
 /// Follows the chain of [`super::connect`], in its order.
 #[must_use]
 pub fn principal(identity: &Identity) -> Principal {
-    let base = base(identity);
+    let base = of_chain(identity);
     match &identity.role {
         // Whoever may take the role on is the same caller afterwards.
         Some(role) => Principal {
@@ -59,7 +59,9 @@ pub fn principal(identity: &Identity) -> Principal {
     }
 }
 
-fn base(identity: &Identity) -> Principal {
+/// The same before a role of ours is taken on.
+#[must_use]
+pub fn of_chain(identity: &Identity) -> Principal {
     let variables = &identity.variables;
     let files = Files::read(variables);
     let key = variables.access_key_id.as_ref().map(|key| Principal {
@@ -76,6 +78,21 @@ fn base(identity: &Identity) -> Principal {
         (None, None) => key.or_else(|| named(&"default".to_owned())),
     };
     by_profile.unwrap_or_else(|| of_surroundings(variables))
+}
+
+/// The account that a profile works in, where its own words say it.
+#[must_use]
+pub fn account_of_profile(variables: &Variables, name: &str) -> Option<String> {
+    let profile = Files::read(variables).profile(name)?;
+    let of_role = || account_of_role(profile.get("role_arn")?);
+    profile.get("sso_account_id").map(str::to_owned).or_else(of_role)
+}
+
+/// `arn:aws:iam::111111111111:role/ship` says whose it is.
+#[must_use]
+pub fn account_of_role(arn: &str) -> Option<String> {
+    let account = arn.split(':').nth(4)?;
+    (account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit())).then(|| account.to_owned())
 }
 
 /// Whom a machine or a container makes of us.
@@ -325,6 +342,24 @@ mod tests {
         assert_eq!(endpoint(&url), "http://127.0.0.1:4517");
         assert_eq!(endpoint(&Variables { endpoint_url_ecr: Some("http://e".into()), ..url.clone() }), "http://e");
         assert_eq!(endpoint(&Variables { ignore_endpoints: true, fips: true, ..url }), "standard fips");
+    }
+
+    #[test]
+    fn a_profile_or_a_role_says_whose_account_it_is() {
+        let (_home, Identity { variables, .. }) = identity(
+            "[profile sso]\nsso_account_id = 111111111111\n[profile role]\nrole_arn = arn:aws:iam::222222222222:role/x\n\
+             [profile keys]\nregion = eu-west-1\n",
+            "",
+        );
+        for (profile, account) in
+            [("sso", Some("111111111111")), ("role", Some("222222222222")), ("keys", None), ("x", None)]
+        {
+            assert_eq!(account_of_profile(&variables, profile).as_deref(), account, "{profile}");
+        }
+        assert_eq!(account_of_role("arn:aws-cn:iam::333333333333:role/a/b").as_deref(), Some("333333333333"));
+        for other in ["", "arn:aws:iam::aws:role/x", "role/x"] {
+            assert_eq!(account_of_role(other), None, "{other}");
+        }
     }
 
     #[test]

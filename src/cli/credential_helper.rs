@@ -18,17 +18,21 @@ use super::{
     Door, credentials,
     dispatch::{block_on, tell},
     output::Output,
-    show,
+    sandbox, show,
     surroundings::Surroundings,
 };
 use crate::{
-    aws::{self, Endpoint},
+    aws::{
+        self, Endpoint, Identity,
+        ecr::{self, EcrToken},
+    },
     credentials::{About, Entry, How, Login, Scope, TokenKey, Want},
     exit::Exit,
     failure::{Failure, render, spelling::Spelling},
     image::EcrHost,
     plugin::{face, globals::Globals},
     run::login::{Caller, Logins, Registry, scope},
+    sandbox::daemon,
     secret::Secret,
 };
 
@@ -111,11 +115,24 @@ fn get(door: &Door) -> Result<Answer, Failure> {
         return Ok(Answer::Error(NO_SERVER.to_owned()));
     }
     let host = host_of(server);
-    let Some(registry) = Registry::of(host) else { return Ok(Answer::Error(NOT_FOUND.to_owned())) };
-    let Login { username, password } = login(&registry, host, door)?;
+    let login = match Registry::of(host) {
+        Some(registry) => Some(login(&registry, host, door)?),
+        None if sandbox::may_be(host) => block_on(of_sandbox(host, door))?,
+        None => None,
+    };
+    let Some(Login { username, password }) = login else { return Ok(Answer::Error(NOT_FOUND.to_owned())) };
     // The order of the protocol's own struct.
     let answer = json!({ "ServerURL": server, "Username": username, "Secret": password.expose() });
     Ok(Answer::Value(answer.to_string()))
+}
+
+/// The login to the registry of the sandbox that runs; `None` where none does, or that is another's.
+async fn of_sandbox(host: &str, door: &Door) -> Result<Option<Login>, Failure> {
+    let running = daemon::running(&sandbox::state_folder(door)?).await;
+    let Some(running) = running.filter(|running| running.registry == host) else { return Ok(None) };
+    let aws = aws::connect(&Endpoint::At { url: running.endpoint }, &Identity::default()).await?;
+    let EcrToken { username, password, .. } = ecr::token(&aws).await?;
+    Ok(Some(Login { username, password }))
 }
 
 /// What somebody has stored, else the kept token, else a new one.

@@ -6,9 +6,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Door, show};
+use super::{Door, sessions::Kept, show};
 use crate::{
-    aws::{AskMfa, Identity, Role, Variables, principal},
+    aws::{AskMfa, Identity, Role, Sessions, Variables, principal},
     config::{
         error::ConfigErrors,
         file,
@@ -88,7 +88,8 @@ pub(crate) fn identity(
 ) -> Identity {
     let variables = Variables::read(|name| door.surroundings.variables.get(name).map(str::to_owned));
     let role = role_arn.map(|arn| Role { arn, session_name: variables.session_name() });
-    Identity { region, profile, role, ask: AskMfa(ask_mfa), variables }
+    let sessions = Sessions::kept_by(Kept(door.clone()));
+    Identity { region, profile, role, ask: AskMfa(ask_mfa), sessions, variables }
 }
 
 /// The kept tokens of a caller.
@@ -116,8 +117,9 @@ pub(crate) fn identity_for(registry: &Registry, host: &str, settings: &Settings,
     identity(door, region, profile, role_arn)
 }
 
-/// Profile and role of the environment for this account: the one in the same region before one that names
-/// none. A file that cannot be read has nothing to say here.
+/// Profile and role of the environment for this account, by its `account`, or where it has none by what its role or
+/// its profile says of itself: the one in the same region before one that names none. A file that cannot be read
+/// has nothing to say here.
 fn of_ship_toml(host: &EcrHost, door: &Door) -> Option<(Option<String>, Option<String>)> {
     let folder = door.surroundings.folder().ok()?;
     let named = door.surroundings.variables.path(env::ECS_SHIP_FILE).map(|path| folder.join(path));
@@ -132,7 +134,12 @@ fn of_ship_toml(host: &EcrHost, door: &Door) -> Option<(Option<String>, Option<S
             let written = |value: &Option<file::Written<String>>, account: &str| {
                 plain(value.as_ref().map(|written| written.value.as_str()), account)
             };
-            let account = written(&table.account, "")?;
+            let role_account = || principal::account_of_role(&written(&table.role_arn, "")?);
+            let profile_account = || {
+                let aws = Variables::read(|name| door.surroundings.variables.get(name).map(str::to_owned));
+                principal::account_of_profile(&aws, &written(&table.profile, "")?)
+            };
+            let account = written(&table.account, "").or_else(role_account).or_else(profile_account)?;
             let region = written(&table.region, &account);
             let fits = account == host.account && region.as_ref().is_none_or(|region| *region == host.region);
             let (profile, role) = (written(&table.profile, &account), written(&table.role_arn, &account));
@@ -172,6 +179,15 @@ pub(crate) fn tell_notes(cache: &Cache, door: &Door) -> Result<(), Failure> {
     Ok(())
 }
 
+/// After a run: what was odd about the stores, and where its token went if nothing could keep it.
+pub(crate) fn tell_of_keeping(cache: &Cache, door: &Door) -> Result<(), Failure> {
+    tell_notes(cache, door)?;
+    match memory_only(cache) {
+        Some(hint) => door.tell(&format!("hint: {hint}\n")),
+        None => Ok(()),
+    }
+}
+
 /// One hint where tokens are to be kept and no store works.
 pub(crate) fn memory_only(cache: &Cache) -> Option<String> {
     let trouble = cache.trouble()?;
@@ -181,24 +197,17 @@ pub(crate) fn memory_only(cache: &Cache) -> Option<String> {
     ))
 }
 
-/// Asks on the terminal, also where the standard streams are something else.
+/// Asks on the terminal, also where the standard streams are something else. The code can be seen while it is typed:
+/// it is worth nothing a moment later, and a terminal that was told to hide it stays so when Ctrl-C ends us.
 #[cfg(unix)]
 fn ask_mfa(serial: &str) -> Option<String> {
     use std::io::{BufRead as _, Write as _};
 
-    use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
-
     let mut terminal = fs::File::options().read(true).write(true).open("/dev/tty").ok()?;
     write!(terminal, "MFA code of {serial}: ").ok()?;
-    let shown = tcgetattr(&terminal).ok()?;
-    let mut hidden = shown.clone();
-    hidden.local_modes.remove(LocalModes::ECHO);
-    tcsetattr(&terminal, OptionalActions::Now, &hidden).ok()?;
     let mut code = String::new();
-    let read = io::BufReader::new(&terminal).read_line(&mut code);
-    tcsetattr(&terminal, OptionalActions::Now, &shown).ok();
-    writeln!(terminal).ok();
-    read.ok().map(|_| code)
+    io::BufReader::new(&terminal).read_line(&mut code).ok()?;
+    Some(code)
 }
 
 #[cfg(not(unix))]
@@ -244,8 +253,12 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let ship = "format = 1\n[environments.anywhere]\naccount = \"111111111111\"\nprofile = \"anywhere\"\n\
                     [environments.ireland]\naccount = \"${env.ACCOUNT:-111111111111}\"\nregion = \"eu-west-1\"\nprofile = \"${environment}-${account}\"\n\
+                    [environments.role]\nprofile = \"by-role\"\nrole_arn = \"arn:aws:iam::333333333333:role/ship\"\n\
+                    [environments.sso]\nprofile = \"by-sso\"\n\
                     [environments.other]\naccount = \"222222222222\"\nprofile = \"${git.branch}\"\n";
         fs::write(home.path().join("ship.toml"), ship).unwrap();
+        fs::create_dir(home.path().join(".aws")).unwrap();
+        fs::write(home.path().join(".aws/config"), "[profile by-sso]\nsso_account_id = 444444444444\n").unwrap();
         let of = |host: &str, settings: &Settings, variables: &[(&str, &str)]| {
             let registry = Registry::of(host).unwrap();
             identity_for(&registry, host, settings, &door(home.path(), variables)).profile
@@ -256,6 +269,12 @@ mod tests {
         assert_eq!(of("111111111111.dkr.ecr.us-east-1.amazonaws.com", &none, &[]).as_deref(), Some("anywhere"));
         assert_eq!(of("222222222222.dkr.ecr.us-east-1.amazonaws.com", &none, &[]), None);
         assert_eq!(of("public.ecr.aws", &none, &[]), None);
+        // Of an environment without `account` the role or the profile may say whose it is.
+        assert_eq!(of("333333333333.dkr.ecr.us-east-1.amazonaws.com", &none, &[]).as_deref(), Some("by-role"));
+        let home_variable = home.path().to_string_lossy().into_owned();
+        let at_home = [("HOME", home_variable.as_str())];
+        assert_eq!(of("444444444444.dkr.ecr.us-east-1.amazonaws.com", &none, &at_home).as_deref(), Some("by-sso"));
+        assert_eq!(of("555555555555.dkr.ecr.us-east-1.amazonaws.com", &none, &at_home), None);
         assert_eq!(of(HOST, &none, &[("ACCOUNT", "333333333333")]).as_deref(), Some("anywhere"));
         assert_eq!(of(HOST, &written, &[]).as_deref(), Some("settings"));
         assert_eq!(of(HOST, &written, &[("ECS_SHIP_PROFILE", "variable")]).as_deref(), Some("variable"));

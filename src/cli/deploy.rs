@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use super::{
-    Door, args, outlook,
+    Door, args, credentials, outlook,
     prepare::{self, Others, Prepared},
     show, walk,
 };
@@ -40,5 +40,9 @@ pub async fn run(args: &args::Deploy, door: &Door) -> Result<Exit, Failure> {
         aws: place.aws,
         engine: Some(engine),
     };
-    begun.walk("deploy", &plan, &hands, environment, &args.display, door).await
+    let ended = begun.walk("deploy", &plan, &hands, environment, &args.display, door).await;
+    if door.progress(args.display.progress)? != args::Progress::Quiet {
+        credentials::tell_of_keeping(hands.logins.cache(), door)?;
+    }
+    ended
 }

@@ -7,6 +7,7 @@ use super::{
     args::{self, Shell},
     completion,
     login::LoginError,
+    sandbox,
 };
 use crate::{
     env,
@@ -93,7 +94,11 @@ fn registries(typed: &[String]) -> Result<Vec<String>, Failure> {
         .map(|typed| {
             let host = typed.split_once("://").map_or(typed.as_str(), |(_, rest)| rest).trim_end_matches('/');
             let registry = host.to_owned();
-            if Registry::of(host).is_some() { Ok(registry) } else { Err(LoginError::NotEcr { registry }.into()) }
+            if Registry::of(host).is_some() || sandbox::may_be(host) {
+                Ok(registry)
+            } else {
+                Err(LoginError::NotEcr { registry }.into())
+            }
         })
         .collect()
 }

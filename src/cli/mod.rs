@@ -29,6 +29,7 @@ pub mod replay;
 pub mod rollback;
 pub mod run_task;
 pub mod sandbox;
+mod sessions;
 mod show;
 mod standing;
 pub mod status;

@@ -33,6 +33,11 @@ pub(crate) fn root(door: &Door) -> Result<PathBuf, Failure> {
     door.surroundings.state_folder().ok_or(Failure::NoHome)
 }
 
+/// Whether a registry may be the sandbox's: it listens on loopback, at a port.
+pub(crate) fn may_be(registry: &str) -> bool {
+    registry.parse::<std::net::SocketAddr>().is_ok_and(|address| address.ip().is_loopback())
+}
+
 /// Where the sandbox keeps what it knows.
 pub(crate) fn state_folder(door: &Door) -> Result<PathBuf, Failure> {
     Ok(root(door)?.join("sandbox"))

@@ -7,7 +7,10 @@
 
 use std::{
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -136,6 +139,23 @@ struct Pair {
 /// here. Longer than a call to ECR that is tried again a few times.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
+/// What a file holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum What {
+    Token,
+    /// Credentials of a role, which are kept as a token is: their secrets are the password of the access key.
+    Session,
+}
+
+impl What {
+    const fn suffix(self) -> &'static str {
+        match self {
+            Self::Token => TOKEN,
+            Self::Session => SESSION,
+        }
+    }
+}
+
 /// Keeps tokens where the user wants them kept.
 #[derive(Debug)]
 pub struct Cache {
@@ -143,13 +163,21 @@ pub struct Cache {
     choice: Choice,
     keyrings: Keyrings,
     notes: Mutex<Vec<String>>,
+    /// Something was to be kept, and nothing could.
+    lost: AtomicBool,
 }
 
 impl Cache {
     /// Keeps nothing.
     #[must_use]
     pub fn nowhere() -> Self {
-        Self { folder: None, choice: Choice::Nothing, keyrings: Keyrings::default(), notes: Mutex::default() }
+        Self {
+            folder: None,
+            choice: Choice::Nothing,
+            keyrings: Keyrings::default(),
+            notes: Mutex::default(),
+            lost: AtomicBool::new(false),
+        }
     }
 
     /// Opens the folder at `path`. A folder that cannot be used is one note, and nothing is kept.
@@ -166,7 +194,8 @@ impl Cache {
                 None
             }
         };
-        Self { folder, choice, keyrings: Keyrings::of_folder(path), notes: Mutex::new(notes) }
+        let (keyrings, notes) = (Keyrings::of_folder(path), Mutex::new(notes));
+        Self { folder, choice, keyrings, notes, lost: AtomicBool::new(false) }
     }
 
     /// The same, with the keyring of a desktop in reach.
@@ -178,13 +207,23 @@ impl Cache {
     /// The token, if it is here and can be opened; of two stores the one that was written last.
     #[must_use]
     pub fn find(&self, key: &TokenKey) -> Option<(Kind, Entry)> {
+        self.find_as(What::Token, key)
+    }
+
+    /// The session in a role, which goes by the role's ARN in the place of a registry.
+    #[must_use]
+    pub fn find_session(&self, key: &TokenKey) -> Option<Entry> {
+        self.find_as(What::Session, key).map(|(_, entry)| entry)
+    }
+
+    fn find_as(&self, what: What, key: &TokenKey) -> Option<(Kind, Entry)> {
         let id = key.id();
         let mut files: Vec<_> = self
             .choice
             .candidates()
             .into_iter()
             .filter_map(|kind| {
-                let name = file_name(kind, &id);
+                let name = file_name(kind, &id, what);
                 let file = self.header(&name)?;
                 // Not what its name promises: somebody has moved files about.
                 if file.header.about.registry != key.registry || file.header.scope != key.scope.id() {
@@ -291,6 +330,19 @@ impl Cache {
 
     /// Keeps the token in the first store that works; `None` where none does.
     pub fn keep(&self, key: &TokenKey, entry: &Entry) -> Option<Kind> {
+        let kept = self.keep_as(What::Token, key, entry);
+        if kept.is_none() {
+            self.lost.store(true, Ordering::Relaxed);
+        }
+        kept
+    }
+
+    /// Keeps a session in a role. Where it cannot be kept, a person is asked for the next code.
+    pub fn keep_session(&self, key: &TokenKey, entry: &Entry) {
+        self.keep_as(What::Session, key, entry);
+    }
+
+    fn keep_as(&self, what: What, key: &TokenKey, entry: &Entry) -> Option<Kind> {
         let folder = self.folder.as_ref()?;
         let id = key.id();
         let header = Header { format: FORMAT, scope: key.scope.id(), about: entry.about.clone() };
@@ -298,7 +350,7 @@ impl Cache {
         let pair = Pair { username: entry.login.username.clone(), password: entry.login.password.expose().clone() };
         let pair = serde_json::to_vec(&pair).expect("texts always serialise");
         for kind in self.choice.candidates() {
-            let name = file_name(kind, &id);
+            let name = file_name(kind, &id, what);
             let body = if kind == Kind::File {
                 pair.clone()
             } else {
@@ -338,7 +390,7 @@ impl Cache {
             && entry.login == *refused
             && let Some(folder) = &self.folder
         {
-            folder.remove(&file_name(kind, &key.id())).ok();
+            folder.remove(&file_name(kind, &key.id(), What::Token)).ok();
         }
     }
 
@@ -370,6 +422,17 @@ impl Cache {
         Ok(forgotten)
     }
 
+    /// Forgets all sessions in roles; answers how many those were.
+    pub fn forget_sessions(&self) -> std::io::Result<usize> {
+        let Some(folder) = &self.folder else { return Ok(0) };
+        let mut forgotten = 0;
+        for (name, _) in folder.names()?.into_iter().filter(|(name, _)| name.ends_with(SESSION)) {
+            folder.remove(&name)?;
+            forgotten += 1;
+        }
+        Ok(forgotten)
+    }
+
     /// Takes the right to fetch this token, or waits for whoever has it. After [`PATIENCE`], and where
     /// there is nothing to lock, it is fetched without.
     pub async fn lock(&self, key: &TokenKey) -> Option<Held> {
@@ -393,7 +456,7 @@ impl Cache {
         let now = i64::try_from(now_ms / 1000).unwrap_or(i64::MAX);
         for (name, written) in names {
             let age = now.saturating_sub(written);
-            let over = if name.ends_with(TOKEN) {
+            let over = if name.ends_with(TOKEN) || name.ends_with(SESSION) {
                 // By its own word; one whose word cannot be read is as old as a token can get.
                 self.header(&name).map_or(age > DAY, |file| !file.header.about.is_valid(now_ms))
             } else if name.ends_with(LOCK) {
@@ -437,10 +500,10 @@ impl Cache {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Why nothing is kept although it should be; `None` where that is the user's wish.
+    /// Why a token could not be kept although it should be; `None` where that is the user's wish.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
-        if self.choice == Choice::Nothing {
+        if self.choice == Choice::Nothing || !self.lost.load(Ordering::Relaxed) {
             return None;
         }
         let problems = self.keyrings.problems();
@@ -462,13 +525,14 @@ struct Sealed {
 }
 
 const TOKEN: &str = ".token";
+const SESSION: &str = ".session";
 const LOCK: &str = ".lock";
 const ASIDE: &str = "set-aside-";
 const DAY: i64 = 24 * 60 * 60;
 
 /// The store is in the name: two stores with two keys would overwrite each other's.
-fn file_name(kind: Kind, id: &str) -> String {
-    format!("{kind}-{id}{TOKEN}")
+fn file_name(kind: Kind, id: &str, what: What) -> String {
+    format!("{kind}-{id}{}", what.suffix())
 }
 
 /// The name and the first line are bound to the token: one file's bytes do not open under another name,

@@ -106,7 +106,9 @@ impl Folder {
         if !ours {
             return Ok(Read::NotOurs);
         }
-        let mut bytes = Vec::new();
+        // With room for the end, so that one read takes it all and the next says so.
+        let size = u64::try_from(stat.st_size).unwrap_or_default().min(LONGEST) + 1;
+        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
         File::from(file).take(LONGEST).read_to_end(&mut bytes)?;
         Ok(Read::Bytes(bytes))
     }

@@ -69,8 +69,15 @@ impl Kind {
     const fn limit(self) -> Duration {
         match self {
             Self::SecretService | Self::Keychain | Self::CredentialManager => Duration::from_millis(1900),
-            // System calls, which have an answer at once: the limit is for a machine that is too busy to run us.
-            Self::Keyutils | Self::File => Duration::from_secs(5),
+            // Never waited for, see `Reach::AtOnce`.
+            Self::Keyutils | Self::File => Duration::MAX,
+        }
+    }
+
+    const fn reach(self) -> Reach {
+        match self {
+            Self::SecretService | Self::Keychain | Self::CredentialManager => Reach::MayHang,
+            Self::Keyutils | Self::File => Reach::AtOnce,
         }
     }
 
@@ -164,15 +171,30 @@ pub struct Keyrings {
     /// tokens has a key of its own.
     user: String,
     session: DesktopSession,
-    asked: Mutex<BTreeMap<Kind, Asked>>,
+    asked: Arc<Mutex<BTreeMap<Kind, Asked>>>,
 }
+
+/// What this process knows, by the name of the entry: whoever opens the same folder once more must not wait once
+/// more.
+static ASKED: Mutex<BTreeMap<String, Arc<Mutex<BTreeMap<Kind, Asked>>>>> = Mutex::new(BTreeMap::new());
 
 /// What is known of one keyring.
 #[derive(Debug)]
 struct Asked {
+    reach: Reach,
     known: Known,
     /// Of the time that it may take of this process.
     left: Duration,
+}
+
+/// What asking a keyring is like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// System calls, which have an answer at once. A thread for them would be a fifth of what a warm `get` of the
+    /// credential helper takes.
+    AtOnce,
+    /// Another program, which may prompt or hang.
+    MayHang,
 }
 
 #[derive(Debug)]
@@ -190,7 +212,10 @@ const SERVICE: &str = "docker-ecs-ship";
 impl Keyrings {
     #[must_use]
     pub fn of_folder(folder: &Path) -> Self {
-        Self { user: format!("ECR tokens in {}", folder.display()), ..Self::default() }
+        let user = format!("ECR tokens in {}", folder.display());
+        let mut all = ASKED.lock().unwrap_or_else(PoisonError::into_inner);
+        let asked = Arc::clone(all.entry(user.clone()).or_default());
+        Self { user, session: DesktopSession::default(), asked }
     }
 
     /// The same, with a desktop's keyring in reach.
@@ -282,7 +307,7 @@ impl Keyrings {
 
 impl Asked {
     fn of(all: &mut BTreeMap<Kind, Self>, kind: Kind) -> &mut Self {
-        all.entry(kind).or_insert_with(|| Self { known: Known::Nothing, left: kind.limit() })
+        all.entry(kind).or_insert_with(|| Self { reach: kind.reach(), known: Known::Nothing, left: kind.limit() })
     }
 
     /// Asks within the time that is left; a keyring that failed once is not asked again.
@@ -291,7 +316,10 @@ impl Asked {
         work: impl FnOnce(Duration) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
         let (left, begun) = (self.left, now());
-        let answer = bounded(left, move || work(left));
+        let answer = match self.reach {
+            Reach::AtOnce => work(left),
+            Reach::MayHang => bounded(left, move || work(left)),
+        };
         self.left = left.saturating_sub(begun.elapsed());
         if let Err(problem) = &answer {
             self.known = Known::Useless(problem.clone());
@@ -361,7 +389,7 @@ fn open(kind: Kind, user: &str, session: &DesktopSession, limit: Duration) -> Re
 
             // Without pam_keyinit (containers, cron, services) the session keyring is one that this
             // process does not possess, and reads are refused: join a fresh one. It belongs to this
-            // thread; the store links the user's persistent keyring into it. Docker's default seccomp
+            // thread and its children; the store links the user's persistent keyring into it. Docker's default seccomp
             // profile answers EPERM, others ENOSYS.
             KeyRing::from_special_id(Session, true).map_err(|error| Problem::Absent(format!("{error:?}")))?;
             Ok(linux_keyutils_keyring_store::Store::new().map_err(failed)?)
@@ -463,7 +491,7 @@ mod tests {
     #[test]
     fn what_a_keyring_takes_is_taken_from_one_purse() {
         let (hold, never) = mpsc::channel::<()>();
-        let mut asked = Asked { known: Known::Nothing, left: Duration::from_secs(100) };
+        let mut asked = Asked { reach: Reach::MayHang, known: Known::Nothing, left: Duration::from_secs(100) };
         let slow = Duration::from_millis(30);
         let first = asked.ask(move |_| Ok(never.recv_timeout(slow).is_err()));
         assert!(first == Ok(true) && asked.left + slow <= Duration::from_secs(100), "{first:?} {asked:?}");

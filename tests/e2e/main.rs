@@ -10,6 +10,7 @@
 mod aws_cli;
 mod image;
 mod killed;
+mod login;
 mod rehearse;
 mod rollout;
 mod scenario;

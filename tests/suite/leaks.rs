@@ -39,7 +39,10 @@ fn assert_hidden(what: &str, text: &str, secrets: &[&str]) {
 fn look_through(folder: &Path, secrets: &[&str]) {
     for entry in fs::read_dir(folder).expect("a folder").flatten() {
         let path = entry.path();
-        if path.is_symlink() || path.extension().is_some_and(|extension| extension == "token") {
+        let is_where_it_belongs = path.extension().is_some_and(|extension| extension == "token")
+            // The caller's own keys, in the caller's own file.
+            || path.ends_with(".aws/credentials");
+        if path.is_symlink() || is_where_it_belongs {
             continue;
         }
         if path.is_dir() {
@@ -79,6 +82,8 @@ fn verbs(environment: &Environment) -> Vec<String> {
     commands
         .lines()
         .take_while(|line| line.starts_with("  "))
+        // Further in stands the rest of a description.
+        .filter(|line| !line.starts_with("   "))
         .filter_map(|line| line.split_whitespace().next())
         .map(str::to_owned)
         .collect()
@@ -130,41 +135,154 @@ fn no_verb_shows_a_secret_in_any_kind_of_output() {
     }
 }
 
-#[test]
-fn a_deploy_shows_its_token_to_nobody_but_the_registry() {
+/// How a run is shown; on a terminal by a pseudo terminal of its own.
+const FACES: [&str; 4] = ["plain", "json", "quiet", "tty"];
+
+/// A run on one of the faces, with all the talk that there is.
+fn shown(environment: &Environment, face: &str, words: &[&str]) -> Output {
+    let all = [&["-D"], words, &["--progress", face]].concat();
+    if face == "tty" { on_a_terminal(environment, &all) } else { environment.run_all(PROGRAM, &all) }
+}
+
+fn on_a_terminal(environment: &Environment, words: &[&str]) -> Output {
+    environment.run("script", ["-qec", &format!("TERM=xterm {PROGRAM} {}", words.join(" ")), "/dev/null"])
+}
+
+/// An account on paper whose caller has a profile with these keys, so that no child has them from its parent.
+fn paper_with_keys() -> Paper {
     let mut paper = Paper::up("100");
     paper.cluster();
     paper.repository();
     paper.service();
     paper.steady();
     let environment = &mut paper.environment;
+    environment.set("AWS_ACCESS_KEY_ID", "").set("AWS_SECRET_ACCESS_KEY", "");
+    let aws = environment.home().join(".aws");
+    fs::create_dir_all(&aws).expect("a folder");
+    let keys = format!(
+        "[default]\naws_access_key_id = ASIAMARKER0000000000\naws_secret_access_key = {SECRET_KEY}\naws_session_token = {SESSION}\n"
+    );
+    fs::write(aws.join("credentials"), keys).expect("a file");
     environment.set("ECS_SHIP_CREDENTIAL_STORE", "file").set("AWS_REGION", "us-east-1");
     overhear(environment, &["git", "docker"]);
     environment.write("ship.toml", "format = 1\n[images.web]\nrepository = \"shop/web\"\ncontext = \"app\"\ntags = [\"v-${env.VERSION}\"]\n[services.web]\ncluster = \"shop\"\n[environments.production]\nregion = \"us-east-1\"\n");
     environment.write("app/Dockerfile", "FROM scratch\nCOPY file /file\n");
+    paper
+}
+
+#[test]
+fn a_run_shows_its_secrets_to_nobody_but_those_they_are_for() {
+    let mut paper = paper_with_keys();
+    let environment = &mut paper.environment;
     let mut password = String::new();
-    for (version, words) in [
-        vec!["deploy", "--yes", "--progress", "plain", "--record", "run.jsonl"],
-        vec!["-D", "deploy", "--yes", "--progress", "json"],
-        vec!["-D", "deploy", "--yes", "--progress", "quiet"],
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        let number = version.to_string();
-        environment.write("app/file", &number);
-        environment.set("VERSION", &number);
-        let output = environment.run_all(PROGRAM, &words);
-        assert_eq!(output.code, Some(0), "{output}");
-        if version == 0 {
+    for (number, face) in FACES.into_iter().enumerate() {
+        environment.write("app/file", face);
+        environment.set("VERSION", &number.to_string());
+        let record = format!("run-{face}.jsonl");
+        let output = shown(environment, face, &["deploy", "--yes", "--record", &record]);
+        assert_eq!(output.code, Some(0), "{face}: {output}");
+        if password.is_empty() {
             password = kept_password(environment);
         }
-        check(environment, &output, &words.join(" "), &[&password]);
+        let secrets = [password.as_str(), SECRET_KEY, SESSION];
+        check(environment, &output, &format!("deploy on {face}"), &secrets);
+        for words in [
+            &["watch", "web"][..],
+            &["rollback", "--yes", "web"],
+            &["replay", &record],
+            // Without a program in the image there is nothing to rehearse with, and it says so.
+            &["rehearse", "--from", "nothing:at-all"],
+        ] {
+            let output = shown(environment, face, words);
+            check(environment, &output, &format!("{} on {face}", words.join(" ")), &secrets);
+        }
     }
     assert_eq!(kept_password(environment), password, "one token served all of them");
+    let secrets = [password.as_str(), SECRET_KEY, SESSION];
+    let helper = format!("install --credential-helper {REGISTRY}");
+    for words in [
+        "plan",
+        "plan --format json",
+        "status",
+        "status --format json",
+        "status --format url web",
+        "history",
+        "history --format json",
+        "tasks",
+        "tasks --format json",
+        "logs web",
+        "run web",
+        "exec web ls",
+        "stop-deployment --yes web",
+        "init --cluster shop --service web --file made.toml",
+        "config validate --format json",
+        "config show",
+        "config show --format json",
+        "config schema",
+        "sandbox status",
+        "sandbox status --format json",
+        "sandbox up",
+        "login",
+        "login --format json",
+        "login --check",
+        helper.as_str(),
+        "uninstall",
+        "version",
+        "completion bash",
+        "logout",
+    ] {
+        let all: Vec<&str> = ["-D"].into_iter().chain(words.split(' ')).collect();
+        check(environment, &environment.run_all(PROGRAM, &all), words, &secrets);
+        check(environment, &on_a_terminal(environment, &all), &format!("{words} on a terminal"), &secrets);
+    }
+    // Everything there is has had its turn here or above; a new verb must be added to one of the lists.
+    let known = [
+        "deploy",
+        "watch",
+        "rollback",
+        "replay",
+        "rehearse",
+        "plan",
+        "status",
+        "history",
+        "tasks",
+        "logs",
+        "run",
+        "exec",
+        "stop-deployment",
+        "init",
+        "config",
+        "sandbox",
+        "login",
+        "install",
+        "uninstall",
+        "version",
+        "completion",
+        "logout",
+    ];
+    for verb in verbs(environment) {
+        assert!(known.contains(&verb.as_str()), "{verb} is in no list of this test");
+    }
     let children = fs::read_to_string(environment.home().join("children")).expect("git was called");
     assert!(children.contains("git"), "{children}");
     paper.remove_images();
+}
+
+/// What is looked for would be found: the same eyes see a secret that is shown.
+#[test]
+fn a_secret_that_is_shown_would_be_seen() {
+    let environment = Environment::new();
+    for text in [
+        PASSWORD.to_owned(),
+        STANDARD.encode(format!("AWS:{PASSWORD}")),
+        format!("{{\"auth\":\"{}\"}}", STANDARD.encode(format!("x{PASSWORD}y"))),
+    ] {
+        environment.write("shown", &text);
+        let seen = std::panic::catch_unwind(|| look_through(&environment.work(), &[PASSWORD]));
+        assert!(seen.is_err(), "{text}");
+    }
+    environment.write("shown", "nothing of it");
+    look_through(&environment.work(), &[PASSWORD]);
 }
 
 /// The password that lies in the plain file.

@@ -1,13 +1,23 @@
 //! `login`, `logout` and the credential helper against a stand-in for AWS that counts what it is asked.
 
-use std::{fs, io::Write as _, os::unix::fs::PermissionsExt as _, process::Stdio, sync::LazyLock};
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::{BufRead as _, BufReader, Write as _},
+    net::TcpListener,
+    os::unix::fs::PermissionsExt as _,
+    process::Stdio,
+    sync::{Arc, LazyLock, Mutex},
+    thread,
+    time::Duration,
+};
 
 use regex::Regex;
 use serde_json::Value;
 
 use crate::{
     environment::{Environment, Output, PROGRAM},
-    stand_in::{ACCOUNT, REGISTRY, StandIn, assumed, caller, json_error, token, xml_error},
+    stand_in::{ACCOUNT, REGISTRY, StandIn, assumed, caller, json_error, now_seconds, token, xml_error},
 };
 
 /// Long-lived keys, so that the caller has a name that stays.
@@ -342,6 +352,29 @@ fn docker_gets_the_login_when_asked_and_gives_it_back() {
 
 const SHIP: &str = "format = 1\n[images.web]\nrepository = \"shop/web\"\n[services.web]\ncluster = \"shop\"\n";
 
+/// Signed in, as far as the file says, and the portal knows nothing of it any more.
+fn with_revoked_sso() -> Environment {
+    let stand_in = StandIn::start();
+    // What the portal answers to a GET of /federation/credentials, which names no operation.
+    let revoked =
+        serde_json::json!({"__type": "UnauthorizedException", "message": "Session token not found or invalid"});
+    stand_in.answer("", (401, revoked.to_string()));
+    let mut environment = Environment::new();
+    environment
+        .set("AWS_ENDPOINT_URL", &stand_in.url)
+        .set("AWS_EC2_METADATA_DISABLED", "true")
+        .set("ECS_SHIP_CREDENTIAL_STORE", "none");
+    let folder = environment.home().join(".aws");
+    fs::create_dir_all(folder.join("sso/cache")).expect("a folder");
+    let config = "[profile jobs]\nsso_session = corp\nsso_account_id = 111111111111\nsso_role_name = ship\nregion = eu-west-1\n\
+                  [sso-session corp]\nsso_region = eu-west-1\nsso_start_url = https://corp.awsapps.com/start\n";
+    fs::write(folder.join("config"), config).expect("a file");
+    let token = r#"{"accessToken":"aoaAAAAAGVtrV","expiresAt":"2099-01-01T00:00:00Z","region":"eu-west-1","startUrl":"https://corp.awsapps.com/start"}"#;
+    // The file's name is the SHA-1 of the session's name.
+    fs::write(folder.join("sso/cache/ee0bfd2552fbd840c02cc48b6e823320543c450f.json"), token).expect("a file");
+    environment
+}
+
 #[test]
 fn what_goes_wrong_names_cause_and_cure() {
     let refusal = |action: &str, resource: &str, why: &str| {
@@ -394,6 +427,7 @@ fn what_goes_wrong_names_cause_and_cure() {
     environment.set("AWS_ENDPOINT_URL", "http://127.0.0.1:1").set("AWS_MAX_ATTEMPTS", "1");
     add(&mut text, "unreachable", &environment.run(PROGRAM, ["login", REGISTRY]));
 
+    add(&mut text, "SSO session over", &with_revoked_sso().run(PROGRAM, ["login", "--profile", "jobs", REGISTRY]));
     let mut environment = Environment::new();
     environment.set("AWS_EC2_METADATA_DISABLED", "true");
     add(&mut text, "nobody", &environment.run(PROGRAM, ["login", REGISTRY]));
@@ -420,37 +454,199 @@ fn what_goes_wrong_names_cause_and_cure() {
     insta::assert_snapshot!(text);
 }
 
-#[test]
-fn a_profile_with_an_mfa_device_asks_on_the_terminal_or_says_that_there_is_none() {
-    let stand_in = StandIn::start();
+/// A home with a profile whose role wants an MFA code.
+fn with_mfa(stand_in: &StandIn, store: &str) -> Environment {
     stand_in.answer("AssumeRole", assumed());
     stand_in.answer("GetCallerIdentity", caller("222222222222"));
     let mut environment = Environment::new();
     environment
         .set("AWS_ENDPOINT_URL", &stand_in.url)
         .set("AWS_PROFILE", "jobs")
-        .set("ECS_SHIP_CREDENTIAL_STORE", "none");
+        .set("ECS_SHIP_CREDENTIAL_STORE", store);
     let folder = environment.home().join(".aws");
     fs::create_dir_all(&folder).expect("a folder");
-    fs::write(folder.join("config"), "[profile jobs]\nregion = eu-west-1\nrole_arn = arn:aws:iam::222222222222:role/ship\nsource_profile = me\nmfa_serial = arn:aws:iam::111111111111:mfa/me\n").expect("a file");
+    fs::write(folder.join("config"), "[profile jobs]\nregion = eu-west-1\nrole_arn = arn:aws:iam::222222222222:role/ship\nsource_profile = me\nmfa_serial = arn:aws:iam::111111111111:mfa/me\nduration_seconds = 7200\n").expect("a file");
     fs::write(
         folder.join("credentials"),
         "[me]\naws_access_key_id = AKIAME00000000000000\naws_secret_access_key = x\n",
     )
     .expect("a file");
-    // `setsid` takes the terminal away that the tests may run on.
-    let alone = environment.run("setsid", ["-w", PROGRAM, "login", REGISTRY]);
-    insta::assert_snapshot!("mfa_without_terminal", told(&alone));
-    assert_eq!(stand_in.count("AssumeRole"), 0);
-    // `script` gives it one of its own.
-    let typed =
-        environment.run_with_input("script", ["-qec", &format!("{PROGRAM} login {REGISTRY}"), "/dev/null"], "123456\n");
+    environment
+}
+
+/// `script` gives it a terminal of its own, on which somebody types a code.
+fn typing(environment: &Environment, words: &str, code: &str) -> Output {
+    environment.run_with_input("script", ["-qec", &format!("{PROGRAM} {words} {REGISTRY}"), "/dev/null"], code)
+}
+
+/// `setsid` takes the terminal away that the tests may run on.
+fn without_a_terminal(environment: &Environment, words: &[&str]) -> Output {
+    environment.run_all("setsid", &[&["-w", PROGRAM], words].concat())
+}
+
+#[test]
+fn a_profile_with_an_mfa_device_asks_on_the_terminal_or_says_that_there_is_none() {
+    let stand_in = StandIn::start();
+    let environment = with_mfa(&stand_in, "none");
+    insta::assert_snapshot!("mfa_without_terminal", told(&without_a_terminal(&environment, &["login", REGISTRY])));
+    assert_eq!(stand_in.asked(), [], "nothing is asked of AWS without a code");
+    let typed = typing(&environment, "login", "123456\n");
     assert_eq!(typed.code, Some(0), "{typed}");
     assert!(typed.stdout.contains("MFA code of arn:aws:iam::111111111111:mfa/me: "), "{typed}");
     let assume =
         stand_in.asked().into_iter().find(|asked| asked.operation == "AssumeRole").expect("a role was taken on");
     assert!(assume.body.contains("TokenCode=123456") && assume.access_key == "AKIAME00000000000000", "{assume:?}");
+    assert!(assume.body.contains("DurationSeconds=7200"), "{assume:?}");
     let fetched =
         stand_in.asked().into_iter().find(|asked| asked.operation == "GetAuthorizationToken").expect("a token");
     assert_eq!(fetched.access_key, "ASIAASSUMED000000001");
+}
+
+/// An attempt of a call ends after twenty seconds, and the next one would ask again.
+#[test]
+fn who_looks_for_a_phone_is_asked_once() {
+    let stand_in = StandIn::start();
+    let environment = with_mfa(&stand_in, "none");
+    let slowly = format!("(sleep 22; echo 123456) | script -qec '{PROGRAM} login {REGISTRY}' /dev/null");
+    let typed = environment.run("sh", ["-c", &slowly]).success();
+    assert_eq!(typed.stdout.matches("MFA code of").count(), 1, "{typed}");
+    assert_eq!(stand_in.count("AssumeRole"), 1);
+}
+
+#[test]
+fn a_session_that_was_given_for_a_code_serves_the_next_commands() {
+    let stand_in = StandIn::start();
+    let environment = with_mfa(&stand_in, "file");
+    assert_eq!(typing(&environment, "login", "123456\n").code, Some(0));
+    let again = without_a_terminal(&environment, &["login", "--refresh", REGISTRY]).success();
+    assert!(again.stdout.contains("role/ci") || again.stdout.contains("just now"), "{again}");
+    assert_eq!((stand_in.count("AssumeRole"), stand_in.count("GetAuthorizationToken")), (1, 2));
+    let last = stand_in.asked().pop().expect("calls");
+    assert_eq!(last.access_key, "ASIAASSUMED000000001", "{last:?}");
+    let folder = environment.home().join(".local/state/docker-ecs-ship/credentials");
+    let session = fs::read_dir(&folder)
+        .expect("a folder")
+        .flatten()
+        .find(|entry| entry.path().extension().is_some_and(|extension| extension == "session"))
+        .expect("a session is kept");
+    assert_eq!(session.metadata().expect("it is there").permissions().mode() & 0o777, 0o600);
+    // It is no registry.
+    let list = environment.run_with_input(PROGRAM_AS_HELPER.as_str(), ["list"], "unused").success();
+    assert_eq!(list.stdout, format!("{{\"{REGISTRY}\":\"AWS\"}}\n"));
+    // Who takes on another role is somebody else.
+    let config = environment.home().join(".aws/config");
+    let text = fs::read_to_string(&config).expect("a file");
+    fs::write(&config, text.replace("role/ship", "role/admin")).expect("a file");
+    assert_eq!(without_a_terminal(&environment, &["login", "--refresh", REGISTRY]).code, Some(4));
+    fs::write(&config, text).expect("a file");
+    let gone = environment.run(PROGRAM, ["logout"]).success();
+    assert_eq!(gone.stderr, "forgot 1 token and 1 session in roles with MFA\n");
+    assert_eq!(without_a_terminal(&environment, &["login", REGISTRY]).code, Some(4));
+    assert_eq!(stand_in.count("AssumeRole"), 1);
+}
+
+#[test]
+fn a_session_is_encrypted_and_one_that_is_as_good_as_over_is_not_taken() {
+    let stand_in = StandIn::start();
+    let environment = with_mfa(&stand_in, "keyutils");
+    let (status, body) = assumed();
+    let soon = jiff::Timestamp::from_second(i64::try_from(now_seconds() + 30).expect("this century")).expect("a time");
+    stand_in.answer("AssumeRole", (status, body.replace("2099-01-01T00:00:00Z", &soon.to_string())));
+    assert_eq!(typing(&environment, "login", "123456\n").code, Some(0));
+    assert_eq!(without_a_terminal(&environment, &["login", "--refresh", REGISTRY]).code, Some(4));
+    stand_in.answer("AssumeRole", assumed());
+    let kept = typing(&environment, "login --refresh", "654321\n");
+    assert_eq!(kept.code, Some(0));
+    if !kept.stdout.contains("memory only") {
+        let _ = without_a_terminal(&environment, &["login", "--refresh", REGISTRY]).success();
+        let folder = environment.home().join(".local/state/docker-ecs-ship/credentials");
+        let files = fs::read_dir(folder).expect("a folder").flatten().map(|entry| entry.path());
+        let sessions: Vec<_> =
+            files.filter(|path| path.extension().is_some_and(|extension| extension == "session")).collect();
+        assert_eq!(sessions.len(), 1, "{sessions:?}");
+        let bytes = fs::read(&sessions[0]).expect("a file");
+        assert!(!String::from_utf8_lossy(&bytes).contains("assumed"), "the secret access key is encrypted");
+    }
+    let _ = environment.run(PROGRAM, ["logout"]);
+}
+
+/// A proxy that writes down where it was asked to connect to, and lets nobody through.
+fn proxy() -> (String, Arc<Mutex<BTreeSet<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("it has an address"));
+    let asked: Arc<Mutex<BTreeSet<String>>> = Arc::default();
+    let noted = Arc::clone(&asked);
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let noted = Arc::clone(&noted);
+            thread::spawn(move || {
+                let mut line = String::new();
+                let read = BufReader::new(&stream).read_line(&mut line);
+                if let (Ok(_), Some(host)) = (read, line.split_whitespace().nth(1)) {
+                    noted.lock().expect("no test panics with it").insert(host.to_owned());
+                }
+                let _ = (&stream).write_all(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n");
+            });
+        }
+    });
+    (url, asked)
+}
+
+/// The names on the right are those of the SDK's own rules; ours is to tell them region and kind.
+#[test]
+fn every_kind_of_host_is_asked_for_its_token_at_its_own_endpoint() {
+    const TABLE: [(&str, &str); 16] = [
+        ("123456789012.dkr.ecr.us-east-1.amazonaws.com", "api.ecr.us-east-1.amazonaws.com"),
+        ("123456789012.dkr.ecr-fips.us-east-1.amazonaws.com", "api.ecr-fips.us-east-1.amazonaws.com"),
+        ("123456789012.dkr-ecr.us-west-2.on.aws", "ecr.us-west-2.api.aws"),
+        ("123456789012.dkr-ecr-fips.us-west-2.on.aws", "ecr-fips.us-west-2.api.aws"),
+        ("123456789012.dkr.ecr.us-gov-west-1.amazonaws.com", "api.ecr.us-gov-west-1.amazonaws.com"),
+        ("123456789012.dkr.ecr-fips.us-gov-west-1.amazonaws.com", "api.ecr-fips.us-gov-west-1.amazonaws.com"),
+        ("123456789012.dkr-ecr-fips.us-gov-east-1.on.aws", "ecr-fips.us-gov-east-1.api.aws"),
+        ("123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn", "api.ecr.cn-north-1.amazonaws.com.cn"),
+        (
+            "123456789012.dkr-ecr.cn-northwest-1.on.amazonwebservices.com.cn",
+            "ecr.cn-northwest-1.api.amazonwebservices.com.cn",
+        ),
+        ("123456789012.dkr.ecr.eusc-de-east-1.amazonaws.eu", "api.ecr.eusc-de-east-1.amazonaws.eu"),
+        ("123456789012.dkr.ecr.us-iso-east-1.c2s.ic.gov", "api.ecr.us-iso-east-1.c2s.ic.gov"),
+        ("123456789012.dkr.ecr.us-isob-east-1.sc2s.sgov.gov", "api.ecr.us-isob-east-1.sc2s.sgov.gov"),
+        ("123456789012.dkr.ecr.eu-isoe-west-1.cloud.adc-e.uk", "api.ecr.eu-isoe-west-1.cloud.adc-e.uk"),
+        ("123456789012.dkr.ecr.us-isof-south-1.csp.hci.ic.gov", "api.ecr.us-isof-south-1.csp.hci.ic.gov"),
+        ("public.ecr.aws", "api.ecr-public.us-east-1.amazonaws.com"),
+        ("ecr-public.aws.com", "ecr-public.us-east-1.api.aws"),
+    ];
+    for (host, endpoint) in TABLE {
+        let (proxy, asked) = proxy();
+        let mut environment = Environment::new();
+        environment
+            .set("HTTPS_PROXY", &proxy)
+            .set("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
+            .set("AWS_SECRET_ACCESS_KEY", "x")
+            // The host's own word wins.
+            .set("AWS_REGION", "sa-east-1")
+            .set("ECS_SHIP_CREDENTIAL_STORE", "none");
+        let mut command = environment.command(PROGRAM_AS_HELPER.as_str());
+        let mut child = command
+            .arg("get")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the helper starts");
+        child.stdin.take().expect("a pipe").write_all(host.as_bytes()).expect("the helper reads");
+        let known = || asked.lock().expect("no test panics with it").iter().next().cloned();
+        let mut told = None;
+        for _ in 0..1500 {
+            told = known();
+            if told.is_some() {
+                break;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        // It would try again a few times.
+        child.kill().expect("it is ours");
+        let _ = child.wait();
+        assert_eq!(told, Some(format!("{endpoint}:443")), "{host}");
+    }
 }

@@ -183,4 +183,24 @@ fn a_folder_that_cannot_be_used_is_a_note_and_no_failure() {
     assert_eq!(cache.find(&key("a")), None);
     assert!(cache.trouble().unwrap().contains("is a link or no folder"), "{:?}", cache.trouble());
     assert_eq!(Cache::nowhere().trouble(), None);
+    assert_eq!(place.open().trouble(), None, "nothing was to be kept");
+}
+
+#[test]
+fn a_session_is_no_token() {
+    let place = Place::new();
+    let cache = place.open();
+    let session = TokenKey { registry: "arn:aws:iam::111111111111:role/ship".into(), ..key("a") };
+    let mut kept = entry("secrets", NOW);
+    kept.about.registry.clone_from(&session.registry);
+    cache.keep_session(&session, &kept);
+    assert_eq!((cache.find_session(&session), cache.find(&session)), (Some(kept), None));
+    assert!(cache.list().is_empty());
+    assert_eq!(cache.forget_all(None).unwrap(), 0);
+    assert_eq!(cache.forget_sessions().unwrap(), 1);
+    assert_eq!(cache.find_session(&session), None);
+    // One that is over goes when the next thing is kept.
+    cache.keep_session(&session, &entry("old", NOW - 13 * HOUR));
+    cache.keep(&key("a"), &entry("new", NOW));
+    assert_eq!(place.files(SESSION).len(), 0);
 }
