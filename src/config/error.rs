@@ -86,7 +86,7 @@ pub enum Mistake {
     WrongType { key: String, table: String, expected: &'static str, found: &'static str, write: String },
     #[error("`{key}` cannot be the name of {} {}", article(singular(section)), singular(section))]
     BadName { section: String, key: String, write: String },
-    #[error("no services are written")]
+    #[error("the file has no services: there is no `[services.…]` table")]
     NoServices,
     #[error("`{key}` is missing in [{table}]")]
     Missing { key: &'static str, table: String, example: &'static str },
@@ -158,7 +158,7 @@ pub enum Mistake {
     BadTaskDefinition { written: String },
     #[error("there is no builder `{written}`")]
     BadBuilder { written: String, nearest: Option<&'static str> },
-    #[error("`{written}` is nothing that can be done about a failed rollout")]
+    #[error("`on_failure` cannot be `{written}`")]
     BadOnFailure { written: String, nearest: Option<&'static str> },
     /// A word of a short list.
     #[error("`{key}` cannot be `{written}`")]
@@ -223,6 +223,10 @@ pub enum BadRepository {
 pub enum Doubt {
     #[error("no service uses image `{image}`")]
     UnusedImage { image: String },
+    #[error("no service of environment `{environment}` uses image `{image}`")]
+    UnusedOverride { image: String, environment: String },
+    #[error("`[environments.{environment}.{kind}.{key}]` changes nothing: it is empty")]
+    EmptyOverride { kind: &'static str, key: String, environment: String },
     #[error("tag `{tag}` is the same for every build")]
     FixedTag { tag: String },
     #[error("tag `{tag}` names a commit, but the work tree has changes that are not in it")]
@@ -328,6 +332,8 @@ impl Doubt {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::UnusedImage { .. } => "config::unused_image",
+            Self::UnusedOverride { .. } => "config::unused_override",
+            Self::EmptyOverride { .. } => "config::empty_override",
             Self::FixedTag { .. } => "config::fixed_tag",
             Self::DirtyTag { .. } => "config::dirty_tag",
             Self::LooksSecret { .. } => "config::looks_secret",
@@ -375,6 +381,12 @@ fn list(names: &[String]) -> String {
 /// The candidate that somebody who wrote `written` most probably meant.
 pub(super) fn nearest<'a>(written: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let plain = snake(written);
+    let candidates: Vec<&str> = candidates.into_iter().collect();
+    // `prod` for `production`, unless it may be short for two.
+    let mut long = candidates.iter().filter(|candidate| plain.len() >= 3 && snake(candidate).starts_with(&plain));
+    if let (Some(only), None) = (long.next(), long.next()) {
+        return Some(only);
+    }
     candidates
         .into_iter()
         .map(|candidate| (strsim::damerau_levenshtein(&plain, &snake(candidate)), candidate))

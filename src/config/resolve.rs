@@ -13,8 +13,9 @@ use std::{
 };
 
 use self::{
-    choose::{Chosen, choose_environment, overrides_of_unknown, select_services, unused_images},
+    choose::{Chosen, choose_environment, overrides_of_unknown, select_services},
     told::{in_order, is_explained},
+    unused::unused,
 };
 use super::{
     environment_file::Line,
@@ -34,6 +35,7 @@ mod rollout;
 mod sandbox;
 mod service;
 mod told;
+mod unused;
 mod value;
 
 /// What was typed: flags and arguments, `None` where they were left out.
@@ -77,11 +79,29 @@ pub struct Resolved {
     pub origins: BTreeMap<String, Place>,
 }
 
+/// What the answer is wanted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// A run: where values came from matters.
+    Use,
+    /// Only what is wrong.
+    Judge,
+    /// The same, for one environment after the other: each needs to look at itself alone.
+    JudgeEach,
+}
+
 /// What the judging of all environments shares.
 struct Shared {
+    purpose: Purpose,
     sources: Sources,
     /// The lines of the environment files read so far; `None` for one that cannot be read.
     environment_files: BTreeMap<PathBuf, Option<Vec<Line>>>,
+}
+
+impl Shared {
+    fn of(parsed: &Parsed, purpose: Purpose) -> Self {
+        Self { purpose, sources: parsed.sources.clone(), environment_files: BTreeMap::new() }
+    }
 }
 
 /// Turns a file, the command line and the surroundings into a [`Spec`], or into every mistake there is.
@@ -89,7 +109,7 @@ struct Shared {
 /// Tables of services that are not selected and of other environments are judged too, but for what
 /// only matters where they are used: keys that are missing, variables that are not set.
 pub fn resolve(parsed: &Parsed, typed: &Typed, facts: &Facts) -> Result<Resolved, ConfigErrors> {
-    let mut shared = Shared { sources: parsed.sources.clone(), environment_files: BTreeMap::new() };
+    let mut shared = Shared::of(parsed, Purpose::Use);
     match resolve_in(&mut shared, parsed, typed, facts) {
         Ok((spec, warnings, origins)) => Ok(Resolved { spec, warnings, sources: shared.sources, origins }),
         Err(errors) => Err(ConfigErrors { sources: shared.sources, errors }),
@@ -104,7 +124,7 @@ fn resolve_in(shared: &mut Shared, parsed: &Parsed, typed: &Typed, facts: &Facts
     }
     let file = &parsed.file;
     let mut errors = parsed.errors.clone();
-    let mut warnings = unused_images(file);
+    let mut warnings = unused(file);
 
     let chosen = choose_environment(file, typed, facts).map_err(|error| errors.push(error));
     errors.extend(overrides_of_unknown(file));
@@ -156,7 +176,8 @@ fn resolve_in(shared: &mut Shared, parsed: &Parsed, typed: &Typed, facts: &Facts
     warnings.append(&mut resolver.warnings);
     let origins = std::mem::take(&mut resolver.origins);
 
-    for other in file.environments.keys().filter(|other| name != Some(other.as_str())) {
+    let each_is_judged = shared.purpose == Purpose::JudgeEach;
+    for other in file.environments.keys().filter(|other| !each_is_judged && name != Some(other.as_str())) {
         let mut elsewhere = Resolver::new(file, facts, Some(other), shared);
         elsewhere.scope = Scope::Elsewhere;
         elsewhere.environment(&Typed::default());
@@ -196,7 +217,8 @@ pub struct Judged {
 /// the machine of a developer or of a linter, is a warning.
 pub fn judge(parsed: &Parsed, environment: Option<&str>, facts: &Facts) -> Result<Judged, ConfigErrors> {
     let file = &parsed.file;
-    let mut shared = Shared { sources: parsed.sources.clone(), environment_files: BTreeMap::new() };
+    let purpose = if environment.is_some() { Purpose::Judge } else { Purpose::JudgeEach };
+    let mut shared = Shared::of(parsed, purpose);
     let names: Vec<Option<String>> = match environment {
         Some(name) => vec![Some(name.to_owned())],
         None if file.environments.is_empty() => vec![None],
@@ -331,7 +353,7 @@ impl<'a> Resolver<'a> {
 
     /// Keeps where the values of a table were written, if this run uses them.
     fn note_origins<T: Table>(&mut self, path: &str, table: &T) {
-        if self.scope == Scope::Here {
+        if self.scope == Scope::Here && self.shared.purpose == Purpose::Use {
             let mut places = Vec::new();
             table.places(path, &mut places);
             self.origins.extend(places.into_iter().map(|(name, span)| (name, Place::File(span))));

@@ -3,6 +3,9 @@
 
 use std::ops::Range;
 
+use super::sources::Language;
+use crate::secret;
+
 /// Words in a name that say what the value is.
 const WORDS: [&str; 8] = ["PASSWORD", "PASSWD", "SECRET", "TOKEN", "API_KEY", "APIKEY", "PRIVATE_KEY", "ACCESS_KEY"];
 /// Endings that say the value only points at a secret.
@@ -21,7 +24,7 @@ pub fn is_secret_name(name: &str) -> bool {
 pub fn looks_secret(name: &str, value: &str) -> bool {
     let literal = literal_part(value);
     let setting = literal.len() < 4 || matches!(literal.as_str(), "true" | "false" | "none" | "null");
-    (is_secret_name(name) && !setting) || has_access_key_id(value)
+    (is_secret_name(name) && !setting) || has_access_key_id(value) || secret::looks_secret(&literal)
 }
 
 /// What stands in the file itself: all but the names of variables. Their defaults stand there too.
@@ -52,10 +55,14 @@ fn has_access_key_id(value: &str) -> bool {
 /// The text with every value that looks like a secret turned into stars of the same length, so that
 /// spans stay where they are. Works on broken files too, hence without the parser.
 #[must_use]
-pub fn masked(text: &str) -> String {
+pub fn masked(text: &str, language: Language) -> String {
     let mut masked = String::with_capacity(text.len());
     let mut done = 0;
-    for range in values(text) {
+    let values = match language {
+        Language::Toml => values(text),
+        Language::Lines => rests(text),
+    };
+    for range in values {
         let value = &text[range.clone()];
         let name = name_before(&text[..range.start]);
         if looks_secret(name, value) {
@@ -68,12 +75,68 @@ pub fn masked(text: &str) -> String {
     masked
 }
 
+/// The value that the key before `at` has, if one follows.
+#[must_use]
+pub fn value_behind(text: &str, at: usize) -> Option<Range<usize>> {
+    let rest = text.get(at..)?;
+    if !rest.trim_start_matches(['"', '\'', ' ', '\t']).starts_with('=') {
+        return None;
+    }
+    values(rest).first().map(|range| at + range.start..at + range.end)
+}
+
+/// Whether what stands at `at` belongs to a key that is called like a secret.
+#[must_use]
+pub fn is_in_secret(text: &str, at: usize) -> bool {
+    text.get(..at).is_some_and(|before| is_secret_name(name_before(before)))
+}
+
+/// In lines of `KEY=value`, all that is behind the `=`.
+fn rests(text: &str) -> Vec<Range<usize>> {
+    let mut at = 0;
+    let mut ranges = Vec::new();
+    for whole in text.split_inclusive('\n') {
+        let line = whole.trim_end_matches(['\n', '\r']);
+        ranges.extend(line.find('=').map(|equals| at + equals + 1..at + line.len()));
+        at += whole.len();
+    }
+    ranges
+}
+
+/// The end of a basic text, which a quote behind a backslash does not end.
+fn end_of_text(inside: &str, quote: char) -> usize {
+    let mut escaped = false;
+    for (at, letter) in inside.char_indices() {
+        match letter {
+            '\n' => return at,
+            letter if letter == quote && !escaped => return at,
+            _ => escaped = quote == '"' && letter == '\\' && !escaped,
+        }
+    }
+    inside.len()
+}
+
+/// Where the next value may begin: behind `=`, or behind the `:` that people of YAML write for it.
+fn next_equals(text: &str, at: usize) -> Option<usize> {
+    let mut from = at;
+    loop {
+        let found = from + text[from..].find(['=', ':'])?;
+        let start = text[..found].rfind(['\n', '{', ',']).map_or(0, |before| before + 1);
+        let key = text[start..found].trim().trim_matches(['"', '\'']);
+        let bare = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-' | '.');
+        if text[found..].starts_with('=') || (!key.is_empty() && key.chars().all(bare)) {
+            return Some(found);
+        }
+        from = found + 1;
+    }
+}
+
 /// What stands behind each `=`: inside the quotes, or up to the next blank, comma or brace.
 fn values(text: &str) -> Vec<Range<usize>> {
     let mut ranges = Vec::new();
     let mut at = 0;
-    while let Some(found) = text[at..].find('=') {
-        let behind = at + found + 1;
+    while let Some(found) = next_equals(text, at) {
+        let behind = found + 1;
         let start = behind + text[behind..].len() - text[behind..].trim_start_matches([' ', '\t']).len();
         let rest = &text[start..];
         let (start, end) = match rest.chars().next() {
@@ -83,7 +146,7 @@ fn values(text: &str) -> Vec<Range<usize>> {
                     (start + 3, start + 3 + inside.find(triple).unwrap_or(inside.len()))
                 } else {
                     let inside = &rest[1..];
-                    (start + 1, start + 1 + inside.find([quote, '\n']).unwrap_or(inside.len()))
+                    (start + 1, start + 1 + end_of_text(inside, quote))
                 }
             }
             _ => (start, start + rest.find([' ', '\t', ',', '}', '\r', '\n', '{', '[']).unwrap_or(rest.len())),
@@ -97,7 +160,7 @@ fn values(text: &str) -> Vec<Range<usize>> {
 /// The key in front of a value.
 fn name_before(before: &str) -> &str {
     let before = before.trim_end_matches(['"', '\'', ' ', '\t']);
-    let before = before.strip_suffix('=').unwrap_or(before).trim_end_matches([' ', '\t', '"', '\'']);
+    let before = before.strip_suffix(['=', ':']).unwrap_or(before).trim_end_matches([' ', '\t', '"', '\'']);
     let start = before.rfind(|letter: char| !letter.is_alphanumeric() && !matches!(letter, '_' | '-' | '.'));
     start.map_or(before, |at| before[at..].trim_start_matches(|letter: char| !letter.is_alphanumeric()))
 }
@@ -139,15 +202,21 @@ mod tests {
             ("TOKEN = \"\"\"long\nlines\"\"\"", "TOKEN = \"\"\"**********\"\"\""),
             ("environment.API_KEY=\"abcd\"", "environment.API_KEY=\"****\""),
             ("A = \"${env.TOKEN}\"", "A = \"${env.TOKEN}\""),
+            ("TOKEN = \"a\\\"bcd\"", "TOKEN = \"******\""),
+            ("TOKEN: abcdef", "TOKEN: ******"),
+            ("a = { TOKEN: 'abcdef' }", "a = { TOKEN: '******' }"),
+            ("A = \"b:c\"\nURL = \"postgres://a:bcd@e\"", "A = \"b:c\"\nURL = \"******************\""),
         ] {
-            assert_eq!(masked(text), expected);
+            assert_eq!(masked(text, Language::Toml), expected);
         }
+        let lines = "DB_PASSWORD=correct horse battery\n# a=b\nA=b c\n";
+        assert_eq!(masked(lines, Language::Lines), "DB_PASSWORD=*********************\n# a=b\nA=b c\n");
     }
 
     proptest! {
         #[test]
-        fn masking_keeps_every_byte_in_its_place(text in "(TOKEN|a|é|=| |\"|'|\n|\\{|\\}|secret){0,30}") {
-            prop_assert_eq!(masked(&text).len(), text.len());
+        fn masking_keeps_every_byte_in_its_place(text in "(TOKEN|a|é|=|:|\\\\| |\"|'|\n|\\{|\\}|secret){0,30}") {
+            prop_assert_eq!(masked(&text, Language::Toml).len(), text.len());
         }
     }
 }

@@ -9,7 +9,10 @@ use toml::{
 };
 
 use super::error::{ConfigError, Mistake, Place, nearest};
-use crate::image::{EcrHost, PublicEcr};
+use crate::{
+    id::Arn,
+    image::{EcrHost, PublicEcr},
+};
 
 /// The name of the file in the folder `docker-ecs-ship` of the user's configuration.
 pub const FILE_NAME: &str = "settings.toml";
@@ -213,14 +216,10 @@ fn is_registry(name: &str) -> bool {
 }
 
 fn is_role(arn: &str) -> bool {
-    let mut parts = arn.splitn(6, ':');
-    let mut part = || parts.next().unwrap_or_default();
-    part() == "arn"
-        && part().starts_with("aws")
-        && part() == "iam"
-        && part().is_empty()
-        && part().len() == 12
-        && part().strip_prefix("role/").is_some_and(|name| !name.is_empty())
+    arn.parse::<Arn>().is_ok_and(|arn| {
+        let named = arn.resource.strip_prefix("role/").is_some_and(|name| !name.is_empty());
+        arn.service == "iam" && arn.region.is_empty() && arn.account.len() == 12 && named
+    })
 }
 
 #[cfg(test)]

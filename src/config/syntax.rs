@@ -2,7 +2,10 @@
 
 use std::ops::Range;
 
-use super::error::{ConfigError, Mistake, Place};
+use super::{
+    error::{ConfigError, Mistake, Place},
+    secrets::{is_in_secret, looks_secret},
+};
 
 /// What a syntax mistake does to the lines after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,24 +89,40 @@ fn header_before(text: &str, at: usize) -> Option<Range<usize>> {
     Some(start..start + text[start..].lines().next().map_or(0, str::len))
 }
 
+/// `NPM_TOKEN` of `args = { A = "1", NPM_TOKEN`.
+fn last_key(before: &str) -> &str {
+    before.rsplit(['{', ',', '.']).next().unwrap_or(before).trim()
+}
+
 /// Puts the parser's words (`toml` 1.2) into ours; what is not known here is told as it is.
 fn syntax_mistake(text: &str, span: &Range<usize>, message: &str) -> (Mistake, Ruin) {
     let line = line_of(text, span.start);
     let source = text.get(span.clone()).unwrap_or_default();
     let key = line.split('=').next().unwrap_or_default().trim();
     let say = |message: &str, write: Option<String>| Mistake::Syntax { message: message.to_owned(), write };
+    // What is not shown in its place is not shown in the advice either; and a text has quotes.
+    let shown = |key: &str, value: &str| {
+        let bare = value.trim_matches(['"', '\'']);
+        let is_value = matches!(bare, "true" | "false") || bare.parse::<i64>().is_ok() || bare.starts_with(['[', '{']);
+        match () {
+            () if is_in_secret(text, span.start) || looks_secret(last_key(key), bare) => "\"…\"".to_owned(),
+            () if is_value || value != bare => value.to_owned(),
+            () => format!("\"{bare}\""),
+        }
+    };
 
-    if message.starts_with("string values must be quoted") {
+    // The parser takes whatever begins with `t` or `f` for one.
+    if message.starts_with("invalid boolean") && matches!(source.to_lowercase().as_str(), "true" | "false") {
+        return (say("this is not true or false", Some(format!("write `{}`", source.to_lowercase()))), Ruin::Line);
+    }
+    if message.starts_with("string values must be quoted") || message.starts_with("invalid boolean") {
         let mistake = match source.to_ascii_lowercase().as_str() {
             "" => say(&format!("`{key}` has no value"), Some(format!("write `{key} = \"…\"`, or leave the key out"))),
             "yes" | "on" => say("this is not true or false", Some("write `true`".to_owned())),
             "no" | "off" => say("this is not true or false", Some("write `false`".to_owned())),
-            _ => say("a text stands in quotes", Some(format!("write `\"{source}\"`"))),
+            _ => say("a text stands in quotes", Some(format!("write `{}`", shown(last_key(key), source)))),
         };
         return (mistake, Ruin::Line);
-    }
-    if message.starts_with("invalid boolean") {
-        return (say("this is not true or false", Some(format!("write `{}`", source.to_lowercase()))), Ruin::Line);
     }
     if message.starts_with("unclosed table") {
         return (say("a `]` is missing", Some(format!("write `{}]`", line.trim_end()))), Ruin::Rest);
@@ -116,15 +135,19 @@ fn syntax_mistake(text: &str, span: &Range<usize>, message: &str) -> (Mistake, R
             Some((key, value)) if value.trim().is_empty() => {
                 format!("this is TOML, not YAML: write `[{}]`, or `{} = …`", key.trim(), key.trim())
             }
-            Some((key, value)) => format!("write `{} = {}`", key.trim(), value.trim()),
+            Some((key, value)) => format!("write `{} = {}`", key.trim(), shown(key.trim(), value.trim())),
             None => format!("write `{} = …`, or put `#` in front of a comment", line.trim()),
         };
         return (say("there is no `=` in this line", Some(write)), Ruin::Line);
     }
     if message.starts_with("invalid unquoted key") && source == ":" {
-        let value = line.split_once(':').map_or("", |(_, value)| value).trim();
-        let key = line.split(':').next().unwrap_or_default().trim();
-        return (say("there is no `=` in this line", Some(format!("write `{key} = {value}`"))), Ruin::Line);
+        let value = line.split_once(':').map_or("", |(_, value)| value);
+        let value = if line.contains('{') { value.split(['}', ',']).next().unwrap_or(value) } else { value }.trim();
+        let key = line.split(':').next().unwrap_or_default().rsplit(['{', ',']).next().unwrap_or_default().trim();
+        return (
+            say("there is no `=` in this line", Some(format!("write `{key} = {}`", shown(key, value)))),
+            Ruin::Line,
+        );
     }
     if message.starts_with("duplicate key") {
         let what = if line.trim_start().starts_with('[') { line.trim() } else { source };
@@ -132,6 +155,7 @@ fn syntax_mistake(text: &str, span: &Range<usize>, message: &str) -> (Mistake, R
     }
     if message.starts_with("unexpected leading zero") {
         let value = line.split_once('=').map_or("", |(_, value)| value).trim();
+        let value = if looks_secret(last_key(key), value) { "…" } else { value };
         return (say("a number does not begin with 0", Some(format!("write `{key} = \"{value}\"`"))), Ruin::Line);
     }
     if message.starts_with("unexpected key or value, expected newline") {

@@ -8,6 +8,8 @@ use std::{collections::BTreeMap, fmt};
 
 use serde_json::{Map, Value, json};
 
+use crate::secret;
+
 /// What only `DescribeTaskDefinition` answers and `RegisterTaskDefinition` does not take.
 const ONLY_ANSWERED: [&str; 9] = [
     "taskDefinitionArn",
@@ -465,48 +467,7 @@ pub fn looks_secret(name: &str, value: &str) -> bool {
         || name
             .split(|letter: char| !letter.is_ascii_alphanumeric())
             .any(|word| matches!(word, "key" | "pass" | "dsn"));
-    named || value_looks_secret(value)
-}
-
-/// Prefixes of tokens as their issuers document them, keys in PEM, and URLs that carry a password.
-fn value_looks_secret(value: &str) -> bool {
-    const PREFIXES: [&str; 16] = [
-        "AKIA",
-        "ASIA",
-        "ghp_",
-        "gho_",
-        "ghs_",
-        "ghu_",
-        "github_pat_",
-        "glpat-",
-        "xoxb-",
-        "xoxp-",
-        "xoxa-",
-        "sk_live_",
-        "sk-",
-        "npm_",
-        "dckr_pat_",
-        "eyJ",
-    ];
-    let words = || value.split(|letter: char| letter.is_whitespace() || matches!(letter, '=' | ',' | '"' | '\''));
-    let token = |word: &str| word.len() >= 16 && PREFIXES.iter().any(|prefix| word.starts_with(prefix));
-    let pair = |word: &str| {
-        let name = word.to_ascii_lowercase();
-        // `Server=db;Password=hunter2`.
-        name.contains("password=") || name.contains("pwd=") || name.contains("accountkey=")
-    };
-    value.contains("-----BEGIN") || words().any(token) || pair(value) || value.split_whitespace().any(url_with_password)
-}
-
-/// `postgres://user:password@host/db`.
-fn url_with_password(word: &str) -> bool {
-    word.split_once("://").is_some_and(|(_, rest)| {
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        authority
-            .rsplit_once('@')
-            .and_then(|(user, _)| user.split_once(':'))
-            .is_some_and(|(_, password)| !password.is_empty())
-    })
+    named || secret::looks_secret(value)
 }
 
 #[cfg(test)]

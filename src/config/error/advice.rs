@@ -34,7 +34,7 @@ impl Mistake {
             Self::BadBuilder { nearest: Some(nearest), .. } | Self::BadOnFailure { nearest: Some(nearest), .. } => {
                 format!("did you mean `{nearest}`?")
             }
-            Self::BadWord { written, words, .. } => match nearest(written, words.iter().copied()) {
+            Self::BadWord { written, words, .. } => match word_meant(written, words) {
                 Some(nearest) => format!("did you mean `{nearest}`?"),
                 None => NOT_KNOWN.to_owned(),
             },
@@ -131,11 +131,20 @@ impl Mistake {
             | Self::EnvironmentFileUnread { why: io::ErrorKind::NotFound, .. } => {
                 "the path is relative to the file it is written in".to_owned()
             }
+            Self::ExtendsUnread { why: io::ErrorKind::IsADirectory, .. }
+            | Self::EnvironmentFileUnread { why: io::ErrorKind::IsADirectory, .. } => {
+                "name the file in it that is meant".to_owned()
+            }
             Self::ExtendsUnread { .. } | Self::EnvironmentFileUnread { .. } => {
                 "it must be a file that you may read".to_owned()
             }
             Self::ExtendsCircle { .. } => "take one of the `extends` out".to_owned(),
             Self::Later { instead, .. } => (*instead).to_owned(),
+            Self::BadRole { written, .. } if written.contains(":user/") => {
+                "that is a user, and nobody can act as one: write the ARN of a role, as in \
+                 `role_arn = \"arn:aws:iam::111111111111:role/ship\"`"
+                    .to_owned()
+            }
             Self::BadRole { write, .. } => format!("write `role_arn = \"{write}\"`"),
             Self::RoleOfOtherAccount { .. } => {
                 "one of the two is wrong: who acts as a role acts in its account".to_owned()
@@ -201,6 +210,9 @@ impl Mistake {
             Self::Nameless { section, key } => {
                 format!("name the {}: write `[{section}.api]` above `{key}`", singular(section))
             }
+            Self::BadName { key, .. } if key.contains("${") => {
+                "the names of tables are fixed: what differs from place to place stands in `[environments.…]`".to_owned()
+            }
             Self::WrongType { write, .. } | Self::BadName { write, .. } | Self::BadRegion { write, .. } => {
                 format!("write `{write}`")
             }
@@ -233,7 +245,7 @@ impl Mistake {
             Self::BrokenVariable { write, .. }
             | Self::EnvironmentFileLine { write }
             | Self::BadValueFrom { write: Some(write), .. } => write.clone(),
-            Self::Circle { .. } => "write one of them out".to_owned(),
+            Self::Circle { .. } => "give one of them a value that does not name the other".to_owned(),
             Self::Empty { key, example } if matches!(key.as_str(), "repository" | "cluster") => {
                 format!("write `{key} = {example}`")
             }
@@ -242,7 +254,15 @@ impl Mistake {
             Self::BadPlatform { write, .. } => {
                 format!("write `platform = \"{write}\"`, in docker's words")
             }
-            Self::BadAccount { .. } => "an account id has 12 digits: `account = \"111111111111\"`".to_owned(),
+            Self::BadAccount { written } => {
+                let digits: String = written.chars().filter(char::is_ascii_digit).collect();
+                let meant = if digits.len() == 12 { digits.as_str() } else { "111111111111" };
+                format!("an account id has 12 digits and nothing else: `account = \"{meant}\"`")
+            }
+            Self::BadEcsName { kind: "service", written } if written.starts_with("arn:") => {
+                let name = written.rsplit('/').next().unwrap_or_default();
+                format!("write the name alone: `service = \"{name}\"`; its cluster is `cluster`")
+            }
             Self::BadEcsName { kind, .. } => {
                 let arn = if *kind == "cluster" { "; the ARN of the cluster will do too" } else { "" };
                 format!("ECS takes up to 255 letters, digits, `-` and `_`{arn}")
@@ -255,6 +275,19 @@ impl Mistake {
             }
             Self::BadOnFailure { .. } => {
                 "write `\"rollback\"` (the default), `\"leave\"`, or `\"wait\"` to let ECS's circuit breaker decide"
+                    .to_owned()
+            }
+            Self::BadWord { key: "done_when", .. } => {
+                "write `\"live\"` (the new tasks serve), `\"drained\"` (the old ones are gone as well: the default) or \
+                 `\"steady\"` (ECS says so)"
+                    .to_owned()
+            }
+            Self::BadWord { key: "on_interrupt", .. } => {
+                "write `\"leave\"` (the rollout goes on: the default) or `\"rollback\"`".to_owned()
+            }
+            Self::BadWord { key: "release", .. } => {
+                "write `\"independent\"` (a failure is one service's own: the default) or `\"all-or-nothing\"` (all are \
+                 taken back)"
                     .to_owned()
             }
             Self::BadWord { words, .. } => {
@@ -282,9 +315,20 @@ impl Mistake {
             }
             Self::BadHealthCheckPath { .. } => "a path starts with `/`: `health_check_path = \"/health\"`".to_owned(),
             Self::BadAmount { key: "cpu", .. } => {
-                "CPU units in quotes: `cpu = \"256\"` is a quarter of a core".to_owned()
+                "CPU units or vCPU in quotes: `cpu = \"256\"` is a quarter of a core, `cpu = \"1 vCPU\"` a whole one"
+                    .to_owned()
             }
-            Self::BadAmount { key, .. } => format!("MiB in quotes: `{key} = \"512\"`"),
+            Self::BadAmount { key, written } => {
+                let lower = written.trim().to_ascii_lowercase();
+                let number = lower.trim_end_matches(|letter: char| letter.is_ascii_alphabetic()).trim_end();
+                let unit = lower[number.len()..].trim_start();
+                let meant = match (number.parse::<u32>(), unit) {
+                    (Ok(number), "m" | "mb" | "mib") => number.to_string(),
+                    (Ok(number), "g" | "gib") => format!("{number} GB"),
+                    _ => "512".to_owned(),
+                };
+                format!("MiB or GB in quotes: write `{key} = \"{meant}\"`")
+            }
         })
     }
 }
@@ -296,6 +340,8 @@ impl Doubt {
             Self::UnusedImage { image } => {
                 format!("take the table out, or name it in a service: `image = \"{image}\"`")
             }
+            Self::UnusedOverride { .. } => "take the table out: what it says is built for nobody".to_owned(),
+            Self::EmptyOverride { .. } => "take the table out, or write what is different there".to_owned(),
             Self::FixedTag { .. } => {
                 "the tag of an older build is lost with each push, and a rollback by tag finds the wrong \
                                       image; write something unique into it, such as \"${build}\""
@@ -329,6 +375,16 @@ impl Doubt {
             }
         }
     }
+}
+
+/// What other tools call these words.
+fn word_meant(written: &str, words: &[&'static str]) -> Option<&'static str> {
+    let habit = match written {
+        "stable" => Some("steady"),
+        "atomic" => Some("all-or-nothing"),
+        _ => None,
+    };
+    habit.filter(|word| words.contains(word)).or_else(|| nearest(written, words.iter().copied()))
 }
 
 fn unset_help(variable: &str, why: &Unset) -> String {

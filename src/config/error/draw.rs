@@ -6,7 +6,7 @@ use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, Na
 
 use super::{ConfigError, ConfigWarning, Mistake, Place, advice::NOT_KNOWN};
 use crate::config::{
-    secrets::masked,
+    secrets::{masked, value_behind},
     sources::{Source, Sources},
 };
 
@@ -24,12 +24,7 @@ pub struct Look {
 pub fn render(errors: &[ConfigError], sources: &Sources, look: Look) -> String {
     let mut canvases = Canvases::of(sources);
     // Whoever wrote the secret itself where its name belongs should not see it in a log as well.
-    canvases.secret = errors
-        .iter()
-        .filter(|error| matches!(&*error.mistake, Mistake::BadValueFrom { written, .. } if written.ends_with('…')))
-        .filter_map(|error| error.place.span())
-        .map(|span| span.start + 1..span.end.saturating_sub(1))
-        .collect();
+    canvases.secret = errors.iter().filter_map(|error| secret_of(error, sources)).collect();
     let drawings = errors.iter().map(|error| Drawing {
         severity: Severity::Error,
         message: error.to_string(),
@@ -38,6 +33,30 @@ pub fn render(errors: &[ConfigError], sources: &Sources, look: Look) -> String {
         place: canvases.place(&error.place),
     });
     draw(drawings, look)
+}
+
+/// Where a mistake may show a secret that was written where only the place of one belongs.
+fn secret_of(error: &ConfigError, sources: &Sources) -> Option<Range<usize>> {
+    let span = error.place.span()?;
+    match &*error.mistake {
+        Mistake::BadValueFrom { written, .. } if written.ends_with('…') => {
+            Some(span.start + 1..span.end.saturating_sub(1))
+        }
+        // `npm = { value = "npm_…" }` and `npm = "npm_…"` for `npm = { env = "NPM_TOKEN" }`.
+        Mistake::UnknownKey { table: home, .. } | Mistake::Nameless { section: home, .. }
+            if home.contains(".secrets") =>
+        {
+            let (source, own) = sources.locate(span)?;
+            let value = value_behind(&source.text, own.end)?;
+            // The name of a variable in the wrong place is not secret.
+            let shouted = |letter: char| letter.is_ascii_uppercase() || letter.is_ascii_digit() || letter == '_';
+            if source.text.get(value.clone())?.chars().all(shouted) {
+                return None;
+            }
+            Some(source.begin + value.start..source.begin + value.end)
+        }
+        _ => None,
+    }
 }
 
 /// Draws warnings the same way.
@@ -68,7 +87,7 @@ impl<'a> Canvases<'a> {
     }
 
     fn draw(&self, source: &Source) -> String {
-        let mut text = masked(&source.text);
+        let mut text = masked(&source.text, source.language);
         for span in &self.secret {
             if let Some((own, span)) = self.sources.locate(span)
                 && own.begin == source.begin
@@ -140,6 +159,13 @@ fn draw(drawings: impl Iterator<Item = Drawing>, look: Look) -> String {
         .with_links(false)
         .without_syntax_highlighting();
     let mut report = String::new();
+    let spelt = |text: String| if look.unicode { text } else { text.replace('…', "...").replace('→', "->") };
+    let drawings = drawings.map(|drawing| Drawing {
+        message: spelt(drawing.message),
+        label: drawing.label.map(spelt),
+        help: drawing.help.map(spelt),
+        ..drawing
+    });
     for drawing in drawings {
         if !report.is_empty() {
             report.push('\n');

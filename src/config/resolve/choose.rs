@@ -1,4 +1,4 @@
-//! Which environment and which services are meant, and which tables nobody means.
+//! Which environment and which services are meant.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,7 +8,7 @@ use std::{
 use super::{Facts, Typed};
 use crate::{
     config::{
-        error::{ConfigError, ConfigWarning, Doubt, Mistake, Place, nearest},
+        error::{ConfigError, Mistake, Place, nearest},
         file::File,
     },
     env,
@@ -112,24 +112,4 @@ pub(super) fn overrides_of_unknown(file: &File) -> Vec<ConfigError> {
         check("image", &environment.images, |table| table.header.clone(), &file.images, &mut errors);
     }
     errors
-}
-
-pub(super) fn unused_images(file: &File) -> Vec<ConfigWarning> {
-    let mut used: BTreeSet<&str> = BTreeSet::new();
-    let overrides = file.environments.values().flat_map(|environment| &environment.services);
-    for (key, service) in file.services.iter().chain(overrides) {
-        used.insert(service.image.as_ref().map_or(key.as_str(), |image| image.value.as_str()));
-    }
-    // `image = "${env.IMAGE}"` may mean any of them.
-    if used.iter().any(|name| name.contains("${")) {
-        return Vec::new();
-    }
-    file.images
-        .iter()
-        .filter(|(key, _)| !used.contains(key.as_str()))
-        .map(|(key, table)| ConfigWarning {
-            doubt: Doubt::UnusedImage { image: key.clone() },
-            place: Place::File(table.header.clone()),
-        })
-        .collect()
 }

@@ -8,7 +8,36 @@ use crate::{
         spec::{self, Confirm, Environment},
     },
     env,
+    id::Arn,
 };
+
+/// How the console calls the regions.
+const CITIES: [(&str, &str); 24] = [
+    ("virginia", "us-east-1"),
+    ("ohio", "us-east-2"),
+    ("california", "us-west-1"),
+    ("oregon", "us-west-2"),
+    ("montreal", "ca-central-1"),
+    ("paulo", "sa-east-1"),
+    ("ireland", "eu-west-1"),
+    ("dublin", "eu-west-1"),
+    ("london", "eu-west-2"),
+    ("paris", "eu-west-3"),
+    ("frankfurt", "eu-central-1"),
+    ("zurich", "eu-central-2"),
+    ("stockholm", "eu-north-1"),
+    ("milan", "eu-south-1"),
+    ("spain", "eu-south-2"),
+    ("mumbai", "ap-south-1"),
+    ("singapore", "ap-southeast-1"),
+    ("sydney", "ap-southeast-2"),
+    ("jakarta", "ap-southeast-3"),
+    ("melbourne", "ap-southeast-4"),
+    ("tokyo", "ap-northeast-1"),
+    ("seoul", "ap-northeast-2"),
+    ("osaka", "ap-northeast-3"),
+    ("cape-town", "af-south-1"),
+];
 
 impl Resolver<'_> {
     pub(super) fn environment(&mut self, typed: &Typed) -> Option<Environment> {
@@ -100,25 +129,19 @@ impl Resolver<'_> {
     }
 
     fn judge_role(&mut self, role: &str, at: &Place) {
-        let parts: Vec<&str> = role.splitn(6, ':').collect();
-        let of_role = match parts.as_slice() {
-            ["arn", partition, "iam", "", account, name]
-                if partition.starts_with("aws")
-                    && is_account(account)
-                    && name.strip_prefix("role/").is_some_and(|name| !name.is_empty()) =>
-            {
-                *account
-            }
-            _ => {
-                let name = role.rsplit('/').next().filter(|name| is_ecs_name(name)).unwrap_or("ship");
-                let account = self.account.as_deref().filter(|account| is_account(account)).unwrap_or("111111111111");
-                let write = format!("arn:aws:iam::{account}:role/{name}");
-                self.mistake(Mistake::BadRole { written: role.to_owned(), write }, at.clone());
-                return;
-            }
+        let is_role = |arn: &Arn| {
+            let named = arn.resource.strip_prefix("role/").is_some_and(|name| !name.is_empty());
+            arn.service == "iam" && arn.region.is_empty() && is_account(&arn.account) && named
         };
-        if let Some(account) = self.account.clone().filter(|account| is_account(account) && account != of_role) {
-            self.mistake(Mistake::RoleOfOtherAccount { of_role: of_role.to_owned(), account }, at.clone());
+        let Some(Arn { account: of_role, .. }) = role.parse::<Arn>().ok().filter(is_role) else {
+            let name = role.rsplit('/').next().filter(|name| is_ecs_name(name)).unwrap_or("ship");
+            let account = self.account.as_deref().filter(|account| is_account(account)).unwrap_or("111111111111");
+            let write = format!("arn:aws:iam::{account}:role/{name}");
+            self.mistake(Mistake::BadRole { written: role.to_owned(), write }, at.clone());
+            return;
+        };
+        if let Some(account) = self.account.clone().filter(|account| is_account(account) && *account != of_role) {
+            self.mistake(Mistake::RoleOfOtherAccount { of_role, account }, at.clone());
         }
     }
 
@@ -168,6 +191,9 @@ pub(super) fn is_region(region: &str) -> bool {
 
 pub(super) fn guess_region(written: &str) -> String {
     let lower = written.trim().to_ascii_lowercase().replace('_', "-");
+    if let Some((_, region)) = CITIES.iter().find(|(city, _)| lower.contains(city)) {
+        return (*region).to_owned();
+    }
     // `eu-west-1a` is an availability zone of eu-west-1.
     let zone = lower.trim_end_matches(|letter: char| letter.is_ascii_lowercase());
     [lower.as_str(), zone].into_iter().find(|guess| is_region(guess)).unwrap_or("eu-west-1").to_owned()

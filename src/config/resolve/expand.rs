@@ -6,6 +6,7 @@ use super::{Own, Resolver};
 use crate::config::{
     error::{Mistake, Place, Unset, nearest},
     file::Written,
+    secrets::is_in_secret,
     variables::{self, Broken, Piece, Variable},
 };
 
@@ -138,6 +139,16 @@ impl Resolver<'_> {
             Broken::Nested { range } => (range, "a default is plain text and holds no variable".to_owned()),
             Broken::Nameless { range } => (range, "write a name between `{` and `}`, or `$$` for a dollar".to_owned()),
         };
+        // What is behind a `$` in a password is half of the password.
+        let hidden = self
+            .shared
+            .sources
+            .locate(&written.span)
+            .is_some_and(|(source, span)| is_in_secret(&source.text, span.start));
+        if hidden {
+            let write = "write `$$` for a dollar, and keep the secret itself out of the file".to_owned();
+            return (Mistake::BrokenVariable { text: "$…".to_owned(), write }, self.span_in(written, range));
+        }
         let text = written.value.get(range.clone()).unwrap_or_default().to_owned();
         (Mistake::BrokenVariable { text, write }, self.span_in(written, range))
     }

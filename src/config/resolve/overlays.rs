@@ -9,13 +9,16 @@ use super::{
     Own, Resolver, Scope,
     environment::{is_account, is_region},
 };
-use crate::config::{
-    environment_file::{self, Line},
-    error::{Doubt, Home, Mistake, Place, Seen},
-    file::{ServiceTable, Written, tidy},
-    secrets::looks_secret,
-    sources::Language,
-    spec::Overlays,
+use crate::{
+    config::{
+        environment_file::{self, Line},
+        error::{Doubt, Home, Mistake, Place, Seen},
+        file::{ServiceTable, Written, tidy},
+        secrets::looks_secret,
+        sources::Language,
+        spec::Overlays,
+    },
+    id::Arn,
 };
 
 impl Resolver<'_> {
@@ -121,16 +124,14 @@ impl Resolver<'_> {
 /// secret of Secrets Manager.
 fn is_value_from(text: &str) -> bool {
     if text.starts_with("arn:") {
-        let parts: Vec<&str> = text.splitn(6, ':').collect();
-        return matches!(
-            parts.as_slice(),
-            ["arn", partition, "ssm", region, account, name] if
-                partition.starts_with("aws") && is_region(region) && is_account(account) && name.starts_with("parameter/")
-        ) || matches!(
-            parts.as_slice(),
-            ["arn", partition, "secretsmanager", region, account, name] if
-                partition.starts_with("aws") && is_region(region) && is_account(account) && name.starts_with("secret:")
-        );
+        return text.parse::<Arn>().is_ok_and(|arn| {
+            let kind = match arn.service.as_str() {
+                "ssm" => "parameter/",
+                "secretsmanager" => "secret:",
+                _ => return false,
+            };
+            is_region(&arn.region) && is_account(&arn.account) && arn.resource.starts_with(kind)
+        });
     }
     // "a-zA-Z0-9_.-" and "/" between the levels (PutParameter).
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'/');

@@ -9,7 +9,7 @@ use crate::{
         file::{BeforeTable, ServiceTable, Table, Written},
         spec::{Before, Service, TaskDefinitionSource},
     },
-    id::{Cluster, Key, ServiceName},
+    id::{Arn, Cluster, Key, ServiceName},
 };
 
 /// Long for a migration, and short enough that a deploy that hangs in one is seen the same morning.
@@ -132,7 +132,9 @@ impl Resolver<'_> {
             return None;
         };
         let cluster = self.not_empty("cluster", Some(written), own, "\"jobs\"")?;
-        if is_ecs_name(&cluster) || (cluster.starts_with("arn:") && cluster.contains(":cluster/")) {
+        if is_ecs_name(&cluster)
+            || cluster.parse::<Arn>().is_ok_and(|arn| arn.service == "ecs" && arn.resource.starts_with("cluster/"))
+        {
             return Some(cluster);
         }
         let mistake = Mistake::BadEcsName { kind: "cluster", written: cluster };

@@ -28,6 +28,7 @@ pub(super) fn is_explained(error: &ConfigError, others: &[ConfigError]) -> bool 
             (key == missing && *table == home) || (broken_images && key == "images" && table.is_empty())
         }
         Mistake::Nameless { section, .. } => section == missing || (broken_images && section == "images"),
+        Mistake::BadName { section, .. } => broken_images && section == "images",
         _ => false,
     })
 }

@@ -7,7 +7,7 @@ use crate::config::{
     duration,
     error::{Doubt, Home, Mistake, Place, Seen},
     file::Written,
-    secrets::{is_secret_name, looks_secret},
+    secrets::looks_secret,
 };
 
 impl Resolver<'_> {
@@ -60,7 +60,6 @@ impl Resolver<'_> {
                 };
                 if let Some(seen) = seen
                     && !in_the_file
-                    && is_secret_name(name)
                     && looks_secret(name, &text.replace("${", ""))
                 {
                     self.doubt(Doubt::LooksSecret { key: name.clone(), seen, home }, written.span.clone());
