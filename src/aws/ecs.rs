@@ -288,14 +288,7 @@ pub async fn update_service(
     force: Force,
     percentages: Percentages,
 ) -> Result<Started, AwsError> {
-    let Percentages { minimum_healthy, maximum } = percentages;
-    // What is left out of a `deploymentConfiguration` stays as it is, the circuit breaker too.
-    let configuration = (percentages != Percentages::default()).then(|| {
-        DeploymentConfiguration::builder()
-            .set_minimum_healthy_percent(minimum_healthy.map(whole))
-            .set_maximum_percent(maximum.map(whole))
-            .build()
-    });
+    let configuration = (percentages != Percentages::default()).then(|| configuration(percentages));
     let request = aws
         .ecs
         .update_service()
@@ -312,6 +305,27 @@ pub async fn update_service(
     service
         .and_then(|service| started(service, task_definition))
         .ok_or_else(|| AwsError::unreadable(aws, SERVICE, "UpdateService", "it names no primary deployment"))
+}
+
+/// Sets the percentages alone: "This parameter doesn't trigger a new service deployment" (`deploymentConfiguration` of
+/// `UpdateService`).
+pub async fn configure_service(
+    aws: &Aws,
+    cluster: &Cluster,
+    name: &ServiceName,
+    percentages: Percentages,
+) -> Result<(), AwsError> {
+    let request = aws.ecs.update_service().cluster(cluster.as_str()).service(name.as_str());
+    send!(aws, "UpdateService", request.deployment_configuration(configuration(percentages))).map(drop)
+}
+
+/// What is left out of a `deploymentConfiguration` stays as it is, the circuit breaker too.
+fn configuration(percentages: Percentages) -> DeploymentConfiguration {
+    let Percentages { minimum_healthy, maximum } = percentages;
+    DeploymentConfiguration::builder()
+        .set_minimum_healthy_percent(minimum_healthy.map(whole))
+        .set_maximum_percent(maximum.map(whole))
+        .build()
 }
 
 fn whole(percent: u32) -> i32 {
@@ -707,7 +721,9 @@ pub(super) fn milliseconds(time: Option<&sdk::primitives::DateTime>) -> Option<u
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{Force, NewService, create_service, update_service, view_deployment, view_service, view_tasks};
+    use super::{
+        Force, NewService, configure_service, create_service, update_service, view_deployment, view_service, view_tasks,
+    };
     use crate::{
         aws::recorded::{Server, answer},
         config::spec::{Percentages, SandboxService},
@@ -754,12 +770,14 @@ mod tests {
         "#);
         let percentages = Percentages { minimum_healthy: None, maximum: Some(150) };
         update_service(&aws, &cluster, &service, &arn, Force::Yes, percentages).await.unwrap();
+        configure_service(&aws, &cluster, &service, percentages).await.unwrap();
         let sent: Vec<Value> = server.asked().iter().map(|asked| serde_json::from_str(&asked.body).unwrap()).collect();
+        let alone = json!({"cluster": "jobs", "service": "api", "deploymentConfiguration": {"maximumPercent": 150}});
         let plain = json!({"cluster": "jobs", "service": "api", "taskDefinition": arn.as_str()});
         let mut forced = plain.clone();
         forced["forceNewDeployment"] = json!(true);
         forced["deploymentConfiguration"] = json!({"maximumPercent": 150});
-        assert_eq!(sent, [plain, forced]);
+        assert_eq!(sent, [plain, forced, alone]);
     }
 
     #[tokio::test]

@@ -80,9 +80,20 @@ fn verdict(outlook: &Outlook) -> String {
     match (changing, all) {
         (0, 1) => "nothing to do".to_owned(),
         (0, _) => format!("nothing to do for all {all} services"),
+        _ if outlook.services.iter().all(|service| is_kept(service.expected)) => {
+            format!("settings of {} to change", words::count(changing, "service"))
+        }
         (_, 1) => "1 service to ship".to_owned(),
         _ if changing == all => format!("{all} services to ship"),
         _ => format!("{changing} of {all} services to ship"),
+    }
+}
+
+/// Whether the tasks that run stay.
+const fn is_kept(expected: Expected) -> bool {
+    match expected {
+        Expected::Nothing | Expected::Configure => true,
+        Expected::Create | Expected::Change | Expected::PickUp | Expected::Retry => false,
     }
 }
 
@@ -107,6 +118,7 @@ impl Page {
         let to = &service.image.to;
         let head = match (&service.runs, service.expected) {
             (_, Expected::Nothing) => format!("nothing to do: {revision} runs {to} already"),
+            (_, Expected::Configure) => format!("{revision} runs {to} already, and its tasks stay"),
             (_, Expected::PickUp) => format!("{revision} with {to} is being rolled out already"),
             (Some(runs), _) => {
                 format!("{} of {revision} in cluster {}", words::count(runs.desired as usize, "task"), cluster(service))
@@ -119,7 +131,11 @@ impl Page {
         }
         match service.expected {
             Expected::Nothing => return,
-            Expected::PickUp => return self.item("watch", "until the older tasks have drained"),
+            Expected::Configure => return self.settings(service),
+            Expected::PickUp => {
+                self.settings(service);
+                return self.item("watch", "until the older tasks have drained");
+            }
             Expected::Create | Expected::Change | Expected::Retry => {}
         }
         let steps: Vec<_> = plan.steps.iter().filter(|step| is_of(step, service)).collect();
@@ -147,7 +163,10 @@ impl Page {
                 }
                 Action::Check(_) => self.item("check", &step.cause),
                 Action::Before { one_off, .. } => self.item("before", &format!("run {}", one_off.command.join(" "))),
-                Action::Update { .. } => self.roll_out(service),
+                Action::Update { .. } => {
+                    self.settings(service);
+                    self.roll_out(service);
+                }
                 Action::CreateCluster { .. }
                 | Action::CreateRepository { .. }
                 | Action::CreateTargetGroup { .. }
@@ -219,6 +238,13 @@ impl Page {
             vec![Row { sign: "~", meaning: Meaning::Caution, path: "image".to_owned(), value: arrow, aside: "" }];
         rows.extend(service.changes.iter().map(|change| Row::of(change, &service.image.container, "")));
         self.rows("register", &rows);
+    }
+
+    /// What becomes different of the service itself.
+    fn settings(&mut self, service: &ServiceOutlook) {
+        let rows: Vec<_> =
+            service.settings.iter().map(|change| Row::of(change, &service.image.container, "")).collect();
+        self.rows("update", &rows);
     }
 
     fn drift(&mut self, drift: &Drift, service: &ServiceOutlook) {

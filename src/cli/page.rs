@@ -117,7 +117,8 @@ impl Row {
         let Difference { path, change } = difference;
         // The container that is shipped is what is talked about; others are named.
         let own = format!("containerDefinitions[{container}].");
-        let path = path.strip_prefix(&own).unwrap_or(path).to_owned();
+        let path = path.strip_prefix(&own).or_else(|| path.strip_prefix("deploymentConfiguration.")).unwrap_or(path);
+        let path = path.to_owned();
         let (sign, meaning, value) = match change {
             Change::Added(value) => ("+", Meaning::Good, value.clone()),
             Change::Removed(value) => ("-", Meaning::Bad, value.clone()),

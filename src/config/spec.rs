@@ -1,7 +1,7 @@
 //! A deploy that can be planned: everything a run needs to know from the user, with no impossible
 //! state and nothing optional that is not optional in life.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 use crate::{
     id::{Cluster, Key, ServiceName},
@@ -235,6 +235,16 @@ pub enum OnInterrupt {
 pub struct Percentages {
     pub minimum_healthy: Option<u32>,
     pub maximum: Option<u32>,
+}
+
+/// In ECS's own names; empty where nothing is set.
+impl fmt::Display for Percentages {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { minimum_healthy, maximum } = self;
+        let named = [("minimumHealthyPercent", minimum_healthy), ("maximumPercent", maximum)];
+        let set = named.into_iter().filter_map(|(name, percent)| Some(format!("{name} {}", (*percent)?)));
+        formatter.write_str(&set.collect::<Vec<_>>().join(", "))
+    }
 }
 
 /// What to do as soon as it is clear that a rollout will not succeed.

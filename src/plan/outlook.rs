@@ -11,7 +11,7 @@ use super::{
     observed::{Observed, RepositoryObserved, ServiceActive, ServiceObserved, Unread},
     preflight::{self, Warning},
     refusal::Refusal,
-    step::{Action, Later, Plan, RegisterAction, RolloutObserved, Step},
+    step::{Action, Later, Percentages, Plan, RegisterAction, RolloutObserved, Running, Step},
 };
 use crate::{
     config::spec::{Place, Spec},
@@ -41,6 +41,8 @@ pub struct ServiceOutlook {
     pub image: ImageOutlook,
     /// What registering changes beside the image of [`ImageOutlook::container`].
     pub changes: Vec<Difference>,
+    /// What becomes different of the service itself, without a rollout of its own.
+    pub settings: Vec<Difference>,
     pub drift: Option<Drift>,
     pub expected: Expected,
     /// How long old tasks may take to be gone.
@@ -77,6 +79,8 @@ pub enum Expected {
     PickUp,
     /// The same revision once more, since its rollout failed.
     Retry,
+    /// Nothing is rolled out; the service gets other settings.
+    Configure,
     /// It runs what would be shipped. A tag that can be written again is built again all the same: only the digest
     /// that comes out of it is proof.
     Nothing,
@@ -131,14 +135,16 @@ fn service(register: &RegisterAction, plan: &Plan, spec: &Spec, observed: &Obser
     });
     // A revision that was deregistered cannot be updated to, not even if it is the same.
     let is_registered = live.is_some_and(|live| live.definition["status"].as_str() != Some("INACTIVE"));
-    let rollout = plan.steps.iter().find_map(|step| {
-        let Action::Update { service, running, .. } = &step.action else { return None };
-        (service == key).then_some(running.rollout)
+    let update = plan.steps.iter().find_map(|step| {
+        let Action::Update { service, running, percentages, .. } = &step.action else { return None };
+        (service == key).then_some((running, *percentages))
     });
-    let expected = match rollout {
+    let settings = update.map(|(running, wanted)| percentages(running, wanted)).unwrap_or_default();
+    let expected = match update.map(|(running, _)| running.rollout) {
         None => Expected::Create,
         Some(rollout) if runs_it && changes.is_empty() && is_registered => match rollout {
-            RolloutObserved::Complete => Expected::Nothing,
+            RolloutObserved::Complete if settings.is_empty() => Expected::Nothing,
+            RolloutObserved::Complete => Expected::Configure,
             RolloutObserved::Going => Expected::PickUp,
             RolloutObserved::Failed => Expected::Retry,
         },
@@ -157,10 +163,27 @@ fn service(register: &RegisterAction, plan: &Plan, spec: &Spec, observed: &Obser
             digest: known,
         },
         changes,
+        settings,
         drift: live.and_then(drift::drift),
         expected,
         drain_ms: drain_ms(plan, key),
     })
+}
+
+/// The percentages that change, in ECS's words.
+pub(super) fn percentages(running: &Running, wanted: Percentages) -> Vec<Difference> {
+    let Percentages { minimum_healthy, maximum } = running.unlike(wanted);
+    let change = |name: &str, from: u32, to: Option<u32>| {
+        let change = Change::Changed { from: from.to_string(), to: to?.to_string() };
+        Some(Difference { path: format!("deploymentConfiguration.{name}"), change })
+    };
+    [
+        change("minimumHealthyPercent", running.minimum_healthy_percent, minimum_healthy),
+        change("maximumPercent", running.maximum_percent, maximum),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn drain_ms(plan: &Plan, key: &Key) -> u64 {
@@ -224,7 +247,7 @@ pub fn json(spec: &Spec, observed: &Observed, plan: &Result<Plan, Vec<Refusal>>)
 }
 
 fn service_json(service: &ServiceOutlook) -> Value {
-    let ServiceOutlook { service, cluster, name, runs, image, changes, drift, expected, drain_ms } = service;
+    let ServiceOutlook { service, cluster, name, runs, image, changes, settings, drift, expected, drain_ms } = service;
     let ImageOutlook { image, container, from, to, digest } = image;
     json!({
         "service": service.as_str(),
@@ -235,6 +258,7 @@ fn service_json(service: &ServiceOutlook) -> Value {
             Expected::Change => "change",
             Expected::PickUp => "pick_up",
             Expected::Retry => "retry",
+            Expected::Configure => "configure",
             Expected::Nothing => "nothing",
         },
         "task_definition": runs.as_ref().map(|runs| runs.task_definition.as_str()),
@@ -244,6 +268,7 @@ fn service_json(service: &ServiceOutlook) -> Value {
             "digest": digest.as_ref().map(Digest::as_str),
         },
         "changes": changes.iter().map(difference_json).collect::<Vec<_>>(),
+        "settings": settings.iter().map(difference_json).collect::<Vec<_>>(),
         "drift": drift.as_ref().map(|drift| drift_json(drift, changes, container)),
         "drain_ms": drain_ms,
     })

@@ -106,6 +106,15 @@ pub enum Ready {
         /// What ran at planning time: `Started::previous` of what the call gives.
         previous: TaskDefArn,
     },
+    /// The service as it is, with other percentages.
+    Configure {
+        service: Key,
+        cluster: Cluster,
+        name: ServiceName,
+        percentages: Percentages,
+        /// A rollout that is going already, for the watch to pick up.
+        gives: Produced,
+    },
     Before {
         service: Key,
         task_definition: TaskDefArn,
@@ -196,7 +205,14 @@ pub fn settle(step: &Step, produced: &BTreeMap<StepId, Produced>) -> Settled {
             let task_definition = earlier.revision(task_definition);
             let deployment = match settle_update(&task_definition, running) {
                 UpdateRule::Start(deployment) => deployment,
-                UpdateRule::Skip { cause, gives } => return Settled::Skip { cause, gives },
+                UpdateRule::Skip { cause, gives } => {
+                    let percentages = running.unlike(*percentages);
+                    if percentages == Percentages::default() {
+                        return Settled::Skip { cause, gives };
+                    }
+                    let (service, cluster, name) = (service.clone(), cluster.clone(), name.clone());
+                    return Settled::Do(Ready::Configure { service, cluster, name, percentages, gives });
+                }
             };
             Ready::Update {
                 service: service.clone(),
@@ -301,6 +317,8 @@ enum UpdateRule {
 /// | what runs | complete | skip: nothing to do |
 /// | what runs | going | skip: the watch picks it up |
 /// | what runs | failed | update, and force ECS to try once more |
+///
+/// Where it skips, percentages that differ from those of the service are sent alone.
 ///
 /// Checked by `an_update_follows_its_table`.
 fn settle_update(task_definition: &TaskDefArn, running: &Running) -> UpdateRule {
@@ -479,6 +497,8 @@ mod tests {
                 deployment: deployment.map(str::to_owned),
                 previous: Some(arn("web:40")),
                 desired: 2,
+                minimum_healthy_percent: 100,
+                maximum_percent: 200,
             },
             percentages: Percentages::default(),
         })
@@ -514,6 +534,34 @@ mod tests {
             Settled::Skip { cause, gives: Produced::Nothing } => assert_eq!(cause, "web:42 runs already"),
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn percentages_that_differ_are_set_without_a_rollout() {
+        use RolloutObserved::{Complete, Failed, Going};
+        let with = |rollout, minimum_healthy, maximum, revision: &str| {
+            let mut update = update(rollout, Some("ecs-svc/1"));
+            if let Action::Update { percentages, .. } = &mut update.action {
+                *percentages = Percentages { minimum_healthy, maximum };
+            }
+            match settle(&update, &given(Produced::TaskDefinition(arn(revision)))) {
+                Settled::Do(Ready::Configure { percentages, gives, .. }) => {
+                    let watched = matches!(gives, Produced::Deployment(_));
+                    format!("{:?} {:?}, watch: {watched}", percentages.minimum_healthy, percentages.maximum)
+                }
+                Settled::Do(Ready::Update { percentages, .. }) => {
+                    format!("roll out with {:?} {:?}", percentages.minimum_healthy, percentages.maximum)
+                }
+                Settled::Skip { cause, .. } => cause,
+                other @ Settled::Do(_) => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(with(Complete, Some(50), Some(200), "web:41"), "Some(50) None, watch: false");
+        assert_eq!(with(Complete, None, Some(150), "web:41"), "None Some(150), watch: false");
+        assert_eq!(with(Going, Some(50), None, "web:41"), "Some(50) None, watch: true");
+        assert_eq!(with(Complete, Some(100), Some(200), "web:41"), "web:41 runs already");
+        assert_eq!(with(Complete, Some(50), None, "web:42"), "roll out with Some(50) None");
+        assert_eq!(with(Failed, Some(50), None, "web:41"), "roll out with Some(50) None");
     }
 
     #[test]

@@ -177,7 +177,8 @@ pub enum Action {
         /// What runs already needs nothing before it.
         running: Option<TaskDefArn>,
     },
-    /// ECS `UpdateService` to the new revision.
+    /// ECS `UpdateService` to the new revision, with the percentages that ship.toml says. Where the revision runs already,
+    /// only percentages that differ are sent, which starts no rollout.
     Update {
         service: Key,
         cluster: Cluster,
@@ -313,6 +314,20 @@ pub struct Running {
     /// What the rollout that is still going replaces.
     pub previous: Option<TaskDefArn>,
     pub desired: u32,
+    pub minimum_healthy_percent: u32,
+    pub maximum_percent: u32,
+}
+
+impl Running {
+    /// Of the percentages that are wanted, those that the service does not have.
+    #[must_use]
+    pub fn unlike(&self, wanted: Percentages) -> Percentages {
+        let Percentages { minimum_healthy, maximum } = wanted;
+        Percentages {
+            minimum_healthy: minimum_healthy.filter(|percent| *percent != self.minimum_healthy_percent),
+            maximum: maximum.filter(|percent| *percent != self.maximum_percent),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -148,10 +148,7 @@ pub(crate) async fn act(
                 settings: &settings,
                 percentages,
             };
-            let started = ecs::create_service(aws, new).await?;
-            let tasks = if started.desired == 1 { "task" } else { "tasks" };
-            let note = format!("{} {tasks} of {task_definition} wanted", started.desired);
-            Acted::new(Produced::Deployment(started), note)
+            created(ecs::create_service(aws, new).await?, &task_definition)
         }
         Ready::Update { service: _, cluster, name, task_definition, deployment, percentages, previous } => {
             let force = match deployment {
@@ -164,6 +161,10 @@ pub(crate) async fn act(
             let started = Started { previous: Some(previous), ..started };
             let note = format!("deployment {}", started.deployment_id);
             Acted::new(Produced::Deployment(started), note)
+        }
+        Ready::Configure { service: _, cluster, name, percentages, gives } => {
+            ecs::configure_service(aws, &cluster, &name, percentages).await?;
+            Acted::new(gives, percentages.to_string())
         }
         Ready::Before { service, task_definition, one_off, timeout_ms } => {
             before(&service, &task_definition, &one_off, timeout_ms, aws, hands.pace, &progress, clock, cancel).await?
@@ -191,6 +192,12 @@ async fn log_in(registry: &str, hands: &Hands, aws: &Aws, clock: fn() -> u64) ->
         How::Kept(error) => format!("; a new one could not be had: {error}"),
     };
     Ok(Acted::new(Produced::Nothing, format!("token for {registry} is valid for {left}h{how}")))
+}
+
+fn created(started: Started, task_definition: &TaskDefArn) -> Acted {
+    let tasks = if started.desired == 1 { "task" } else { "tasks" };
+    let note = format!("{} {tasks} of {task_definition} wanted", started.desired);
+    Acted::new(Produced::Deployment(started), note)
 }
 
 async fn stop_deployment(aws: &Aws, going: Going) -> Result<Acted, RunError> {

@@ -265,6 +265,8 @@ fn next_steps(offset: u32, live: (TaskDefArn, Value), base: Value, terms: Terms)
         deployment: None,
         previous: None,
         desired: 2,
+        minimum_healthy_percent: 100,
+        maximum_percent: 200,
     };
     let update = Action::Update {
         service: Key::new(&name),
@@ -554,6 +556,8 @@ async fn every_service_is_told_by_its_own_end() {
             deployment: None,
             previous: None,
             desired: 2,
+            minimum_healthy_percent: 100,
+            maximum_percent: 200,
         },
         percentages: Percentages::default(),
     };

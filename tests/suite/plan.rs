@@ -157,6 +157,100 @@ fn what_is_refused_is_a_document_too() {
 }
 
 #[test]
+fn percentages_that_differ_are_set_and_nothing_is_rolled_out() {
+    let paper = shop("200");
+    let say = |percent: u32| {
+        let service = format!("cluster = \"shop\"\nrollout = {{ minimum_healthy_percent = {percent} }}\n");
+        // A tag that stays, so that only the percentages differ.
+        let image = "repository = \"shop/web\"\ntags = [\"fixed\"]\n";
+        let text = SHIP.replace("repository = \"shop/web\"\n", image).replace("cluster = \"shop\"\n", &service);
+        paper.environment.write("ship.toml", &text);
+    };
+    let service = || {
+        let asked = json!({ "cluster": "shop", "services": ["web"] });
+        paper.ecs("DescribeServices", &asked)["services"][0].clone()
+    };
+    say(100);
+    let _ = paper.environment.run(PROGRAM, ["deploy", "--yes"]).success();
+    paper.steady();
+    let before = service();
+    // Said, and as they are already.
+    assert_eq!(document(&paper)["outcome"], json!("nothing_to_do"));
+    say(50);
+    let planned = plan(&paper, ["--exit-code"]);
+    assert_eq!(planned.code, Some(6), "{planned}");
+    assert!(planned.stdout.contains("update    ~ minimumHealthyPercent  100 → 50\n"), "{planned}");
+    assert!(!planned.stdout.contains("roll out"), "{planned}");
+    let documented = document(&paper)["services"][0].clone();
+    assert_eq!(
+        (&documented["expected"], &documented["settings"]),
+        (
+            &json!("configure"),
+            &json!([{
+                "path": "deploymentConfiguration.minimumHealthyPercent", "change": "changed", "from": "100", "to": "50"
+            }])
+        )
+    );
+    let _ = paper.environment.run(PROGRAM, ["deploy", "--yes"]).success();
+    let after = service();
+    assert_eq!(after["deploymentConfiguration"]["minimumHealthyPercent"], json!(50));
+    // The circuit breaker and the maximum stay, and so does the deployment.
+    assert_eq!(after["deploymentConfiguration"]["maximumPercent"], before["deploymentConfiguration"]["maximumPercent"]);
+    assert_eq!(after["deployments"][0]["id"], before["deployments"][0]["id"]);
+    assert_eq!(plan(&paper, ["--exit-code"]).code, Some(0));
+}
+
+/// Written, read from a file, and come from a variable; by name and by look.
+#[test]
+fn values_that_look_like_secrets_are_in_no_output_of_any_format() {
+    let paper = shop("200");
+    paper.environment.write("web.env", "API_TOKEN=hunter2 from a file\n");
+    let overlays = "cluster = \"shop\"\nenvironment_files = [\"web.env\"]\n\
+                    environment = { DB_PASSWORD = \"hunter2\", DATABASE_URL = \"postgres://shop:hunter2@db/shop\" }\n";
+    let image = "repository = \"shop/web\"\nargs = { NPM_TOKEN = \"npm_hunter2\" }\n";
+    let text = SHIP.replace("repository = \"shop/web\"\n", image).replace("cluster = \"shop\"\n", overlays);
+    paper.environment.write("ship.toml", &text);
+    let mut warned = 0;
+    for words in [
+        &["config", "validate"][..],
+        &["config", "validate", "--format", "json"],
+        &["config", "show"],
+        &["config", "show", "--format", "json"],
+        &["plan"],
+        &["plan", "--format", "json"],
+        &["deploy", "--yes", "--progress", "plain", "--record", "run.jsonl"],
+        &["deploy", "--yes", "--progress", "json"],
+        &["deploy", "--yes", "--progress", "quiet"],
+        &["plan"],
+        &["status"],
+        &["status", "--format", "json"],
+        &["history"],
+        &["history", "--format", "json"],
+        &["tasks"],
+        &["tasks", "--format", "json"],
+        &["replay", "run.jsonl"],
+    ] {
+        let output = paper.environment.run_all(PROGRAM, words).success();
+        let told = format!("{}{}", output.stdout, output.stderr);
+        assert!(!told.contains("hunter2"), "{words:?}\n{told}");
+        warned += usize::from(told.contains("looks like a secret"));
+    }
+    assert!(warned >= 6, "{warned}");
+    let record = std::fs::read_to_string(paper.environment.work().join("run.jsonl")).expect("it was recorded");
+    assert!(!record.contains("hunter2"), "{record}");
+    // Nor where the file has mistakes, as text or as JSON.
+    paper.environment.write(
+        "ship.toml",
+        &text.replace("DB_PASSWORD = \"hunter2\"", "DB_PASSWORD = \"hunter2$x\", API_KEY = hunter2"),
+    );
+    for format in ["table", "json"] {
+        let output = paper.environment.run(PROGRAM, ["config", "validate", "--format", format]);
+        assert_eq!(output.code, Some(3), "{output}");
+        assert!(!output.stderr.contains("hunter2"), "{output}");
+    }
+}
+
+#[test]
 fn a_deployment_of_somebody_else_is_waited_for_where_that_is_wished() {
     // A rollout takes a few seconds.
     let paper = shop("20");

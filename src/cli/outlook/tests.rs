@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Paper, asides, last_line, text};
 use crate::{
-    config::spec::{Place, Spec, TaskDefinitionSource},
+    config::spec::{Percentages, Place, Spec, TaskDefinitionSource},
     id::{Key, TaskDefArn},
     plan::{
         make::plan,
@@ -43,6 +43,37 @@ fn from_file(spec: &mut Spec, observed: &mut Observed, content: Value) {
     let path = std::path::PathBuf::from("/src/task.json");
     spec.services.get_mut(&Key::new("web")).expect("web").task_definition = TaskDefinitionSource::File(path.clone());
     observed.task_definition_files.insert(path, content);
+}
+
+#[test]
+fn percentages_that_differ_are_a_change_without_a_rollout() {
+    let other = |spec: &mut Spec| {
+        let web = spec.services.get_mut(&Key::new("web")).expect("web");
+        web.rollout.percentages = Percentages { minimum_healthy: Some(50), maximum: Some(200) };
+    };
+    insta::assert_snapshot!(when(|spec, observed| {
+        other(spec);
+        observed.repositories.insert(Key::new("web"), present(Mutability::Immutable, Some(digest('a'))));
+    }), @"
+    Plan for production, account 111111111111 in eu-west-1
+
+    web  web:41 runs 4f2c1d already, and its tasks stay
+      update    ~ minimumHealthyPercent  100 → 50
+
+    settings of 1 service to change: docker ecs-ship deploy --environment production
+    ");
+    // With a new image they go in one call.
+    insta::assert_snapshot!(when(|spec, _| other(spec)), @"
+    Plan for production, account 111111111111 in eu-west-1
+
+    web  2 tasks of web:41 in cluster shop
+      build     shop/web:4f2c1d, and push it
+      register  ~ image  aaaaaaaaaaaa → 4f2c1d
+      update    ~ minimumHealthyPercent  100 → 50
+      roll out  2 tasks, then drain those of web:41 (6m30s at most)
+
+    1 service to ship: docker ecs-ship deploy --environment production
+    ");
 }
 
 #[test]
@@ -413,6 +444,7 @@ fn tools_get_all_of_it() {
               "to": "****"
             }
           ],
+          "settings": [],
           "drift": {
             "shipped": "web:40",
             "live": "arn:aws:ecs:eu-west-1:111111111111:task-definition/web:41",

@@ -152,6 +152,8 @@ pub(in crate::plan) fn running(live: &ServiceActive) -> Running {
             .find(|deployment| deployment.status == "ACTIVE")
             .map(|deployment| deployment.task_definition.clone()),
         desired: live.desired_count,
+        minimum_healthy_percent: live.minimum_healthy_percent,
+        maximum_percent: live.maximum_percent,
     }
 }
 

@@ -20,6 +20,7 @@ use crate::{
     plan::{
         diff::{self, Change, Difference},
         observed::Observed,
+        outlook::percentages,
         step::{
             Action, BuildAction, CheckAction, CheckCall, CheckRun, ImagePatch, Later, LiveDefinition, OneOff,
             RegisterAction, RolloutObserved, Step, Terms, Toward,
@@ -214,11 +215,16 @@ impl Steps {
     ) -> StepId {
         let Some(live) = service.live else { return self.create_service(service, register, needs, clusters) };
         let running = running(live);
-        let cause = match running.rollout {
+        let mut cause = match running.rollout {
             RolloutObserved::Complete => format!("it runs {}", running.task_definition),
             RolloutObserved::Going => format!("its rollout to {} is still going", running.task_definition),
             RolloutObserved::Failed => format!("its rollout to {} failed", running.task_definition),
         };
+        for Difference { path, change } in percentages(&running, service.spec.rollout.percentages) {
+            if let Change::Changed { from, to } = change {
+                cause = format!("{cause}, {} {from} → {to}", path.rsplit('.').next().unwrap_or(&path));
+            }
+        }
         let action = Action::Update {
             service: service.key.clone(),
             cluster: service.spec.cluster.clone(),

@@ -650,6 +650,14 @@ fn act(ready: Ready, observed: &mut Observed) -> Produced {
         | Ready::Before { .. }
         | Ready::Watch { .. } => Produced::Nothing,
         Ready::Build(_) => Produced::Image(digest('e')),
+        Ready::Configure { service, percentages, gives, .. } => {
+            let Some(ServiceObserved::Active(live)) = observed.services.get_mut(&service) else {
+                panic!("no {service}")
+            };
+            live.minimum_healthy_percent = percentages.minimum_healthy.unwrap_or(live.minimum_healthy_percent);
+            live.maximum_percent = percentages.maximum.unwrap_or(live.maximum_percent);
+            gives
+        }
         Ready::StopDeployment { .. } => unreachable!("a deploy stops nobody's deployment"),
         Ready::CreateTargetGroup { name, .. } | Ready::CreateLoadBalancer { name, .. } => Produced::Arn(name),
         Ready::CreateListener { load_balancer, target_group, .. } => {
@@ -677,7 +685,8 @@ fn act(ready: Ready, observed: &mut Observed) -> Produced {
             observed.task_definition_files.insert(revision.as_str().into(), json);
             Produced::TaskDefinition(revision)
         }
-        Ready::CreateService { service, task_definition, .. } | Ready::Update { service, task_definition, .. } => {
+        Ready::CreateService { service, task_definition, percentages, .. }
+        | Ready::Update { service, task_definition, percentages, .. } => {
             let mut definition = observed.task_definition_files[&PathBuf::from(task_definition.as_str())].clone();
             let tags = definition.as_object_mut().and_then(|members| members.shift_remove("tags")).unwrap_or_default();
             definition["status"] = json!("ACTIVE");
@@ -691,6 +700,8 @@ fn act(ready: Ready, observed: &mut Observed) -> Produced {
                 .map(|[key, value]| (key, value))
                 .collect();
             live.definition = definition;
+            live.minimum_healthy_percent = percentages.minimum_healthy.unwrap_or(live.minimum_healthy_percent);
+            live.maximum_percent = percentages.maximum.unwrap_or(live.maximum_percent);
             live.deployments = vec![deployment("ecs-svc/2", "PRIMARY", "COMPLETED", &task_definition)];
             live.task_definition = task_definition.clone();
             observed.services.insert(service, ServiceObserved::Active(Box::new(live)));
