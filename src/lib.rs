@@ -37,6 +37,8 @@ pub mod env;
 pub mod event;
 pub mod exit;
 pub mod failure;
+#[cfg(test)]
+mod fuzzed;
 pub mod git;
 pub mod id;
 pub mod image;

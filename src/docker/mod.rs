@@ -13,7 +13,7 @@ pub mod engine;
 pub mod error;
 pub mod ignore;
 pub mod images;
-mod lines;
+pub(crate) mod lines;
 mod output;
 pub mod push;
 pub mod registry;
