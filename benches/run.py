@@ -128,6 +128,59 @@ def start_up(work, buildx):
     row("the shim, added to another docker command", f"{added:.2f} ms", "< 2 ms", added < 2)
 
 
+# A large ship.toml
+
+
+def large(services):
+    """As many services, each with an image, three environments with overrides, and variables all over."""
+    text = ["format = 1", 'default_environment = "staging"', "[sandbox]", "desired_count = 2"]
+    for number in range(services):
+        name = f"service-{number:03}"
+        text.append(f"""
+[images.{name}]
+repository = "jobs/{name}"
+context = "services/{number:03}"
+args = {{ COMMIT = "${{git.commit:-none}}", NUMBER = "${{env.BUILD_NUMBER:-local}}" }}
+tags = ["v1-${{build}}", "latest"]
+
+[services.{name}]
+cluster = "jobs"
+service = "jobs-${{image}}"
+cpu = "256"
+memory = "512"
+environment = {{ LOG_LEVEL = "info", STAGE = "${{environment}}", REGION = "${{region}}" }}
+ssm_secrets = {{ DATABASE_URL = "/jobs/${{environment}}/db-url" }}
+
+[services.{name}.rollout]
+minimum_healthy_percent = 100
+timeouts = {{ total = "20m" }}""")
+    for environment, digit, step in (("staging", "1", 10), ("production", "2", 1), ("sandbox", "3", 10)):
+        text.append(f'[environments.{environment}]\nregion = "eu-west-1"\naccount = "{digit * 12}"')
+        text += [f'[environments.{environment}.services.service-{number:03}]\ncluster = "jobs-{environment}"'
+                 for number in range(0, services, step)]
+    return "\n".join(text) + "\n"
+
+
+def format_of_ship_toml(work):
+    heading("a ship.toml of 200 services")
+    folder = work / "large"
+    folder.mkdir()
+    (folder / "ship.toml").write_text(large(200))
+    bare = {"PATH": os.environ["PATH"], "HOME": str(work), "ECS_SHIP_FILE": str(folder / "ship.toml")}
+    words = {
+        "version": ["version"],
+        "validate": ["config", "validate"],
+        "environment": ["__complete", "deploy", "--environment", "st"],
+        "service": ["__complete", "deploy", "service-1"],
+    }
+    got = medians(41, **{name: (lambda argv=[str(SHIP), *rest]: spawned(argv, bare)) for name, rest in words.items()})
+    # What is asked is the work on the file, beyond the start of the program.
+    for name, what in (("validate", "config validate"), ("environment", "completing an environment"),
+                       ("service", "completing a service")):
+        added = (got[name] - got["version"]) * 1000
+        row(f"{what}, added to the start", f"{added:.2f} ms", "< 20 ms", added < 20)
+
+
 # Deploys
 
 
@@ -504,7 +557,7 @@ def storm(place):
     row("balancer: slowest answer", f"{said['slowest_ms']} ms")
 
 
-GROUPS = ("start-up", "login", "deploy", "rollout", "sandbox", "limits")
+GROUPS = ("start-up", "ship.toml", "login", "deploy", "rollout", "sandbox", "limits")
 
 
 def arguments():
@@ -526,6 +579,8 @@ def main():
         work = pathlib.Path(folder)
         if "start-up" in wanted:
             start_up(work, buildx)
+        if "ship.toml" in wanted:
+            format_of_ship_toml(work)
         if "login" in wanted:
             login(work)
         if not {"deploy", "rollout", "sandbox", "limits"}.isdisjoint(wanted):

@@ -593,6 +593,38 @@ mod tests {
     }
 
     #[test]
+    fn the_guide_has_a_file_with_every_key() {
+        fn written<T: Table>(header: &str, page: &str, missing: &mut Vec<String>) {
+            for key in T::KEYS {
+                let starts = |line: &str| {
+                    let line = line.trim();
+                    line.strip_prefix(key.name).is_some_and(|rest| rest.trim_start().starts_with('='))
+                        || line.starts_with(&format!("[{header}{}", key.name))
+                        || line.starts_with(&format!("[[{header}{}", key.name))
+                        || line.contains(&format!("{{ {} =", key.name))
+                        || line.contains(&format!(", {} =", key.name))
+                };
+                if !page.lines().any(starts) {
+                    missing.push(format!("{header}{}", key.name));
+                }
+            }
+        }
+        let page = include_str!("../../docs/guide/ship-toml.md");
+        let mut missing = Vec::new();
+        written::<File>("", page, &mut missing);
+        written::<SandboxTable>("sandbox.", page, &mut missing);
+        written::<ImageTable>("images.api.", page, &mut missing);
+        written::<ServiceTable>("services.api.", page, &mut missing);
+        written::<BeforeTable>("services.api.before.", page, &mut missing);
+        written::<RolloutTable>("services.api.rollout.", page, &mut missing);
+        written::<TimeoutsTable>("services.api.rollout.timeouts.", page, &mut missing);
+        written::<EnvironmentTable>("environments.production.", page, &mut missing);
+        written::<SecretTable>("images.api.secrets.", page, &mut missing);
+        written::<CheckTable>("images.api.checks.", page, &mut missing);
+        assert_eq!(missing, Vec::<String>::new(), "the guide's file lacks them");
+    }
+
+    #[test]
     fn the_file_is_looked_for_upwards() {
         let here = Path::new("/repo/src/api");
         let found = find(here.ancestors(), |path| path == Path::new("/repo/ship.toml"));
