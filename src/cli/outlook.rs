@@ -161,7 +161,6 @@ impl Page {
                     let tasks = words::count(settings.desired_count as usize, "task");
                     self.item("roll out", &format!("{tasks}, the first of service {}", service.name));
                 }
-                Action::Check(_) => self.item("check", &step.cause),
                 Action::Before { one_off, .. } => self.item("before", &format!("run {}", one_off.command.join(" "))),
                 Action::Update { .. } => {
                     self.settings(service);
@@ -174,6 +173,7 @@ impl Page {
                 | Action::CreateListener { .. }
                 | Action::Login { .. }
                 | Action::Build(_)
+                | Action::Check(_)
                 | Action::Push { .. }
                 | Action::PushTag { .. }
                 | Action::StopDeployment { .. }
@@ -216,6 +216,9 @@ impl Page {
                     if further.is_empty() { String::new() } else { format!(", as {} too", further.join(", ")) };
                 let platform = platform.as_ref().map(|platform| format!(" for {platform}")).unwrap_or_default();
                 self.item("build", &format!("{name}{platform}, and push it{further}"));
+                for step in steps.iter().filter(|step| matches!(step.action, Action::Check(_))) {
+                    self.item("check", &step.cause);
+                }
             }
             (None, Some(digest)) => {
                 self.item("image", &format!("{} is in the registry already, {}", service.image.to, digest.short()));

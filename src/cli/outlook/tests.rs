@@ -1,10 +1,12 @@
 //! Plans as people read them, on 80 columns.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::{Paper, asides, last_line, text};
 use crate::{
-    config::spec::{Percentages, Place, Spec, TaskDefinitionSource},
+    config::spec::{Check, CheckWork, Percentages, Place, Spec, TaskDefinitionSource},
     id::{Key, TaskDefArn},
     plan::{
         make::plan,
@@ -83,6 +85,27 @@ fn one_service_gets_a_new_image() {
 
     web  2 tasks of web:41 in cluster shop
       build     shop/web:4f2c1d, and push it
+      register  ~ image  aaaaaaaaaaaa → 4f2c1d
+      roll out  2 tasks, then drain those of web:41 (7m00s at most)
+
+    1 service to ship: docker ecs-ship deploy --environment production
+    ");
+}
+
+#[test]
+fn checks_stand_below_the_build_that_they_are_of() {
+    insta::assert_snapshot!(when(|spec, _| {
+        spec.images.get_mut(&Key::new("web")).expect("web").checks = vec![
+            Check { work: CheckWork::Stage("test".to_owned()), timeout: Duration::from_mins(15) },
+            Check { work: CheckWork::Run(vec!["/app/selftest".to_owned()]), timeout: Duration::from_mins(2) },
+        ];
+    }), @"
+    Plan for production, account 111111111111 in eu-west-1
+
+    web  2 tasks of web:41 in cluster shop
+      build     shop/web:4f2c1d, and push it
+      check     stage test must build within 15m
+      check     /app/selftest must end with 0 within 2m
       register  ~ image  aaaaaaaaaaaa → 4f2c1d
       roll out  2 tasks, then drain those of web:41 (7m00s at most)
 
