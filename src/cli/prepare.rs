@@ -18,7 +18,7 @@ use crate::{
         file::{self, Parsed},
         resolve::{self, Facts, Resolved, Typed},
         sources::Sources,
-        spec::{self, BuildSecret, Spec},
+        spec::{self, BuildSecret, CacheFrom, Spec},
     },
     credentials::{DockerConfig, RegistryAuth as Login},
     docker::{
@@ -342,6 +342,12 @@ pub(crate) async fn logins(spec: &Spec, door: &Door) -> (RegistryAuth, Vec<Strin
         for value in image.args.values() {
             named.push('\n');
             named.push_str(value);
+        }
+        for from in &image.cache_from {
+            if let CacheFrom::Elsewhere(reference) = from {
+                named.push('\n');
+                named.push_str(&reference.name.registry);
+            }
         }
     }
     logins_for(&named, door).await

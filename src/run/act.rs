@@ -1,6 +1,8 @@
 //! One settled step becomes one call on a hand. No decisions: what to do was decided by the plan, and
 //! with which values by `plan::settle`.
 
+use std::collections::BTreeSet;
+
 use tokio::sync::mpsc;
 
 use super::{
@@ -304,6 +306,14 @@ async fn build_image(
             Err(error) => return Err(error),
         }
     }
+    for registry in cache_registries(build, hands) {
+        // A cache that cannot be had is no reason to fail: the build goes on without it.
+        if auth.of(&registry).is_none()
+            && let Ok(had) = token(hands, aws, &registry, clock).await
+        {
+            auth = auth.with(credentials(&registry, &had.entry.login));
+        }
+    }
     let inputs = BuildInputs::read(&build.secrets, &build.ssh, &hands.build_variables)?;
     let image = docker::build(hands.engine(), build, &Lent { registries: auth, inputs }, progress).await?;
     let (produced, what) = match image.image_id {
@@ -330,6 +340,15 @@ async fn base_registries(build: &BuildAction, hands: &Hands) -> Vec<String> {
         Endpoint::At { .. } if text.contains(&hands.registry) => vec![hands.registry.clone()],
         Endpoint::At { .. } => Vec::new(),
     }
+}
+
+/// The ECR registries that the build takes its cache from.
+fn cache_registries(build: &BuildAction, hands: &Hands) -> BTreeSet<String> {
+    let is_ours = |registry: &String| match hands.aws.endpoint() {
+        Endpoint::Aws => !registries_in(registry).is_empty(),
+        Endpoint::At { .. } => *registry == hands.registry,
+    };
+    build.cache_from.iter().map(|image| image.name.registry.clone()).filter(is_ours).collect()
 }
 
 async fn push_image(

@@ -27,7 +27,9 @@ impl Shop {
         let busybox = ["/bin/busybox", "/usr/bin/busybox"].map(PathBuf::from).into_iter().find(|path| path.exists());
         let busybox = busybox.expect("a static busybox: apt-get install busybox-static");
         fs::copy(busybox, hello.join("app/busybox")).expect("it can be read");
-        fs::write(hello.join("Dockerfile"), dockerfile).expect("a new file");
+        // One of its own: a scenario that ends takes its images away, under whatever names they have.
+        let own = format!("{dockerfile}LABEL scenario={}\n", hello.display());
+        fs::write(hello.join("Dockerfile"), own).expect("a new file");
         fs::write(hello.join(".dockerignore"), "*\n!app\n").expect("it is ours");
         let file = hello.join("ship.toml");
         let text = fs::read_to_string(&file).expect("it is there");
@@ -113,6 +115,16 @@ fn pushed_digests(events: &str) -> Vec<String> {
     done.filter(|record| pushes.contains(&record["event"]["step"]))
         .map(|record| record["event"]["note"].as_str().expect("a note").to_owned())
         .collect()
+}
+
+/// The registry wants a login for a cache as for anything else. What the engine has by itself it takes from itself, so
+/// what is looked at is the step that imports.
+#[test]
+fn a_cache_in_the_registry_is_logged_in_to() {
+    let shop = Shop::new("cache_from = [\"${repository}:cache\"]", DOCKERFILE);
+    let said = shop.deploy(&["--progress", "plain"], &[]).ended_with(0);
+    assert!(said.talk.contains("importing cache manifest from"), "{}", said.talk);
+    assert!(!said.talk.contains("401") && !said.talk.contains("authorization failed"), "{}", said.talk);
 }
 
 #[test]
