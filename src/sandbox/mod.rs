@@ -297,7 +297,7 @@ impl Handle {
     pub async fn settled(&self, service: &str, limit: Duration) {
         let mut beat = tokio::time::interval(Duration::from_millis(100));
         let settling = async {
-            while sight::rollouts(&self.world()).iter().any(|rollout| rollout.service == service) {
+            while sight::rolls_out(&self.world(), service) {
                 beat.tick().await;
             }
         };

@@ -111,6 +111,13 @@ pub fn rollouts(world: &World) -> Vec<Rollout> {
     going.collect()
 }
 
+/// Whether anything of a service is being rolled out, or waits to be.
+#[must_use]
+pub fn rolls_out(world: &World, service: &str) -> bool {
+    let mut services = world.ecs.clusters.values().flat_map(|cluster| cluster.services.values());
+    services.any(|known| known.name == service && known.history.first().is_some_and(|latest| latest.is_underway()))
+}
+
 fn sight(world: &World, task: &Task) -> Sight {
     let targets = task.seats.iter().map(|seat| {
         let health = world.elb.health(&seat.group, &seat.target);
