@@ -39,7 +39,16 @@ const ROOMS: &[Room] = &[
     Room {
         name: "plan",
         floor: 1,
-        may: &["floor 0", "config::duration", "config::spec", "rollout::goal", "rollout::past"],
+        may: &[
+            "floor 0",
+            "config::duration",
+            "config::spec",
+            "rollout::goal",
+            "rollout::past",
+            // How a service stands is told in the rollout's own words: why tasks ended, and what a look saw.
+            "rollout::reason",
+            "rollout::view",
+        ],
     },
     // Told, not asked: it never sees a plan.
     Room { name: "rollout", floor: 1, may: &["floor 0"] },
