@@ -64,11 +64,12 @@ pub(super) fn look(service: &mut Service, scene: &mut Scene<'_>) {
         .map(|task| task.id.clone())
         .collect();
     let mut step = Step { service, scene, ids, healthy: BTreeSet::new(), waiting: 0 };
+    // What died until now died under the deployment that was the primary one: a rollback begins with none.
+    step.count_failures();
     step.advance_records();
     step.deregister();
     step.register();
     step.judge();
-    step.count_failures();
     step.trip_breaker();
     step.hear_alarms();
     step.shift();

@@ -436,6 +436,23 @@ fn a_stop_goes_back_to_the_last_completed_deployment() {
     assert_eq!(fault.code, "ServiceDeploymentNotFoundException");
 }
 
+/// What died before is not held against the deployment that is gone back to.
+#[test]
+fn a_rollback_begins_with_no_failures() {
+    let mut sim = Sim::settled(3, &rolls_back());
+    sim.register("app:2");
+    sim.update(json!({ "taskDefinition": "web:2" }));
+    sim.wait("begun", 20, |sim| sim.current()["status"] == "IN_PROGRESS");
+    for task in sim.tasks("RUNNING") {
+        if task["taskDefinitionArn"].as_str().unwrap().ends_with(":1") {
+            sim.crash(&task, 1);
+        }
+    }
+    let arn = sim.current()["serviceDeploymentArn"].clone();
+    sim.call("StopServiceDeployment", &json!({ "serviceDeploymentArn": arn }));
+    sim.wait("over", 200, |sim| sim.current()["status"].as_str().unwrap().starts_with("ROLLBACK_SUCC"));
+}
+
 #[test]
 fn health_counts_by_the_table() {
     // Without balancer and check: forty seconds after RUNNING, which paper reaches in five.
