@@ -171,12 +171,15 @@ pub struct Keyrings {
     /// tokens has a key of its own.
     user: String,
     session: DesktopSession,
-    asked: Arc<Mutex<BTreeMap<Kind, Asked>>>,
+    asked: AllAsked,
 }
 
 /// What this process knows, by the name of the entry: whoever opens the same folder once more must not wait once
 /// more.
-static ASKED: Mutex<BTreeMap<String, Arc<Mutex<BTreeMap<Kind, Asked>>>>> = Mutex::new(BTreeMap::new());
+static ASKED: Mutex<BTreeMap<String, AllAsked>> = Mutex::new(BTreeMap::new());
+
+/// What is known of each keyring, for all who have opened the same folder.
+type AllAsked = Arc<Mutex<BTreeMap<Kind, Asked>>>;
 
 /// What is known of one keyring.
 #[derive(Debug)]

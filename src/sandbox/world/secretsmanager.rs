@@ -61,9 +61,9 @@ enum Content {
 
 /// Answers one call of the `secretsmanager` service.
 pub fn call(world: &mut World, operation: &str, input: &Value, now: Millis) -> Result<Value, Fault> {
-    let World { place, pace, secrets, .. } = world;
+    let World { place, pace: speed, secrets, .. } = world;
     secrets.forget(now);
-    secrets.answer(place, *pace, operation, input, now)
+    secrets.answer(place, *speed, operation, input, now)
 }
 
 impl SecretsManager {
@@ -76,7 +76,7 @@ impl SecretsManager {
     fn answer(
         &mut self,
         place: &Place,
-        pace: Pace,
+        speed: Pace,
         operation: &str,
         input: &Value,
         now: Millis,
@@ -84,7 +84,7 @@ impl SecretsManager {
         let code = "InvalidParameterException";
         match operation {
             "CreateSecret" => self.create(place, decode(input, code)?, now),
-            "DeleteSecret" => self.delete(place, pace, &decode(input, code)?, now),
+            "DeleteSecret" => self.delete(place, speed, &decode(input, code)?, now),
             "DescribeSecret" => self.describe(place, &decode(input, code)?),
             "GetResourcePolicy" => self.get_policy(place, &decode(input, code)?),
             "GetSecretValue" => self.get_value(place, &decode(input, code)?),
@@ -161,12 +161,11 @@ impl SecretsManager {
 impl Secret {
     /// By id, by label, by both, or the current one.
     fn version(&self, id: Option<&str>, stage: Option<&str>) -> Result<(&str, &Version), Fault> {
-        let found = match id {
-            Some(id) => self.versions.get_key_value(id),
-            None => {
-                let wanted = stage.unwrap_or(CURRENT);
-                self.versions.iter().find(|(_, version)| version.stages.contains(wanted))
-            }
+        let found = if let Some(id) = id {
+            self.versions.get_key_value(id)
+        } else {
+            let wanted = stage.unwrap_or(CURRENT);
+            self.versions.iter().find(|(_, version)| version.stages.contains(wanted))
         };
         let missing = match id {
             Some(id) => format!("VersionId: {id}"),

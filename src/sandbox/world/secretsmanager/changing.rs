@@ -210,7 +210,7 @@ impl SecretsManager {
         Ok(present(json!({ "ARN": arn(place, &name, secret), "Name": name, "VersionId": version })))
     }
 
-    pub(super) fn delete(&mut self, place: &Place, pace: Pace, input: &Delete, now: Millis) -> Result<Value, Fault> {
+    pub(super) fn delete(&mut self, place: &Place, speed: Pace, input: &Delete, now: Millis) -> Result<Value, Fault> {
         let Delete { secret_id, recovery_window_in_days: days, force_delete_without_recovery: force } = input;
         if *force && days.is_some() {
             return Err(invalid("You can't use ForceDeleteWithoutRecovery in conjunction with RecoveryWindowInDays."));
@@ -220,7 +220,7 @@ impl SecretsManager {
         }
         let name = self.usable(secret_id)?.0.to_owned();
         let secret = self.secrets.get_mut(&name).ok_or_else(not_found)?;
-        let at = if *force { now } else { now + pace.millis(days.unwrap_or(RECOVERY_DAYS) * DAY) };
+        let at = if *force { now } else { now + speed.millis(days.unwrap_or(RECOVERY_DAYS) * DAY) };
         secret.deletion = Some(Deletion { asked_at: now, at });
         let answer = json!({ "ARN": arn(place, &name, secret), "Name": name, "DeletionDate": seconds(at) });
         self.revision += 1;

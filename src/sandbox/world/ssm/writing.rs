@@ -88,47 +88,44 @@ impl Ssm {
         let version = |number| Version { number, value, at: now };
         let (tier_word, number) =
             (tier.word(), known.and_then(Parameter::latest).map_or(1, |latest| latest.number + 1));
-        match self.parameters.get_mut(&name) {
-            Some(known) => {
-                if kind.is_some_and(|kind| kind != known.kind) {
-                    return Err(fault(
-                        "HierarchyTypeMismatchException",
-                        "Parameter Store doesn't support changing a parameter type in a hierarchy. For example, you can't change \
+        if let Some(known) = self.parameters.get_mut(&name) {
+            if kind.is_some_and(|kind| kind != known.kind) {
+                return Err(fault(
+                    "HierarchyTypeMismatchException",
+                    "Parameter Store doesn't support changing a parameter type in a hierarchy. For example, you can't change \
                          a parameter from a String type to a SecureString type. You must create a new, unique parameter.",
-                    ));
-                }
-                known.tier = tier;
-                known.versions.push(version(number));
-                if known.versions.len() > VERSIONS {
-                    known.versions.remove(0);
-                }
-                known.description = description.or(known.description.take());
-                known.allowed_pattern = allowed_pattern.or(known.allowed_pattern.take());
-                if known.kind == Kind::SecureString {
-                    known.key = key_id.or(known.key.take());
-                }
+                ));
             }
-            None => {
-                let kind = kind.ok_or_else(|| invalid("A parameter type is required when you create a parameter."))?;
-                let key = match (kind, key_id) {
-                    (Kind::SecureString, key) => Some(key.unwrap_or_else(|| DEFAULT_KEY.to_owned())),
-                    (Kind::String | Kind::StringList, None) => None,
-                    (Kind::String | Kind::StringList, Some(_)) => {
-                        return Err(invalid(format!("KeyId is not applicable for type {}.", kind.word())));
-                    }
-                };
-                let parameter = Parameter {
-                    kind,
-                    tier,
-                    data_type: data_type.unwrap_or_else(|| "text".to_owned()),
-                    description,
-                    key,
-                    allowed_pattern,
-                    tags: by_key(tags, BTreeMap::new())?,
-                    versions: vec![version(number)],
-                };
-                self.parameters.insert(name, parameter);
+            known.tier = tier;
+            known.versions.push(version(number));
+            if known.versions.len() > VERSIONS {
+                known.versions.remove(0);
             }
+            known.description = description.or(known.description.take());
+            known.allowed_pattern = allowed_pattern.or(known.allowed_pattern.take());
+            if known.kind == Kind::SecureString {
+                known.key = key_id.or(known.key.take());
+            }
+        } else {
+            let kind = kind.ok_or_else(|| invalid("A parameter type is required when you create a parameter."))?;
+            let key = match (kind, key_id) {
+                (Kind::SecureString, key) => Some(key.unwrap_or_else(|| DEFAULT_KEY.to_owned())),
+                (Kind::String | Kind::StringList, None) => None,
+                (Kind::String | Kind::StringList, Some(_)) => {
+                    return Err(invalid(format!("KeyId is not applicable for type {}.", kind.word())));
+                }
+            };
+            let parameter = Parameter {
+                kind,
+                tier,
+                data_type: data_type.unwrap_or_else(|| "text".to_owned()),
+                description,
+                key,
+                allowed_pattern,
+                tags: by_key(tags, BTreeMap::new())?,
+                versions: vec![version(number)],
+            };
+            self.parameters.insert(name, parameter);
         }
         self.changed();
         Ok(json!({ "Version": number, "Tier": tier_word }))
