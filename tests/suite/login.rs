@@ -531,8 +531,8 @@ fn a_session_that_was_given_for_a_code_serves_the_next_commands() {
         .expect("a session is kept");
     assert_eq!(session.metadata().expect("it is there").permissions().mode() & 0o777, 0o600);
     // It is no registry.
-    let list = environment.run_with_input(PROGRAM_AS_HELPER.as_str(), ["list"], "unused").success();
-    assert_eq!(list.stdout, format!("{{\"{REGISTRY}\":\"AWS\"}}\n"));
+    let listed = environment.run_with_input(PROGRAM_AS_HELPER.as_str(), ["list"], "unused").success();
+    assert_eq!(listed.stdout, format!("{{\"{REGISTRY}\":\"AWS\"}}\n"));
     // Who takes on another role is somebody else.
     let config = environment.home().join(".aws/config");
     let text = fs::read_to_string(&config).expect("a file");
