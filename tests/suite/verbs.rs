@@ -4,7 +4,10 @@ use std::{
     collections::BTreeSet,
     io::{BufRead as _, BufReader, Read as _},
     process::{Child, Command, Stdio},
-    sync::LazyLock,
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -326,13 +329,13 @@ fn stop_deployment_asks_and_has_ecs_take_it_back() {
 }
 
 fn put_logs(paper: &Paper, task: &str, messages: &[&str]) {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    // What is put later is later, also within one second.
+    let first = stand_in::now_seconds() * 1000 + NEXT.fetch_add(10, Ordering::Relaxed);
     let stream = format!("web/web/{task}");
     let names = json!({ "logGroupName": "/shop/web", "logStreamName": stream });
-    let events: Vec<Value> = messages
-        .iter()
-        .zip(stand_in::now_seconds() * 1000..)
-        .map(|(message, time)| json!({ "timestamp": time, "message": message }))
-        .collect();
+    let events: Vec<Value> =
+        messages.iter().zip(first..).map(|(message, time)| json!({ "timestamp": time, "message": message })).collect();
     // It may be there already.
     paper.try_logs("CreateLogStream", &names);
     let mut put = names;
@@ -357,8 +360,7 @@ fn logs_of_all_tasks_of_one_and_as_they_come() {
 
     let all = ship(&paper, &["logs"]).success();
     let short = |id: &str| id[..8].to_owned();
-    // Merged by time: the second line of the one is a millisecond after the first of the other.
-    let expected = format!("{0} | one is up\n{1} | two is up\n{0} | one is red\n", short(one), short(two));
+    let expected = format!("{0} | one is up\n{0} | one is red\n{1} | two is up\n", short(one), short(two));
     assert_eq!((all.stdout.as_str(), all.stderr.as_str()), (expected.as_str(), ""));
     let only = ship(&paper, &["logs", "--task", &two[..8], "--tail", "1"]).success();
     assert_eq!(only.stdout, format!("{} | two is up\n", short(two)));
