@@ -72,7 +72,7 @@ fn percentages_that_differ_are_a_change_without_a_rollout() {
       build     shop/web:4f2c1d, and push it
       register  ~ image  aaaaaaaaaaaa → 4f2c1d
       update    ~ minimumHealthyPercent  100 → 50
-      roll out  2 tasks, then drain those of web:41 (6m30s at most)
+      roll out  2 tasks, then drain those of web:41 (7m00s at most)
 
     1 service to ship: docker ecs-ship deploy --environment production
     ");
