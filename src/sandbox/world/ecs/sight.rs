@@ -2,6 +2,7 @@
 
 use super::super::elb::TargetState;
 use super::super::{Millis, World};
+use super::deployment::ServiceDeployment;
 use super::task::{Binding, Membership, Phase, Task};
 
 /// One task at one moment.
@@ -115,7 +116,7 @@ pub fn rollouts(world: &World) -> Vec<Rollout> {
 #[must_use]
 pub fn rolls_out(world: &World, service: &str) -> bool {
     let mut services = world.ecs.clusters.values().flat_map(|cluster| cluster.services.values());
-    services.any(|known| known.name == service && known.history.first().is_some_and(|latest| latest.is_underway()))
+    services.any(|known| known.name == service && known.history.first().is_some_and(ServiceDeployment::is_underway))
 }
 
 fn sight(world: &World, task: &Task) -> Sight {

@@ -1,3 +1,5 @@
+//! What Secrets Manager answers, in its own words, and what ECS gets of it.
+
 use super::*;
 
 const TOKENS: [&str; 3] = [

@@ -1,3 +1,5 @@
+//! What Parameter Store answers, in its own words, and what ECS gets of it.
+
 use super::super::Pace;
 use super::*;
 
