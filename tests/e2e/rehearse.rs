@@ -8,7 +8,10 @@ use std::{
 
 use serde_json::Value;
 
-use crate::scenario::{Said, Scenario, end};
+use crate::{
+    rollout::as_aws,
+    scenario::{Said, Scenario, end},
+};
 
 /// Short drains and stops: they take real time in a rehearsal.
 const SHORT: &str = "deregistration_delay = \"3s\"\nstop_timeout = \"3s\"";
@@ -90,6 +93,112 @@ fn what_is_live_is_what_the_new_image_replaces() {
     // The live service was looked at and not touched.
     assert_eq!(scenario.containers(), before);
     assert_eq!(scenario.serving(), "1");
+}
+
+/// Rehearses with a scenario of this text.
+fn play(scenario: &Scenario, text: &str) -> Said {
+    std::fs::write(scenario.hello().join("chaos.toml"), format!("format = 1\n{text}")).expect("a new file");
+    rehearse(scenario, &["--scenario", "chaos.toml"])
+}
+
+fn tasks<'a>(report: &'a Value, side: &str) -> Vec<&'a Value> {
+    report["tasks"].as_array().into_iter().flatten().filter(|task| task["side"] == side).collect()
+}
+
+#[test]
+fn tasks_that_crash_and_run_out_of_memory_are_told_apart_and_the_old_ones_serve_on() {
+    let scenario = Scenario::new(SHORT);
+    let said = play(
+        &scenario,
+        "[[tasks]]\nof = \"new\"\nfirst = 1\ncrash_after = \"150ms\"\nout_of_memory = true\n\
+         [[tasks]]\nof = \"new\"\ncrash_after = \"150ms\"\nexit_code = 3\n",
+    );
+    let report = report(&said.ended_with(20));
+    let codes = codes(&report);
+    for code in ["out_of_memory", "ended_unasked", "production_fails"] {
+        assert!(codes.contains(&code), "{code}: {report}");
+    }
+    assert_eq!(report["forecast"]["ended"], "failed", "{report}");
+    assert!(tasks(&report, "old").iter().all(|task| task["ending"] == "none"), "{report}");
+    assert!(report["scenario"]["acts"][1].as_str().is_some_and(|act| act.contains("exit 3")), "{report}");
+    leaves_nothing(&scenario, &report);
+}
+
+#[test]
+fn a_busy_account_an_autoscaler_long_requests_and_a_slow_stop_cost_no_request() {
+    let scenario = Scenario::new(SHORT);
+    let said = play(
+        &scenario,
+        "[[faults]]\nservice = \"ecs\"\nfault = \"throttle\"\nafter = 2\ntimes = 3\n\
+         [[faults]]\nservice = \"ecs\"\noperation = \"DescribeServices\"\nfault = \"cut\"\nafter = 4\ntimes = 1\n\
+         [[scales]]\nat = \"1s\"\nto = 3\n[[tasks]]\nof = \"old\"\nstop_after = \"1s\"\n\
+         [[tasks]]\nof = \"new\"\nfirst = 1\nhealth = [{ for = \"1500ms\", answer = 200 }, { for = \"1s\", answer = 503 }, { answer = \"own\" }]\n\
+         [load]\nslow_every = 5\nslow_path = \"/slow?ms=900\"\n",
+    );
+    let report = report(&said.ended_with(0));
+    assert_eq!(report["lost"], 0, "{report}");
+    assert_eq!(tasks(&report, "new").len(), 3, "the autoscaler's is there: {report}");
+    for task in tasks(&report, "old") {
+        assert!(task["ending"] == "finished" && task["stop_ms"].as_u64().is_some_and(|ms| ms >= 1_000), "{report}");
+    }
+    assert!(codes(&report).contains(&"unhealthy_while_serving"), "{report}");
+    let acts: Vec<&str> =
+        report["scenario"]["acts"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    assert!(acts.iter().any(|act| act.ends_with("(it met 3 calls)")), "{acts:?}");
+    leaves_nothing(&scenario, &report);
+}
+
+#[test]
+fn sockets_are_counted_and_a_lost_spot_task_is_named() {
+    let scenario = Scenario::new(SHORT);
+    let said = play(
+        &scenario,
+        "[[tasks]]\nof = \"new\"\nfirst = 1\nspot_after = \"2s\"\n\
+         [load]\nrate = 50\nwebsockets = 10\nwebsocket_path = \"/ws?ms=700\"\n",
+    );
+    let report = report(&said);
+    let sockets = &report["websockets"];
+    assert!(sockets["opened"].as_u64() > Some(20) && sockets["closed"].as_u64() > Some(10), "{report}");
+    assert_eq!(sockets["cut"], 0, "each was closed in good order before the drain was over: {report}");
+    assert!(codes(&report).contains(&"spot_lost"), "{report}");
+    for lost in report["lost_requests"].as_array().into_iter().flatten() {
+        assert_eq!(lost["cause"], "reclaimed", "{report}");
+    }
+    leaves_nothing(&scenario, &report);
+}
+
+#[test]
+fn a_second_deployer_takes_over_and_the_load_goes_on_until_that_is_through() {
+    let scenario = Scenario::new(SHORT);
+    let report = report(&play(&scenario, "[[deploys]]\nat = \"1s\"\n").ended_with(23));
+    assert_eq!((&report["lost"], &report["exit"]), (&Value::from(0), &Value::from(23)), "{report}");
+    assert!(codes(&report).contains(&"superseded"), "{report}");
+    assert!(tasks(&report, "old").iter().all(|task| task["gone_at"].is_u64()), "it was watched to its end: {report}");
+    leaves_nothing(&scenario, &report);
+}
+
+#[test]
+fn a_revision_of_aws_is_pulled_with_the_login_of_the_environment_and_rehearsed() {
+    let scenario = Scenario::with_version_one(20, SHORT);
+    // Revision 2 is live; what is asked for is the one before it, whose image the engine no longer has.
+    scenario.deploy("2", &[]).ended_with(0);
+    let file = scenario.hello().join("ship.toml");
+    let text = std::fs::read_to_string(&file).expect("a file");
+    std::fs::write(file, text + "\n[environments.production]\nregion = \"us-east-1\"\n").expect("a new file");
+    let registry = scenario.endpoint().trim_start_matches("http://").to_owned();
+    let images = docker(&["images", "--quiet", "--no-trunc", "--filter", &format!("reference={registry}/hello")]);
+    for image in images.lines() {
+        docker(&["rmi", "--force", image]);
+    }
+    let words =
+        ["rehearse", "-e", "production", "--from", "1", "--progress", "quiet", "--format", "json", "--speed", "20"];
+    let mut command = as_aws(&scenario, &words);
+    let said: Said = command.env("HELLO_VERSION", "3").output().expect("the program starts").into();
+    let report = report(&said.ended_with(0));
+    assert_eq!((&report["from"], &report["lost"]), (&Value::from("hello:1"), &Value::from(0)), "{report}");
+    assert_eq!(report["production"]["read_from"], "service", "{report}");
+    assert_eq!(scenario.serving(), "2", "what is live was not touched");
+    leaves_nothing(&scenario, &report);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader},
-    process::Stdio,
+    process::{Command, Stdio},
     time::Duration,
 };
 
@@ -98,10 +98,10 @@ fn the_smallest_file_ships_to_a_service_that_exists_with_credentials_the_sdk_fin
                     [environments.production]\nregion = \"us-east-1\"\n";
     std::fs::write(scenario.hello().join("ship.toml"), smallest).expect("a new file");
     // To the program this is AWS: the endpoint is the SDK's own setting, and so are the keys.
-    let said = as_aws(&scenario, &["deploy"]).ended_with(0);
+    let said = run(&mut as_aws(&scenario, &["deploy"])).ended_with(0);
     assert!(said.talk.contains("hello:2"), "{}", said.talk);
     assert!(!said.talk.contains("wJalrXUtnFEMI"), "{}", said.talk);
-    let url = as_aws(&scenario, &["status", "--format", "url"]).ended_with(0).out;
+    let url = run(&mut as_aws(&scenario, &["status", "--format", "url"])).ended_with(0).out;
     let authority = url.trim().trim_start_matches("http://").trim_end_matches('/');
     assert_eq!(scenario.answers(authority), "0", "the image's own default version");
 }
@@ -119,7 +119,7 @@ fn a_secret_that_is_not_there_is_named_and_one_that_is_there_reaches_the_program
     assert_eq!(scenario.containers(), Vec::<String>::new(), "nothing was started without it");
 
     // Put there as the guide says, by a client that is not ours.
-    let put = std::process::Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/target/clients/bin/aws"))
+    let put = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/target/clients/bin/aws"))
         .args(["--endpoint-url", &scenario.endpoint(), "--region", "us-east-1", "ssm", "put-parameter"])
         .args(["--name", "/hello/greeting", "--type", "SecureString", "--value", "good morning"])
         .env("AWS_ACCESS_KEY_ID", "sandbox")
@@ -130,16 +130,20 @@ fn a_secret_that_is_not_there_is_named_and_one_that_is_there_reaches_the_program
     let said = scenario.deploy("2", &[]).ended_with(0);
     assert!(!said.talk.contains("good morning"), "{}", said.talk);
     let inspect = ["inspect", "--format", "{{join .Config.Env \"\\n\"}}", &scenario.containers()[0]];
-    let seen = std::process::Command::new("docker").args(inspect).output().expect("docker runs");
+    let seen = Command::new("docker").args(inspect).output().expect("docker runs");
     assert!(String::from_utf8_lossy(&seen.stdout).contains("GREETING=good morning"), "{seen:?}");
 }
 
-/// Runs the program with nothing but the settings that AWS's own tools read.
-fn as_aws(scenario: &Scenario, words: &[&str]) -> Said {
+/// The program with nothing but the settings that AWS's own tools read.
+pub(crate) fn as_aws(scenario: &Scenario, words: &[&str]) -> Command {
     let mut command = scenario.command(words);
     command
         .env("AWS_ENDPOINT_URL", scenario.endpoint())
         .env("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
         .env("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY");
+    command
+}
+
+fn run(command: &mut Command) -> Said {
     command.output().expect("the program starts").into()
 }

@@ -19,6 +19,7 @@ mod paper;
 mod permissions;
 mod plan;
 mod plugin;
+mod scenario;
 #[cfg(target_os = "linux")]
 mod secret_service;
 mod shim;
