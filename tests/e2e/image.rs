@@ -188,14 +188,20 @@ fn a_secret_reaches_its_build_and_nobody_else() {
         (&["--progress", "quiet"], "3"),
     ] {
         let value = format!("{MARKER}-{token}");
-        // Another version, so that the step runs again: what is cached prints nothing.
-        let said = shop.deploy(words, &[("BUILD_TOKEN", &value), ("HELLO_VERSION", token)]).ended_with(0);
+        // A version that no build before has had, so that the step runs: what is cached prints nothing.
+        let version = format!("{token}-{}", shop.scenario.once());
+        let said = shop.deploy(words, &[("BUILD_TOKEN", &value), ("HELLO_VERSION", &version)]).ended_with(0);
         everything.push_str(&said.out);
         everything.push_str(&said.talk);
     }
     let mut debug =
         shop.scenario.command(&["-D", "deploy", "--environment", "sandbox", "--yes", "--progress", "plain"]);
-    let said: Said = debug.env("HELLO_VERSION", "4").env("BUILD_TOKEN", MARKER).output().expect("it starts").into();
+    let said: Said = debug
+        .env("HELLO_VERSION", format!("4-{}", shop.scenario.once()))
+        .env("BUILD_TOKEN", MARKER)
+        .output()
+        .expect("it starts")
+        .into();
     let said = said.ended_with(0);
     everything.push_str(&said.talk);
     everything.push_str(&fs::read_to_string(shop.scenario.hello().join("run.jsonl")).expect("it was recorded"));

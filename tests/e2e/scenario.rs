@@ -93,6 +93,12 @@ impl Scenario {
         self.folder.path().join("hello")
     }
 
+    /// A word that no other scenario of this machine has.
+    pub(crate) fn once(&self) -> String {
+        let name = self.folder.path().file_name().expect("a folder of ours").to_string_lossy();
+        name.chars().filter(char::is_ascii_alphanumeric).collect()
+    }
+
     pub(crate) fn home(&self) -> PathBuf {
         self.folder.path().join("home")
     }
