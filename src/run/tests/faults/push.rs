@@ -179,3 +179,24 @@ async fn a_fault_at_the_look_at_a_repository_is_no_failure() {
         assert!(wire.calls("DescribeRepositories") >= 2 && wire.calls("DescribeImages") >= 2, "{fault:?}");
     }
 }
+
+/// A clock that AWS does not accept is a refusal, before the engine is asked for anything; once it is right, the same again
+/// is done.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_clock_is_refused_at_the_look_and_at_the_login() {
+    let (lab, set) = cases(&[("GetAuthorizationToken", Fault::WrongClock)]).await;
+    let (wire, hands, reference) = &set[0];
+    let image = Image::build(&lab.hands, vec![reference.clone()]).await;
+    let walked = pushed(&pushing(reference), hands).await;
+    assert_eq!(walked.outcome.exit, Exit::Environment, "{}", why(&walked));
+    assert!(why(&walked).contains("Signature expired"), "{}", why(&walked));
+    assert_eq!((wire.calls("GET ping"), present(&lab, reference).await), (0, None));
+    let right = self::hands(&wire.url).await;
+    assert_eq!(pushed(&pushing(reference), &right).await.outcome.exit, Exit::Done);
+    image.remove().await;
+
+    let wire = Wire::to(lab.sandbox.endpoint(), |_, _| Fault::WrongClock).await;
+    let tag = reference.tag.clone().unwrap();
+    let read = ecr::repository(&self::hands(&wire.url).await.aws, &reference.name.repository, &tag).await;
+    assert!(read.is_err_and(|error| error.to_string().contains("Signature expired")));
+}
