@@ -1,5 +1,7 @@
 //! `config`: whether `ship.toml` is right, what it means, and what could stand in it.
 
+use std::{panic, thread};
+
 use serde_json::json;
 
 use super::{
@@ -8,18 +10,24 @@ use super::{
     dispatch, prepare, show,
 };
 use crate::{
-    config::{error, resolve, schema, show as page},
+    config::{error, resolve, schema, show as page, spec::NoGit},
     exit::Exit,
     failure::Failure,
 };
 
 /// Judges every environment of the file, without asking anybody.
 pub(super) fn validate(args: &args::ConfigValidate, door: &Door) -> Result<Exit, Failure> {
-    let found = prepare::read(args.file.as_deref(), door)?;
-    let facts = if found.parsed.sources.all().iter().any(|source| source.text.contains("git.")) {
-        dispatch::block_on(async { Ok(found.facts(door).await) })?
-    } else {
-        found.facts_without_git(door)
+    let text = prepare::read(args.file.as_deref(), door)?;
+    // In a large file git takes as long as the reading: both are done at the same time.
+    let (found, asked) = thread::scope(|scope| {
+        let asked = text.names_git().then(|| scope.spawn(|| dispatch::block_on(async { Ok(text.git().await) })));
+        (text.parse(), asked.map(|asked| asked.join().unwrap_or_else(|panic| panic::resume_unwind(panic))))
+    });
+    let facts = match asked {
+        Some(git) => found.facts_with(git?, door),
+        None if found.names_git() => dispatch::block_on(async { Ok(found.facts(door).await) })?,
+        // Without a commit that anybody wants.
+        None => found.facts_with(Err(NoGit::NotARepository), door),
     };
     let look = show::look(door);
     let judged = resolve::judge(&found.parsed, args.environment.as_deref(), &facts)

@@ -18,7 +18,7 @@ use crate::{
         file::{self, Parsed},
         resolve::{self, Facts, Resolved, Typed},
         sources::Sources,
-        spec::{self, BuildSecret, CacheFrom, Spec},
+        spec::{self, BuildSecret, CacheFrom, GitFacts, NoGit, Spec},
     },
     credentials::{DockerConfig, RegistryAuth as Login},
     docker::{
@@ -55,24 +55,56 @@ pub(crate) struct Found {
 impl Found {
     /// What the surroundings say, git included.
     pub(crate) async fn facts(&self, door: &Door) -> Facts {
-        Facts { git: git::facts(&self.root).await, ..self.facts_without_git(door) }
+        self.facts_with(git::facts(&self.root).await, door)
     }
 
-    /// The same where nobody asks for a commit: git takes longer than all the rest.
-    pub(crate) fn facts_without_git(&self, door: &Door) -> Facts {
+    /// Whether git may have to be asked, here or in a file that this one extends.
+    pub(crate) fn names_git(&self) -> bool {
+        self.parsed.sources.all().iter().any(|source| names_git(&source.text))
+    }
+
+    /// The same with what git has said before.
+    pub(crate) fn facts_with(&self, git: Result<GitFacts, NoGit>, door: &Door) -> Facts {
         Facts {
             root: self.root.clone(),
             home: door.surroundings.home.clone(),
             variables: door.surroundings.variables.to_text(),
-            git: Err(spec::NoGit::NotARepository),
+            git,
             now_ms: show::now_ms(),
             read: read_file,
         }
     }
 }
 
+/// The text of `ship.toml`.
+pub(crate) struct Text {
+    name: String,
+    text: String,
+    root: PathBuf,
+}
+
+impl Text {
+    /// Whether git may have to be asked about the repository: `${git.commit}` and its like.
+    pub(crate) fn names_git(&self) -> bool {
+        names_git(&self.text)
+    }
+
+    pub(crate) async fn git(&self) -> Result<GitFacts, NoGit> {
+        git::facts(&self.root).await
+    }
+
+    pub(crate) fn parse(&self) -> Found {
+        let parsed = file::parse_all(&self.name, &self.text, &self.root, read_file);
+        Found { parsed, root: self.root.clone() }
+    }
+}
+
+fn names_git(text: &str) -> bool {
+    text.contains("git.")
+}
+
 /// Finds and reads the file.
-pub(crate) fn read(named: Option<&Path>, door: &Door) -> Result<Found, Failure> {
+pub(crate) fn read(named: Option<&Path>, door: &Door) -> Result<Text, Failure> {
     let surroundings = &door.surroundings;
     let folder = surroundings.folder().map_err(Failure::FolderGone)?;
     let path = find(named, door, folder)?;
@@ -84,8 +116,7 @@ pub(crate) fn read(named: Option<&Path>, door: &Door) -> Result<Found, Failure> 
         let errors = ConfigErrors { sources: Sources::of(name.clone(), ""), errors: vec![error] };
         Failure::Config { errors, look }
     })?;
-    let parsed = file::parse_all(&name, text, &root, read_file);
-    Ok(Found { parsed, root })
+    Ok(Text { name, text: text.to_owned(), root })
 }
 
 /// Finds, reads and resolves the file, or reports all mistakes in it.
@@ -96,7 +127,7 @@ pub(crate) async fn understand(selection: &Selection, door: &Door) -> Result<Und
 
 /// The same with the origin of each value.
 pub(crate) async fn resolve(selection: &Selection, door: &Door) -> Result<Resolved, Failure> {
-    let found = read(selection.at.file.as_deref(), door)?;
+    let found = read(selection.at.file.as_deref(), door)?.parse();
     let facts = found.facts(door).await;
     let typed = Typed {
         environment: selection.at.environment.clone(),

@@ -111,7 +111,12 @@ impl Shared {
 pub fn resolve(parsed: &Parsed, typed: &Typed, facts: &Facts) -> Result<Resolved, ConfigErrors> {
     let mut shared = Shared::of(parsed, Purpose::Use);
     match resolve_in(&mut shared, parsed, typed, facts) {
-        Ok((spec, warnings, origins)) => Ok(Resolved { spec, warnings, sources: shared.sources, origins }),
+        Ok((spec, more, origins)) => {
+            let mut warnings = unused(&parsed.file);
+            warnings.extend(more);
+            warnings.sort_by_key(|warning| warning.place.order());
+            Ok(Resolved { spec, warnings, sources: shared.sources, origins })
+        }
         Err(errors) => Err(ConfigErrors { sources: shared.sources, errors }),
     }
 }
@@ -124,7 +129,7 @@ fn resolve_in(shared: &mut Shared, parsed: &Parsed, typed: &Typed, facts: &Facts
     }
     let file = &parsed.file;
     let mut errors = parsed.errors.clone();
-    let mut warnings = unused(file);
+    let mut warnings = Vec::new();
 
     let chosen = choose_environment(file, typed, facts).map_err(|error| errors.push(error));
     errors.extend(overrides_of_unknown(file));
@@ -224,7 +229,8 @@ pub fn judge(parsed: &Parsed, environment: Option<&str>, facts: &Facts) -> Resul
         None if file.environments.is_empty() => vec![None],
         None => file.environments.keys().cloned().map(Some).collect(),
     };
-    let (mut errors, mut warnings) = (Vec::new(), Vec::new());
+    // The same for every environment.
+    let (mut errors, mut warnings) = (Vec::new(), unused(file));
     // The rest of the judging names its environment and never comes to the default.
     if let Err(error) = choose_environment(file, &Typed::default(), facts)
         && parsed.form == Form::Readable

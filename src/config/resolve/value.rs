@@ -60,6 +60,8 @@ impl Resolver<'_> {
                 };
                 if let Some(seen) = seen
                     && !in_the_file
+                    // Without a variable nothing has changed.
+                    && text != written.value
                     && looks_secret(name, &text.replace("${", ""))
                 {
                     self.doubt(Doubt::LooksSecret { key: name.clone(), seen, home }, written.span.clone());
