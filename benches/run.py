@@ -98,7 +98,8 @@ def find_buildx():
 
 def start_up(work, buildx):
     heading("start-up")
-    bare = {"PATH": os.environ["PATH"], "HOME": str(work)}
+    # As docker itself calls a plugin: without the variable it is a person, who does not repeat the plugin's name.
+    bare = {"PATH": os.environ["PATH"], "HOME": str(work), "DOCKER_CLI_PLUGIN_ORIGINAL_CLI_COMMAND": "docker"}
     plugin = str(work / "docker-ecsship")
     os.symlink(SHIP, plugin)
     metadata, complete = [plugin, "docker-cli-plugin-metadata"], [plugin, "__complete", "ecsship", "dep"]
