@@ -26,7 +26,8 @@
 //! # Files the program touches
 //!
 //! Reads `ship.toml`, the build context, task definition files, Docker's and AWS's own configuration. Writes the file of
-//! `--record`, what `install` lists in its manifest, and the sandbox's state folder. Nothing else.
+//! `--record`, what `install` lists in its manifest, the sandbox's state folder and, while buildx builds, a folder that
+//! nobody else can read. Nothing else.
 
 pub mod aws;
 pub mod cli;

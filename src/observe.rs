@@ -299,6 +299,7 @@ mod tests {
             secrets: BTreeMap::new(),
             ssh: Vec::new(),
             cache_from: Vec::new(),
+            cache_to: Vec::new(),
             platform: None,
             further_tags: Vec::new(),
             checks: Vec::new(),

@@ -18,7 +18,7 @@ use crate::{
         file::{self, Parsed},
         resolve::{self, Facts, Resolved, Typed},
         sources::Sources,
-        spec::{self, BuildSecret, CacheFrom, GitFacts, NoGit, Spec},
+        spec::{self, BuildSecret, CacheImage, CacheTo, GitFacts, NoGit, Spec},
     },
     credentials::{DockerConfig, RegistryAuth as Login},
     docker::{
@@ -361,7 +361,13 @@ pub(crate) fn build_variables(spec: &Spec, door: &Door) -> BuildVariables {
     let variables = &door.surroundings.variables;
     let mut all = variables.to_text();
     let secrets = wanted.filter_map(|name| Some((name.clone(), Secret::new(all.remove(name)?)))).collect();
-    BuildVariables { secrets, agent: variables.path(env::SSH_AUTH_SOCK) }
+    BuildVariables {
+        secrets,
+        agent: variables.path(env::SSH_AUTH_SOCK),
+        docker_config: door.docker_config().unwrap_or_default(),
+        // What is kept in memory until the session ends, where there is such a folder.
+        scratch: variables.path(env::XDG_RUNTIME_DIR).filter(|path| path.is_dir()).unwrap_or_else(std::env::temp_dir),
+    }
 }
 
 /// The logins that docker knows, for private base images: those of registries that a Dockerfile or its
@@ -374,8 +380,12 @@ pub(crate) async fn logins(spec: &Spec, door: &Door) -> (RegistryAuth, Vec<Strin
             named.push('\n');
             named.push_str(value);
         }
-        for from in &image.cache_from {
-            if let CacheFrom::Elsewhere(reference) = from {
+        let written = image.cache_to.iter().filter_map(|to| match to {
+            CacheTo::Registry { image, options: _ } => Some(image),
+            CacheTo::Inline => None,
+        });
+        for cache in image.cache_from.iter().chain(written) {
+            if let CacheImage::Elsewhere(reference) = cache {
                 named.push('\n');
                 named.push_str(&reference.name.registry);
             }

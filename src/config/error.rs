@@ -136,6 +136,10 @@ pub enum Mistake {
     CommandInOneWord { key: &'static str, write: String },
     #[error("`{written}` is not the name of an image")]
     BadCacheFrom { written: String, problem: ReferenceError },
+    #[error("`{written}` is no place for a cache")]
+    BadCacheTo { written: String, why: BadCacheTo },
+    #[error("{}", match builder { CacheLess::Engine => "the engine's own BuildKit writes a cache into the image and nowhere else", CacheLess::Classic => "the classic builder writes its cache nowhere" })]
+    CacheToOfBuilder { builder: CacheLess },
     #[error("a check {}", match found { Found::None => "does not say what it does", Found::Both => "does one thing, and this one names two" })]
     CheckWork { found: Found },
     #[error("`{written}` cannot be the name of an environment variable")]
@@ -200,6 +204,28 @@ pub enum Unset {
 pub enum Found {
     None,
     Both,
+}
+
+/// What is wrong with an entry of `cache_to`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BadCacheTo {
+    /// Its image has no possible name.
+    Name(ReferenceError),
+    /// A `type` of buildx that is neither `registry` nor `inline`, or none.
+    Type(String),
+    /// `type=registry` without a `ref`.
+    NoRef,
+    /// `type=inline` goes to where the image goes.
+    RefOfInline,
+    /// Something without a `=`.
+    Field(String),
+}
+
+/// A builder that cannot do what `cache_to` asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CacheLess {
+    Engine,
+    Classic,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -278,6 +304,8 @@ impl Mistake {
             Self::SecretVariable { .. } => "config::secret_variable",
             Self::CommandInOneWord { .. } => "config::command_in_one_word",
             Self::BadCacheFrom { .. } => "config::bad_cache_from",
+            Self::BadCacheTo { .. } => "config::bad_cache_to",
+            Self::CacheToOfBuilder { .. } => "config::cache_to_of_builder",
             Self::CheckWork { .. } => "config::check_work",
             Self::BadVariableName { .. } => "config::bad_variable_name",
             Self::BadValueFrom { .. } => "config::bad_value_from",

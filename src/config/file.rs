@@ -32,7 +32,7 @@ pub const FORMAT: i64 = 1;
 pub const FILE_NAME: &str = "ship.toml";
 
 /// The words of `builder`.
-pub const BUILDERS: [&str; 3] = ["auto", "engine", "classic"];
+pub const BUILDERS: [&str; 4] = ["auto", "engine", "buildx", "classic"];
 /// The words of `on_failure`.
 pub const ON_FAILURE: [&str; 3] = ["rollback", "leave", "wait"];
 
@@ -43,10 +43,8 @@ const ROLE_ARN: &str = "arn:aws[a-z-]*:iam::[0-9]{12}:role/.+";
 const PLATFORM: &str = "(linux|windows)/[a-z0-9]+(/v[0-9]+)?";
 
 /// Keys that are planned and have no meaning yet.
-pub(super) const OF_LATER_VERSIONS: &[(&str, &str)] = &[
-    ("cache_to", "put the cache into the image itself: `args = { BUILDKIT_INLINE_CACHE = \"1\" }`"),
-    ("promote_from", "until then, `tags` and a repository shared by both environments bring the same image to both"),
-];
+pub(super) const OF_LATER_VERSIONS: &[(&str, &str)] =
+    &[("promote_from", "until then, `tags` and a repository shared by both environments bring the same image to both")];
 
 macro_rules! table {
     ($(#[doc = $about:literal])* $type:ident $(($whole:ident))? {
@@ -194,9 +192,13 @@ table! {
         ssh: Option<Written<Vec<Written<String>>>> = "[\"default\"]",
         /// Images to take build cache from. A name without a registry is a repository of the environment's own registry.
         cache_from: Option<Written<Vec<Written<String>>>> = "[\"${repository}:cache\"]",
+        /// Where the build leaves its cache for later ones: images, as in `cache_from`, or buildx's own words,
+        /// `type=registry,ref=…`, which need buildx; `type=inline` puts it into the image itself.
+        cache_to: Option<Written<Vec<Written<String>>>> = "[\"${repository}:cache\"]",
         /// The platform to build for. Default: the engine's own.
         platform: Option<Written<String>> = "\"linux/arm64\"" in Shape::Pattern(PLATFORM),
-        /// Which builder: `auto`, `engine` or `classic`.
+        /// Which builder: `auto`, `engine`, `buildx` or `classic`. `auto` is the engine's own BuildKit, buildx where
+        /// `cache_to` needs it, and the classic builder where the engine has no BuildKit.
         builder: Option<Written<String>> = "\"auto\"" in Shape::OneOf(&BUILDERS),
         /// Tags; the first must be unique to the build, the others may move. Default: `["${build}"]`.
         tags: Option<Written<Vec<Written<String>>>> = "[\"v1-${build}\", \"latest\"]",

@@ -14,9 +14,9 @@ use super::{
     secrets::{is_secret_name, looks_secret},
     sources::{Language, Sources},
     spec::{
-        self, Before, BuildSecret, BuildSsh, Builder, CacheFrom, Check, CheckWork, Confirm, DoneWhen, Environment,
-        Image, MissingRepository, OnFailure, OnInterrupt, Overlays, Percentages, Release, Rollout, SandboxService,
-        Service, Spec, TaskDefinitionSource,
+        self, Before, BuildSecret, BuildSsh, Builder, CacheImage, CacheTo, Check, CheckWork, Confirm, DoneWhen,
+        Environment, Image, MissingRepository, OnFailure, OnInterrupt, Overlays, Percentages, Release, Rollout,
+        SandboxService, Service, Spec, TaskDefinitionSource,
     },
 };
 
@@ -245,6 +245,7 @@ impl Page<'_> {
             secrets,
             ssh,
             cache_from,
+            cache_to,
             platform,
             tag,
             further_tags,
@@ -264,6 +265,7 @@ impl Page<'_> {
             match builder {
                 Builder::Auto => "auto",
                 Builder::Engine => "engine",
+                Builder::Buildx => "buildx",
                 Builder::Classic => "classic",
             },
         );
@@ -280,14 +282,12 @@ impl Page<'_> {
             self.set("ssh", ssh);
         }
         if !cache_from.is_empty() {
-            let images: Vec<Value> = cache_from
-                .iter()
-                .map(|from| match from {
-                    CacheFrom::Ecr { repository, tag } => json!(format!("{repository}:{tag}")),
-                    CacheFrom::Elsewhere(reference) => json!(reference.to_string()),
-                })
-                .collect();
+            let images: Vec<Value> = cache_from.iter().map(|image| json!(cache_image(image))).collect();
             self.set("cache_from", images);
+        }
+        if !cache_to.is_empty() {
+            let places: Vec<Value> = cache_to.iter().map(|to| json!(cache_place(to))).collect();
+            self.set("cache_to", places);
         }
         if !checks.is_empty() {
             let checks: Vec<Value> = checks
@@ -498,6 +498,24 @@ fn bare_or_quoted(key: &str) -> String {
     }
 }
 
+fn cache_image(image: &CacheImage) -> String {
+    match image {
+        CacheImage::Ecr { repository, tag } => format!("{repository}:{tag}"),
+        CacheImage::Elsewhere(reference) => reference.to_string(),
+    }
+}
+
+/// In buildx's words, with all that a plain name stands for.
+fn cache_place(to: &CacheTo) -> String {
+    match to {
+        CacheTo::Inline => "type=inline".to_owned(),
+        CacheTo::Registry { image, options } => {
+            let options: String = options.iter().map(|(name, value)| format!(",{name}={value}")).collect();
+            format!("type=registry,ref={}{options}", cache_image(image))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::{io, path::PathBuf};
@@ -535,6 +553,7 @@ args = { PRICE = "5$$", COMMIT = "${git.commit}" }
 secrets = { npmrc = { file = "~/.npmrc" }, token = { env = "NPM_TOKEN" } }
 ssh = ["default"]
 cache_from = ["${repository}:cache"]
+cache_to = ["${repository}:cache", "type=inline"]
 checks = [{ target = "test" }, { run = ["/app/selftest", "-v"], timeout = "2m" }]
 tags = ["v${env.NUMBER}", "latest"]
 

@@ -76,7 +76,8 @@ pub struct Image {
     pub secrets: BTreeMap<String, BuildSecret>,
     /// For `RUN --mount=type=ssh`.
     pub ssh: Vec<BuildSsh>,
-    pub cache_from: Vec<CacheFrom>,
+    pub cache_from: Vec<CacheImage>,
+    pub cache_to: Vec<CacheTo>,
     /// `linux/arm64`; `None` builds for the engine's own platform.
     pub platform: Option<String>,
     /// Unique to this build; the pushed image keeps it.
@@ -86,6 +87,15 @@ pub struct Image {
     pub builder: Builder,
     /// All must succeed before anything is pushed.
     pub checks: Vec<Check>,
+}
+
+impl Image {
+    /// Whether it is built by buildx: by name, or because no other builder writes what `cache_to` asks for.
+    #[must_use]
+    pub fn wants_buildx(&self) -> bool {
+        let goes_out = || self.cache_to.iter().any(|to| matches!(to, CacheTo::Registry { .. }));
+        self.builder == Builder::Buildx || (self.builder == Builder::Auto && goes_out())
+    }
 }
 
 /// Where the build gets a secret from. Its value is read when it is sent, and not before.
@@ -105,9 +115,22 @@ pub struct BuildSsh {
     pub path: Option<PathBuf>,
 }
 
-/// An image to take build cache from.
+/// Where a build leaves its cache for later ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CacheFrom {
+pub enum CacheTo {
+    /// In the image itself, for who names it in `cache_from`; of its last stage only.
+    Inline,
+    /// Beside the image, in a registry.
+    Registry {
+        image: CacheImage,
+        /// What buildx takes behind `ref=`, in order: `mode=max`.
+        options: Vec<(String, String)>,
+    },
+}
+
+/// An image that holds build cache.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CacheImage {
     /// In the registry of the environment.
     Ecr { repository: String, tag: Tag },
     /// With its registry, as `docker build --cache-from` takes it.
@@ -143,6 +166,8 @@ pub enum Builder {
     Auto,
     /// The engine's own BuildKit.
     Engine,
+    /// The builder that `docker buildx` uses.
+    Buildx,
     /// The engine's builder of before BuildKit.
     Classic,
 }

@@ -3,7 +3,7 @@
 //! Every builder tells its work in `BuildKit`'s terms: vertices that start, end, are cached or fail.
 //! Dropping the future of [`build()`] breaks the connection, and with it the engine ends the build.
 
-use std::{collections::BTreeMap, fmt, sync::atomic::Ordering, time::Duration};
+use std::{collections::BTreeMap, fmt, path::PathBuf, sync::atomic::Ordering, time::Duration};
 
 use bytes::Bytes;
 use futures_util::Stream;
@@ -21,12 +21,17 @@ use crate::{
     config::spec::Builder,
     event::Progress,
     image::Digest,
-    plan::{observed::BuildKit, step::BuildAction},
+    plan::{
+        observed::BuildKit,
+        step::{BuildAction, CacheExport},
+    },
 };
 
+mod buildx;
 mod classic;
 mod engine;
 mod failure;
+mod graph;
 pub mod inputs;
 mod session;
 mod veil;
@@ -40,14 +45,46 @@ pub struct Built {
     /// The engine's id of the image: of its configuration, or of its manifest with the containerd store. `None` where
     /// nobody asked for an image.
     pub image_id: Option<Digest>,
-    pub builder: BuilderUsed,
+    pub builder: Chosen,
 }
 
-/// The builder that did it.
+/// The builder that did it, and why it was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Chosen {
+    pub builder: BuilderUsed,
+    pub why: Why,
+}
+
+/// Why a builder is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// It was named.
+    Named,
+    /// It is the one for all that asks for nothing else.
+    Usual,
+    /// The engine has no `BuildKit`.
+    NoBuildKit,
+    /// `cache_to` goes where the engine's own does not write.
+    CacheTo,
+}
+
+impl fmt::Display for Chosen {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let why = match self.why {
+            Why::Named | Why::Usual => "",
+            Why::NoBuildKit => ", as the engine has no BuildKit",
+            Why::CacheTo => ", which writes what `cache_to` asks for",
+        };
+        write!(formatter, "{}{why}", self.builder)
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BuilderUsed {
     /// The engine's own `BuildKit`.
     Engine,
+    /// Whatever `docker buildx` uses.
+    Buildx,
     /// The builder of before `BuildKit`.
     Classic,
 }
@@ -56,20 +93,26 @@ impl fmt::Display for BuilderUsed {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Engine => "the engine's BuildKit",
+            Self::Buildx => "buildx",
             Self::Classic => "the engine's classic builder",
         })
     }
 }
 
-/// Which builder to take: `auto` is the engine's `BuildKit`, and the classic builder only where there is none.
-pub fn choose(wanted: Builder, has: BuildKit) -> Result<BuilderUsed, DockerError> {
-    match (wanted, has) {
-        (Builder::Auto | Builder::Engine, BuildKit::Present) => Ok(BuilderUsed::Engine),
-        (Builder::Auto, BuildKit::Absent) | (Builder::Classic, BuildKit::Present | BuildKit::Absent) => {
-            Ok(BuilderUsed::Classic)
-        }
-        (Builder::Engine, BuildKit::Absent) => Err(DockerError::NoBuildKit),
-    }
+/// Which builder to take: `auto` is the engine's `BuildKit`, buildx for what that cannot do, and the classic builder only
+/// where the engine has nothing else.
+pub fn choose(wanted: Builder, has: BuildKit, cache_to: &[CacheExport]) -> Result<Chosen, DockerError> {
+    let goes_out = cache_to.iter().any(|to| matches!(to, CacheExport::Registry { .. }));
+    let (builder, why) = match (wanted, has) {
+        (Builder::Auto, _) if goes_out => (BuilderUsed::Buildx, Why::CacheTo),
+        (Builder::Auto, BuildKit::Present) => (BuilderUsed::Engine, Why::Usual),
+        (Builder::Auto, BuildKit::Absent) => (BuilderUsed::Classic, Why::NoBuildKit),
+        (Builder::Engine, BuildKit::Present) => (BuilderUsed::Engine, Why::Named),
+        (Builder::Engine, BuildKit::Absent) => return Err(DockerError::NoBuildKit),
+        (Builder::Buildx, BuildKit::Present | BuildKit::Absent) => (BuilderUsed::Buildx, Why::Named),
+        (Builder::Classic, BuildKit::Present | BuildKit::Absent) => (BuilderUsed::Classic, Why::Named),
+    };
+    Ok(Chosen { builder, why })
 }
 
 /// What this side lends to a build while it goes on.
@@ -77,6 +120,10 @@ pub fn choose(wanted: Builder, has: BuildKit) -> Result<BuilderUsed, DockerError
 pub struct Lent {
     pub registries: RegistryAuth,
     pub inputs: BuildInputs,
+    /// Docker's configuration folder, for its plugin.
+    pub docker_config: PathBuf,
+    /// Where a folder may be made for the time of a build.
+    pub scratch: PathBuf,
 }
 
 /// Builds and tags one image.
@@ -86,12 +133,13 @@ pub async fn build(
     lent: &Lent,
     updates: &Sender<Progress>,
 ) -> Result<Built, DockerError> {
-    let builder = choose(action.builder, engine.buildkit())?;
+    let chosen = choose(action.builder, engine.buildkit(), &action.cache_to)?;
+    let builder = chosen.builder;
     if builder == BuilderUsed::Classic && !lent.inputs.is_empty() {
         return Err(DockerError::ClassicHasNone);
     }
     let reader = match builder {
-        BuilderUsed::Engine => Reader::BuildKit,
+        BuilderUsed::Engine | BuilderUsed::Buildx => Reader::BuildKit,
         BuilderUsed::Classic => Reader::Classic,
     };
     let (folder, dockerfile) = (action.context.clone(), action.dockerfile.clone());
@@ -99,6 +147,11 @@ pub async fn build(
         .await
         .map_err(|source| DockerError::Broken { operation: "read the context", source: Box::new(source) })?
         .map_err(DockerError::Context)?;
+    if builder == BuilderUsed::Buildx {
+        // It reads the context itself; that it is there has been seen.
+        let image_id = buildx::build(engine, action, lent, updates).await?;
+        return Ok(Built { image_id, builder: chosen });
+    }
     let request = BuildRequest { engine, action, lent, dockerfile: context.dockerfile.clone() };
     let ContextStream { pieces, progress, mut outcome } = context.stream();
 
@@ -106,7 +159,7 @@ pub async fn build(
     ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut told = 0;
     let mut result = {
-        let work = run(builder, &request, pieces, updates);
+        let work = run(reader, &request, pieces, updates);
         tokio::pin!(work);
         loop {
             tokio::select! {
@@ -136,18 +189,18 @@ pub async fn build(
         Ok(Err(error)) => result = Err(DockerError::Context(error)),
         Err(_) => {}
     }
-    result.map(|image_id| Built { image_id, builder })
+    result.map(|image_id| Built { image_id, builder: chosen })
 }
 
 async fn run(
-    builder: BuilderUsed,
+    reader: Reader,
     request: &BuildRequest<'_>,
     pieces: impl Stream<Item = std::io::Result<Bytes>> + Send + 'static,
     updates: &Sender<Progress>,
 ) -> Result<Option<Digest>, DockerError> {
-    match builder {
-        BuilderUsed::Engine => engine::build(request, pieces, updates).await,
-        BuilderUsed::Classic => classic::build(request, pieces, updates).await,
+    match reader {
+        Reader::BuildKit => engine::build(request, pieces, updates).await,
+        Reader::Classic => classic::build(request, pieces, updates).await,
     }
 }
 
@@ -175,6 +228,7 @@ impl BuildRequest<'_> {
             target,
             args,
             cache_from,
+            cache_to,
             platform,
             tags,
         } = self.action;
@@ -187,6 +241,10 @@ impl BuildRequest<'_> {
         let mut arguments: BTreeMap<&str, &str> = BTreeMap::new();
         for (name, value) in self.engine.endpoint().proxy_arguments.iter().chain(args) {
             arguments.insert(name, value);
+        }
+        if cache_to.contains(&CacheExport::Inline) && !tags.is_empty() {
+            // As `docker build` without buildx is told to (BuildKit, frontend/dockerfile and builder-next).
+            arguments.insert("BUILDKIT_INLINE_CACHE", "1");
         }
         if !arguments.is_empty() {
             let arguments: serde_json::Map<_, _> =

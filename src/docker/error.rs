@@ -5,7 +5,7 @@ use super::{
     endpoint::{DialError, EndpointError},
     lines::JsonLinesError,
 };
-use std::{fmt, io};
+use std::{fmt, io, path::PathBuf};
 
 mod remedy;
 
@@ -59,6 +59,12 @@ pub enum DockerError {
     Context(ContextError),
     #[error("this engine has no BuildKit, and `builder = \"engine\"` asks for it")]
     NoBuildKit,
+    #[error("docker has no buildx plugin, and this build needs it")]
+    NoBuildx { looked: Vec<PathBuf> },
+    #[error("{} could not be started", path.display())]
+    BuildxNotStarted { path: PathBuf, source: io::Error },
+    #[error("{} could not be made, the folder of logins that buildx is given", path.display())]
+    BuildxFolder { path: PathBuf, source: io::Error },
     #[error("the classic builder has no secrets and no ssh")]
     ClassicHasNone,
     /// Neither there nor somewhere else: what replaces it has not been met yet.
@@ -103,6 +109,8 @@ pub enum BuildCause {
     CommandFailed { exit_code: i64 },
     /// A base image cannot be pulled.
     BaseImage { image: String },
+    /// The builder that buildx uses writes no cache anywhere but into the image.
+    CacheExport,
     /// The engine's disk is full.
     NoSpace,
     /// Words nobody has met yet; the message has them.

@@ -16,6 +16,7 @@ pub mod images;
 pub(crate) mod lines;
 mod output;
 pub mod push;
+pub mod rawjson;
 pub mod registry;
 #[cfg(test)]
 mod testing;
@@ -24,7 +25,7 @@ use tokio::sync::mpsc::Sender;
 
 pub use self::{
     build::{
-        BuilderUsed, Built, Lent, build,
+        BuilderUsed, Built, Chosen, Lent, build,
         inputs::{BuildInputs, BuildVariables},
     },
     endpoint::{DockerFlags, Endpoint, EndpointInputs},

@@ -45,6 +45,11 @@ impl RegistryAuth {
         self.0.get(host)
     }
 
+    /// All of them.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &RegistryCredentials> {
+        self.0.values()
+    }
+
     /// The credentials of a registry as `BuildKit` asks for them: Docker Hub goes by the name of its API.
     pub(crate) fn of_session_host(&self, host: &str) -> Option<&RegistryCredentials> {
         self.of(if host == "registry-1.docker.io" { "docker.io" } else { host })

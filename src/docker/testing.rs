@@ -24,6 +24,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
 
 use super::{
+    build::Lent,
     endpoint::{DockerEnvironment, EndpointInputs},
     engine::Engine,
     registry::RegistryCredentials,
@@ -156,11 +157,19 @@ impl Source {
             secrets: BTreeMap::new(),
             ssh: Vec::new(),
             cache_from: Vec::new(),
+            cache_to: Vec::new(),
             platform: None,
             tags: tags.to_vec(),
             builder,
         }
     }
+}
+
+/// What builds are lent where they ask for nothing. Docker's plugins are those that `tests/ensure-tools` has brought.
+pub(super) fn lent() -> Lent {
+    let docker_config = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/clients/docker");
+    assert!(docker_config.join("cli-plugins/docker-buildx").is_file(), "there is no buildx: run tests/ensure-tools");
+    Lent { docker_config, scratch: std::env::temp_dir(), ..Lent::default() }
 }
 
 pub(super) fn reference(registry: &str, repository: &str, tag: &str) -> Reference {

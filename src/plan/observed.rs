@@ -251,6 +251,8 @@ pub enum BuildInput {
     Stage {
         name: String,
     },
+    /// Docker's plugin.
+    Buildx,
 }
 
 /// `secret nuget`, `ssh default`.
@@ -260,6 +262,7 @@ impl fmt::Display for BuildInput {
             Self::Secret { id } => write!(formatter, "secret {id}"),
             Self::Ssh { id } => write!(formatter, "ssh {id}"),
             Self::Stage { name } => write!(formatter, "stage {name}"),
+            Self::Buildx => formatter.write_str("buildx"),
         }
     }
 }
@@ -292,6 +295,20 @@ pub enum WhyMissing {
     NoSocket {
         path: PathBuf,
     },
+    /// Docker has no such plugin.
+    NoPlugin {
+        looked: Vec<PathBuf>,
+    },
+    OldPlugin {
+        path: PathBuf,
+        version: String,
+        least: String,
+    },
+    /// It cannot be asked what it is.
+    BrokenPlugin {
+        path: PathBuf,
+        why: String,
+    },
     /// The stages that the Dockerfile has, in order.
     NoStage {
         dockerfile: PathBuf,
@@ -313,6 +330,11 @@ impl fmt::Display for WhyMissing {
                 write!(formatter, "{place} holds more than the {} kB that BuildKit takes", most / 1024)
             }
             Self::NoStage { dockerfile, .. } => write!(formatter, "{} has no such stage", dockerfile.display()),
+            Self::NoPlugin { .. } => formatter.write_str("docker has no such plugin"),
+            Self::OldPlugin { path, version, least } => {
+                write!(formatter, "{} is version {version}, and {least} is the first that will do", path.display())
+            }
+            Self::BrokenPlugin { path, why } => write!(formatter, "{} does not work: {why}", path.display()),
             Self::NoSocket { path } => write!(formatter, "{} is not the socket of an ssh agent", path.display()),
         }
     }

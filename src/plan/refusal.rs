@@ -113,6 +113,7 @@ impl Refusal {
             Self::InputMissing { input: BuildInput::Secret { .. }, .. } => "plan::secret_missing",
             Self::InputMissing { input: BuildInput::Ssh { .. }, .. } => "plan::ssh_missing",
             Self::InputMissing { input: BuildInput::Stage { .. }, .. } => "plan::stage_missing",
+            Self::InputMissing { input: BuildInput::Buildx, .. } => "plan::buildx_missing",
             Self::NeedsBuildKit { .. } => "plan::needs_buildkit",
             Self::SameService { .. } => "plan::same_service",
         }
@@ -226,7 +227,7 @@ impl Refusal {
 fn buildkit_hint(image: &Key, keys: &[&str], wanted: Builder) -> String {
     match wanted {
         Builder::Classic => format!("take `builder = \"classic\"` out of [images.{image}]"),
-        Builder::Auto | Builder::Engine => format!(
+        Builder::Auto | Builder::Engine | Builder::Buildx => format!(
             "build on a Docker Engine that has BuildKit (this one says that it has none), or take {} out of \
              [images.{image}]",
             list(keys)
@@ -234,11 +235,15 @@ fn buildkit_hint(image: &Key, keys: &[&str], wanted: Builder) -> String {
     }
 }
 
+/// Which packages have it.
+const INSTALL_BUILDX: &str = "`sudo apt-get install docker-buildx` on Debian, docker-buildx-plugin from Docker's own packages, \
+                              Docker Desktop has it";
+
 fn missing_hint(image: &Key, input: &BuildInput, why: &WhyMissing) -> String {
     match why {
         WhyMissing::NotSet { variable } => match input {
             BuildInput::Secret { id } => format!("set {variable}, or change `env` of [images.{image}.secrets.{id}]"),
-            BuildInput::Ssh { .. } | BuildInput::Stage { .. } => {
+            BuildInput::Ssh { .. } | BuildInput::Stage { .. } | BuildInput::Buildx => {
                 "start an agent with `eval $(ssh-agent)` and give it a key with `ssh-add`; sudo and CI do not pass the \
                  variable on by themselves"
                     .to_owned()
@@ -253,7 +258,7 @@ fn missing_hint(image: &Key, input: &BuildInput, why: &WhyMissing) -> String {
                 "see whether {} is there and who may read it, or change `file` of [images.{image}.secrets.{id}]",
                 path.display()
             ),
-            BuildInput::Ssh { .. } | BuildInput::Stage { .. } => {
+            BuildInput::Ssh { .. } | BuildInput::Stage { .. } | BuildInput::Buildx => {
                 format!("start an ssh agent that listens at {}, or change `ssh` of [images.{image}]", path.display())
             }
         },
@@ -261,11 +266,26 @@ fn missing_hint(image: &Key, input: &BuildInput, why: &WhyMissing) -> String {
         WhyMissing::NoSocket { path } => {
             let write = match input {
                 BuildInput::Ssh { id } if id != "default" => format!("{id}=${{env.SSH_AUTH_SOCK}}"),
-                BuildInput::Ssh { .. } | BuildInput::Secret { .. } | BuildInput::Stage { .. } => "default".to_owned(),
+                BuildInput::Ssh { .. } | BuildInput::Secret { .. } | BuildInput::Stage { .. } | BuildInput::Buildx => {
+                    "default".to_owned()
+                }
             };
             format!(
                 "a key goes into an agent: `ssh-add {}`, and `ssh = [\"{write}\"]` in [images.{image}]",
                 path.display()
+            )
+        }
+        WhyMissing::NoPlugin { looked } => {
+            let looked: Vec<_> = looked.iter().map(|folder| folder.display().to_string()).collect();
+            format!(
+                "{INSTALL_BUILDX}; docker looks for docker-buildx in {}. Or build without it: `builder = \"auto\"` and no \
+                 image in `cache_to` of [images.{image}]",
+                looked.join(", ")
+            )
+        }
+        WhyMissing::OldPlugin { .. } | WhyMissing::BrokenPlugin { .. } => {
+            format!(
+                "install a newer one ({INSTALL_BUILDX}), or build without it: `builder = \"auto\"` in [images.{image}]"
             )
         }
         WhyMissing::NoStage { stages, .. } => match stages.as_slice() {

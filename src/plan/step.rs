@@ -212,10 +212,34 @@ pub struct BuildAction {
     pub ssh: Vec<BuildSsh>,
     /// Images to take cache from, with their registry.
     pub cache_from: Vec<Reference>,
+    /// Where to leave its cache. What is only built to see whether that can be done leaves none.
+    pub cache_to: Vec<CacheExport>,
     pub platform: Option<String>,
     /// Full names to give the result; without one, it is built to see whether that can be done.
     pub tags: Vec<Reference>,
     pub builder: Builder,
+}
+
+impl BuildAction {
+    /// Where cache is to go beside the image, which no builder of the engine does.
+    pub fn cache_images(&self) -> impl Iterator<Item = &Reference> {
+        self.cache_to.iter().filter_map(|to| match to {
+            CacheExport::Registry { image, options: _ } => Some(image),
+            CacheExport::Inline => None,
+        })
+    }
+}
+
+/// A place for the cache of a build.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CacheExport {
+    /// The image itself.
+    Inline,
+    Registry {
+        image: Reference,
+        /// What buildx takes behind `ref=`.
+        options: Vec<(String, String)>,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -38,6 +38,7 @@ pub(crate) fn image(repository: &str) -> Image {
         secrets: BTreeMap::new(),
         ssh: Vec::new(),
         cache_from: Vec::new(),
+        cache_to: Vec::new(),
         platform: None,
         further_tags: Vec::new(),
         checks: Vec::new(),

@@ -136,6 +136,7 @@ mod tests {
             secrets: BTreeMap::new(),
             ssh: Vec::new(),
             cache_from: Vec::new(),
+            cache_to: Vec::new(),
             platform: None,
             tags: vec![reference()],
             builder: Builder::Auto,

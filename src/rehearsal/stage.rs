@@ -183,6 +183,8 @@ pub fn spec(
     service.rollout.on_interrupt = OnInterrupt::Leave;
     let mut image = spec.images[&service.image].clone();
     image.missing_repository = MissingRepository::Create;
+    // What is only rehearsed changes nothing that real builds take from.
+    image.cache_to.clear();
     Spec {
         root: spec.root.clone(),
         environment: Environment {

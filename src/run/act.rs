@@ -315,7 +315,9 @@ async fn build_image(
         }
     }
     let inputs = BuildInputs::read(&build.secrets, &build.ssh, &hands.build_variables)?;
-    let image = docker::build(hands.engine(), build, &Lent { registries: auth, inputs }, progress).await?;
+    let BuildVariables { docker_config, scratch, .. } = &hands.build_variables;
+    let lent = Lent { registries: auth, inputs, docker_config: docker_config.clone(), scratch: scratch.clone() };
+    let image = docker::build(hands.engine(), build, &lent, progress).await?;
     let (produced, what) = match image.image_id {
         Some(id) => {
             let what = format!("image {}", id.short());
@@ -342,13 +344,19 @@ async fn base_registries(build: &BuildAction, hands: &Hands) -> Vec<String> {
     }
 }
 
-/// The ECR registries that the build takes its cache from.
+/// The ECR registries that the build takes its cache from, and leaves it in.
 fn cache_registries(build: &BuildAction, hands: &Hands) -> BTreeSet<String> {
     let is_ours = |registry: &String| match hands.aws.endpoint() {
         Endpoint::Aws => !registries_in(registry).is_empty(),
         Endpoint::At { .. } => *registry == hands.registry,
     };
-    build.cache_from.iter().map(|image| image.name.registry.clone()).filter(is_ours).collect()
+    build
+        .cache_from
+        .iter()
+        .chain(build.cache_images())
+        .map(|image| image.name.registry.clone())
+        .filter(is_ours)
+        .collect()
 }
 
 async fn push_image(

@@ -599,6 +599,7 @@ async fn a_failure_of_each_kind_of_step_has_its_exit_code() {
         secrets: BTreeMap::new(),
         ssh: Vec::new(),
         cache_from: Vec::new(),
+        cache_to: Vec::new(),
         platform: None,
         tags: vec![reference("docker-ecs-ship-test-of-run", "never-built")],
         builder: Builder::Auto,

@@ -2,7 +2,9 @@
 
 use std::io;
 
-use super::{BadRepository, Doubt, Found, Home, Mistake, Seen, Unset, in_table, list, nearest, singular};
+use super::{
+    BadCacheTo, BadRepository, CacheLess, Doubt, Found, Home, Mistake, Seen, Unset, in_table, list, nearest, singular,
+};
 
 /// The label of a name without a neighbour.
 pub(super) const NOT_KNOWN: &str = "not known";
@@ -72,6 +74,8 @@ impl Mistake {
             | Self::SecretVariable { .. }
             | Self::CommandInOneWord { .. }
             | Self::BadCacheFrom { .. }
+            | Self::BadCacheTo { .. }
+            | Self::CacheToOfBuilder { .. }
             | Self::CheckWork { .. }
             | Self::BadVariableName { .. }
             | Self::BadValueFrom { .. }
@@ -171,8 +175,21 @@ impl Mistake {
                 "write `{key} = {write}`; for pipes, variables and `&&` a shell of the image: `{key} = [\"sh\", \"-c\", \
                  \"…\"]`"
             ),
+            Self::BadCacheFrom { written, .. } if written.contains("type=") => {
+                let image = written.split(',').find_map(|field| field.trim().strip_prefix("ref="));
+                format!("write the image alone: `\"{}\"`", image.unwrap_or("${repository}:cache"))
+            }
             Self::BadCacheFrom { problem, .. } => {
                 format!("{problem}; write an image and its tag, such as `\"${{repository}}:cache\"`")
+            }
+            Self::BadCacheTo { why, .. } => cache_to_help(why),
+            Self::CacheToOfBuilder { builder: CacheLess::Engine } => {
+                "take `builder` out, or write `builder = \"buildx\"`, to have buildx write it; or put the cache into the image \
+                 with `cache_to = [\"type=inline\"]`"
+                    .to_owned()
+            }
+            Self::CacheToOfBuilder { builder: CacheLess::Classic } => {
+                "take `cache_to` out, or `builder`: BuildKit and buildx write caches".to_owned()
             }
             Self::CheckWork { .. } => {
                 "write `target = \"test\"` to build a stage, or `run = [\"/app/selftest\"]` to run a \
@@ -295,7 +312,8 @@ impl Mistake {
                 format!("write {}", words.join(" or "))
             }
             Self::BadBuilder { .. } => {
-                "builders: auto (the engine's own choice), engine (its BuildKit), classic (its builder of before)"
+                "builders: auto (what the build needs), engine (the engine's BuildKit), buildx (what `docker buildx` uses), classic \
+                 (the engine's builder of before)"
                     .to_owned()
             }
             Self::BadTag { problem } if problem.to_string().contains('/') => {
@@ -403,6 +421,23 @@ fn unset_help(variable: &str, why: &Unset) -> String {
         Unset::NoEnvironment => format!("write an `[environments.…]` table, {or_default}"),
         Unset::NotInEnvironment => format!("write `{variable} = …` into the environment's table, {or_default}"),
         Unset::NotInTable { table } => format!("write `{variable} = …` into [{table}], {or_default}"),
+    }
+}
+
+fn cache_to_help(why: &BadCacheTo) -> String {
+    let write = "write an image, such as `\"${repository}:cache\"`, or in buildx's words \
+                 `\"type=registry,ref=${repository}:cache,mode=max\"`";
+    match why {
+        BadCacheTo::Name(problem) => format!("{problem}; {write}"),
+        BadCacheTo::NoRef => format!("`type=registry` wants `ref=…`, the image to write to; {write}"),
+        BadCacheTo::RefOfInline => {
+            "`type=inline` goes into the image that is built: write `\"type=inline\"` alone".to_owned()
+        }
+        BadCacheTo::Field(field) => format!("`{field}` is not `name=value`; {write}"),
+        BadCacheTo::Type(_) => format!(
+            "a cache is kept in a registry or in the image, where `cache_from` finds it again: {write}; or \
+             `\"type=inline\"`"
+        ),
     }
 }
 

@@ -6,15 +6,15 @@ use super::{Own, Resolver, Scope, value::is_ecs_name};
 use crate::{
     config::{
         environment_file,
-        error::{BadRepository, Doubt, Found, Home, Mistake, Place, nearest},
+        error::{BadCacheTo, BadRepository, CacheLess, Doubt, Found, Home, Mistake, Place, nearest},
         file::{BUILDERS, CheckTable, ImageTable, SecretTable, Table, Written, tidy},
         spec::{
-            BuildSecret, BuildSsh, Builder, CacheFrom, Check, CheckWork, GitFacts, Image, MissingRepository, NoGit,
-            WorkTree,
+            BuildSecret, BuildSsh, Builder, CacheImage, CacheTo, Check, CheckWork, GitFacts, Image, MissingRepository,
+            NoGit, WorkTree,
         },
         variables::{self, Piece},
     },
-    image::{Reference, Tag},
+    image::{ImageName, ReferenceError, Tag},
 };
 
 /// A stage with the tests of a large program takes minutes; one that takes longer hangs more often than not.
@@ -64,11 +64,13 @@ impl Resolver<'_> {
             }
         }
         let cache_from = self.each(written.cache_from.as_ref(), |resolver, written| resolver.cache_from(written, &own));
+        let cache_to = self.each(written.cache_to.as_ref(), |resolver, written| resolver.cache_to(written, &own));
         let platform = written.platform.as_ref().and_then(|written| self.platform(written, &own));
         let builder = match &written.builder {
             Some(written) => self.builder(written, &own),
             None => Some(Builder::Auto),
         };
+        self.refuse_cache_to(builder, written.cache_to.as_ref(), &cache_to);
         let tags = self.tags(&written, &own);
         let checks = written.checks.iter().flat_map(|checks| &checks.value);
         let checks: Vec<Check> = checks.filter_map(|check| self.check(check, &own)).collect();
@@ -86,6 +88,7 @@ impl Resolver<'_> {
             secrets,
             ssh,
             cache_from,
+            cache_to,
             platform,
             tag: tags.as_ref().map(|(first, _)| first.clone())?,
             further_tags: tags.map(|(_, further)| further).unwrap_or_default(),
@@ -147,23 +150,37 @@ impl Resolver<'_> {
         Some(BuildSsh { id: id.to_owned(), path: path.map(|path| self.path(written, path)) })
     }
 
-    fn cache_from(&mut self, written: &Written<String>, own: &Own) -> Option<CacheFrom> {
+    fn cache_from(&mut self, written: &Written<String>, own: &Own) -> Option<CacheImage> {
         let text = self.not_empty("cache_from", Some(written), own, "[\"${repository}:cache\"]")?;
-        let first = text.split('/').next().unwrap_or_default();
-        let has_registry = text.contains('/') && (first.contains(['.', ':']) || first == "localhost");
-        let read = if has_registry {
-            text.parse::<Reference>().map(CacheFrom::Elsewhere)
-        } else {
-            let (repository, tag) = text.split_once(':').unwrap_or((&text, "latest"));
-            // Any registry will do to judge the name of a repository.
-            crate::image::ImageName::new("localhost", repository)
-                .and_then(|_| tag.parse())
-                .map(|tag| CacheFrom::Ecr { repository: repository.to_owned(), tag })
+        cache_image(&text)
+            .map_err(|problem| {
+                self.mistake(Mistake::BadCacheFrom { written: text, problem }, Place::File(written.span.clone()));
+            })
+            .ok()
+    }
+
+    fn cache_to(&mut self, written: &Written<String>, own: &Own) -> Option<CacheTo> {
+        let text = self.not_empty("cache_to", Some(written), own, "[\"${repository}:cache\"]")?;
+        cache_place(&text)
+            .map_err(|why| self.mistake(Mistake::BadCacheTo { written: text, why }, Place::File(written.span.clone())))
+            .ok()
+    }
+
+    /// What no builder but buildx can do is said where it is asked for.
+    fn refuse_cache_to(
+        &mut self,
+        builder: Option<Builder>,
+        written: Option<&Written<Vec<Written<String>>>>,
+        to: &[CacheTo],
+    ) {
+        let Some(written) = written.filter(|_| !to.is_empty()) else { return };
+        let goes_out = to.iter().any(|to| matches!(to, CacheTo::Registry { .. }));
+        let builder = match builder {
+            Some(Builder::Classic) => CacheLess::Classic,
+            Some(Builder::Engine) if goes_out => CacheLess::Engine,
+            Some(Builder::Auto | Builder::Engine | Builder::Buildx) | None => return,
         };
-        read.map_err(|problem| {
-            self.mistake(Mistake::BadCacheFrom { written: text, problem }, Place::File(written.span.clone()));
-        })
-        .ok()
+        self.mistake(Mistake::CacheToOfBuilder { builder }, Place::File(written.span.clone()));
     }
 
     fn check(&mut self, table: &CheckTable, own: &Own) -> Option<Check> {
@@ -233,6 +250,7 @@ impl Resolver<'_> {
             "auto" => Some(Builder::Auto),
             "engine" => Some(Builder::Engine),
             "classic" => Some(Builder::Classic),
+            "buildx" => Some(Builder::Buildx),
             _ => {
                 let nearest = nearest(&builder, BUILDERS);
                 let mistake = Mistake::BadBuilder { written: builder, nearest };
@@ -279,6 +297,55 @@ impl Resolver<'_> {
         }
         Some((tag, further))
     }
+}
+
+/// A name without a registry is one in the environment's own.
+fn cache_image(text: &str) -> Result<CacheImage, ReferenceError> {
+    let first = text.split('/').next().unwrap_or_default();
+    if text.contains('/') && (first.contains(['.', ':']) || first == "localhost") {
+        return text.parse().map(CacheImage::Elsewhere);
+    }
+    let (repository, tag) = text.split_once(':').unwrap_or((text, "latest"));
+    // Any registry will do to judge the name of a repository.
+    ImageName::new("localhost", repository)?;
+    Ok(CacheImage::Ecr { repository: repository.to_owned(), tag: tag.parse()? })
+}
+
+/// An image, or `type=…` as buildx takes it.
+fn cache_place(text: &str) -> Result<CacheTo, BadCacheTo> {
+    let mut options = Vec::new();
+    let image = if text.split(',').any(|field| field.trim_start().starts_with("type=")) {
+        for field in text.split(',').map(str::trim) {
+            let (name, value) = field.split_once('=').ok_or_else(|| BadCacheTo::Field(field.to_owned()))?;
+            options.push((name.to_owned(), value.to_owned()));
+        }
+        let mut take = |wanted: &str| {
+            let place = options.iter().position(|(name, _)| name == wanted)?;
+            Some(options.remove(place).1)
+        };
+        let (kind, image) = (take("type").unwrap_or_default(), take("ref"));
+        match (kind.as_str(), image) {
+            ("inline", None) => return Ok(CacheTo::Inline),
+            ("inline", Some(_)) => return Err(BadCacheTo::RefOfInline),
+            ("registry", Some(image)) => cache_image(&image).map_err(BadCacheTo::Name)?,
+            ("registry", None) => return Err(BadCacheTo::NoRef),
+            _ => return Err(BadCacheTo::Type(kind)),
+        }
+    } else {
+        // All stages: those that a small image leaves behind are what takes the time.
+        options.push(("mode".to_owned(), "max".to_owned()));
+        cache_image(text).map_err(BadCacheTo::Name)?
+    };
+    if let CacheImage::Ecr { .. } = image {
+        // ECR refuses the index that a cache is otherwise (https://aws.amazon.com/blogs/containers, "Announcing remote
+        // cache support in Amazon ECR for BuildKit clients").
+        for name in ["image-manifest", "oci-mediatypes"] {
+            if !options.iter().any(|(said, _)| said == name) {
+                options.push((name.to_owned(), "true".to_owned()));
+            }
+        }
+    }
+    Ok(CacheTo::Registry { image, options })
 }
 
 enum Uniqueness {

@@ -14,7 +14,7 @@ use crate::{
         error,
         file::parse,
         spec::{
-            self, BuildSecret, BuildSsh, Builder, CacheFrom, Check, CheckWork, Confirm, Environment, Image,
+            self, BuildSecret, BuildSsh, Builder, CacheImage, Check, CheckWork, Confirm, Environment, Image,
             MissingRepository, OnFailure, OnInterrupt, Overlays, Percentages, Release, SandboxService,
             TaskDefinitionSource,
         },
@@ -62,6 +62,40 @@ fn mistakes(text: &str, typed: &Typed, facts: &Facts) -> Vec<&'static str> {
 const SMALLEST: &str = "format = 1\n[images.api]\nrepository = \"jobs/api\"\n[services.api]\ncluster = \"jobs\"\n";
 
 #[test]
+fn a_cache_goes_where_it_is_written_to() {
+    use crate::config::spec::CacheTo;
+    let text = |written: &str| {
+        format!(
+            "format = 1\n[images.api]\nrepository = \"jobs/api\"\ncache_to = [\"{written}\"]\n[services.api]\ncluster = \"jobs\"\n"
+        )
+    };
+    let meant = |written: &str| {
+        let resolved = resolve(&parse(&text(written)), &Typed::default(), &facts(&[])).expect("it is right");
+        let [to] = resolved.spec.images[&Key::new("api")].cache_to.as_slice() else { panic!("one place") };
+        to.clone()
+    };
+    assert_eq!(meant("type=inline"), CacheTo::Inline);
+    for (written, image, options) in [
+        ("${repository}:cache", "ecr jobs/api:cache", "mode=max,image-manifest=true,oci-mediatypes=true"),
+        (
+            "type=registry,ref=${repository}:c,mode=min,oci-mediatypes=false",
+            "ecr jobs/api:c",
+            "mode=min,oci-mediatypes=false,image-manifest=true",
+        ),
+        ("ghcr.io/jobs/api:cache", "ghcr.io/jobs/api:cache", "mode=max"),
+        ("mode=max,type=registry,ref=ghcr.io/jobs/api:cache", "ghcr.io/jobs/api:cache", "mode=max"),
+    ] {
+        let CacheTo::Registry { image: found, options: said } = meant(written) else { panic!("{written}") };
+        let found = match found {
+            CacheImage::Ecr { repository, tag } => format!("ecr {repository}:{tag}"),
+            CacheImage::Elsewhere(reference) => reference.to_string(),
+        };
+        let said: Vec<String> = said.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        assert_eq!((found.as_str(), said.join(",").as_str()), (image, options), "{written}");
+    }
+}
+
+#[test]
 fn the_smallest_file_means_the_defaults() {
     let resolved = meant(SMALLEST, &Typed::default(), &facts(&[]));
     let key = Key::new("api");
@@ -91,6 +125,7 @@ fn the_smallest_file_means_the_defaults() {
                     secrets: BTreeMap::new(),
                     ssh: Vec::new(),
                     cache_from: Vec::new(),
+                    cache_to: Vec::new(),
                     platform: None,
                     tag: "0123456789ab".parse().expect("a tag"),
                     further_tags: Vec::new(),
@@ -227,10 +262,11 @@ images.web.args.T = "override"
                 BuildSsh { id: "deploy".to_owned(), path: Some(PathBuf::from("/home/ann/.ssh/id_ed25519")) },
             ],
             cache_from: vec![
-                CacheFrom::Ecr { repository: "jobs/web".to_owned(), tag: "cache".parse().expect("a tag") },
-                CacheFrom::Elsewhere("ghcr.io/jobs/base:1".parse().expect("a reference")),
-                CacheFrom::Ecr { repository: "jobs/other".to_owned(), tag: "latest".parse().expect("a tag") },
+                CacheImage::Ecr { repository: "jobs/web".to_owned(), tag: "cache".parse().expect("a tag") },
+                CacheImage::Elsewhere("ghcr.io/jobs/base:1".parse().expect("a reference")),
+                CacheImage::Ecr { repository: "jobs/other".to_owned(), tag: "latest".parse().expect("a tag") },
             ],
+            cache_to: Vec::new(),
             platform: Some("linux/arm64".to_owned()),
             tag: "v1-0123456789ab".parse().expect("a tag"),
             further_tags: ["latest", "local"].map(|tag| tag.parse().expect("a tag")).to_vec(),

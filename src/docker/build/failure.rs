@@ -14,6 +14,7 @@ static RULES: LazyLock<Vec<(Regex, ToCause)>> = LazyLock::new(|| {
     let rule = |pattern: &str, cause: ToCause| (Regex::new(pattern).expect("a constant that a test compiles"), cause);
     vec![
         rule("no space left on device", |_| BuildCause::NoSpace),
+        rule("Cache export is not supported for the docker driver", |_| BuildCause::CacheExport),
         rule(r"(?i:dockerfile parse error)(?: on)?(?: line (\d+))?", |found| BuildCause::Dockerfile {
             line: found.get(1).and_then(|line| line.as_str().parse().ok()),
         }),
@@ -140,6 +141,12 @@ mod tests {
                 BuildCause::TargetMissing { target: "nostage".to_owned() },
             ),
             ("", "write /var/lib/docker/tmp/x: no space left on device", BuildCause::NoSpace),
+            // buildx 0.29, of a builder with the docker driver.
+            (
+                "",
+                "Cache export is not supported for the docker driver.\nSwitch to a different driver, or turn on the containerd image store, and try again.",
+                BuildCause::CacheExport,
+            ),
             (
                 "[internal] load metadata for docker.io/library/alpine:3",
                 r#"failed to do request: Head "https://registry-1.docker.io/v2/library/alpine/manifests/3": dial tcp: lookup registry-1.docker.io: no such host"#,

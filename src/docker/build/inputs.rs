@@ -8,6 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::buildx::plugin;
 use crate::{
     config::spec::{BuildSecret, BuildSsh, CheckWork, Image},
     docker::{dockerfile, error::DockerError},
@@ -24,6 +25,10 @@ pub struct BuildVariables {
     pub secrets: BTreeMap<String, Secret<String>>,
     /// `SSH_AUTH_SOCK`.
     pub agent: Option<PathBuf>,
+    /// Docker's configuration folder, where its plugins are looked for.
+    pub docker_config: PathBuf,
+    /// Where a folder may be made for the time of a build.
+    pub scratch: PathBuf,
 }
 
 /// Everything that the builds of an image ask for and that is not there.
@@ -38,7 +43,9 @@ pub fn missing(image: &Image, variables: &BuildVariables) -> Vec<MissingInput> {
         let why = lacks_agent(ssh, variables)?;
         Some(MissingInput { input: BuildInput::Ssh { id: ssh.id.clone() }, why })
     });
-    secrets.chain(agents).chain(missing_stages(image)).collect()
+    let buildx = image.wants_buildx().then(|| plugin::lacks(&variables.docker_config)).flatten();
+    let buildx = buildx.map(|why| MissingInput { input: BuildInput::Buildx, why });
+    secrets.chain(agents).chain(missing_stages(image)).chain(buildx).collect()
 }
 
 /// The stages that the image or one of its checks names and that its Dockerfile has not.
@@ -226,6 +233,7 @@ mod tests {
         let variables = BuildVariables {
             secrets: BTreeMap::from([("TOKEN".to_owned(), Secret::new("hunter2".to_owned()))]),
             agent: Some(socket.clone()),
+            ..BuildVariables::default()
         };
         assert_eq!(missing(&image(&secrets, &ssh), &variables), []);
         let read = BuildInputs::read(&secrets, &ssh, &variables).unwrap();
@@ -257,8 +265,8 @@ mod tests {
             BuildSsh { id: "key".to_owned(), path: Some(key) },
             BuildSsh { id: "gone".to_owned(), path: Some(folder.path().join("agent")) },
         ];
-        let variables =
-            BuildVariables { secrets: BTreeMap::from([("EMPTY".to_owned(), Secret::new(String::new()))]), agent: None };
+        let secrets_of = BTreeMap::from([("EMPTY".to_owned(), Secret::new(String::new()))]);
+        let variables = BuildVariables { secrets: secrets_of, ..BuildVariables::default() };
         let told = told(&missing(&image(&secrets, &ssh), &variables)).join("\n");
         let told = told.replace(&folder.path().display().to_string(), "FOLDER");
         insta::assert_snapshot!(told, @r#"

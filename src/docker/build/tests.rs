@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     docker::{
         error::BuildCause,
-        testing::{Source, Then, engine, program, prune, reference, remove, told, unique},
+        testing::{Source, Then, engine, lent, program, prune, reference, remove, told, unique},
     },
     event::{Vertex, VertexState},
 };
@@ -39,18 +39,30 @@ fn logs(progress: &[Progress]) -> Vec<&str> {
 /// The builders this engine has; podman has one only.
 fn builders(engine: &Engine) -> Vec<Builder> {
     match engine.buildkit() {
-        BuildKit::Present => vec![Builder::Engine, Builder::Classic],
+        BuildKit::Present => vec![Builder::Engine, Builder::Buildx, Builder::Classic],
         BuildKit::Absent => vec![Builder::Classic],
     }
 }
 
 #[test]
-fn auto_is_buildkit_where_there_is_one() {
+fn auto_is_what_the_build_needs_and_the_engine_has() {
     use BuildKit::{Absent, Present};
-    assert_eq!(choose(Builder::Auto, Present).unwrap(), BuilderUsed::Engine);
-    assert_eq!(choose(Builder::Auto, Absent).unwrap(), BuilderUsed::Classic);
-    assert_eq!(choose(Builder::Classic, Present).unwrap(), BuilderUsed::Classic);
-    assert!(matches!(choose(Builder::Engine, Absent), Err(DockerError::NoBuildKit)));
+    let outside =
+        [CacheExport::Registry { image: reference("r.example.com", "jobs/api", "cache"), options: Vec::new() }];
+    let inside = [CacheExport::Inline];
+    for (wanted, has, cache_to, used) in [
+        (Builder::Auto, Present, &[][..], "the engine's BuildKit"),
+        (Builder::Auto, Present, &inside, "the engine's BuildKit"),
+        (Builder::Auto, Present, &outside, "buildx, which writes what `cache_to` asks for"),
+        (Builder::Auto, Absent, &outside, "buildx, which writes what `cache_to` asks for"),
+        (Builder::Auto, Absent, &[], "the engine's classic builder, as the engine has no BuildKit"),
+        (Builder::Engine, Present, &[], "the engine's BuildKit"),
+        (Builder::Buildx, Absent, &[], "buildx"),
+        (Builder::Classic, Present, &[], "the engine's classic builder"),
+    ] {
+        assert_eq!(choose(wanted, has, cache_to).unwrap().to_string(), used);
+    }
+    assert!(matches!(choose(Builder::Engine, Absent, &[]), Err(DockerError::NoBuildKit)));
 }
 
 /// Both builders, the same promises: steps, output, every tag, an id, and the cache the second time.
@@ -58,7 +70,7 @@ fn auto_is_buildkit_where_there_is_one() {
 async fn a_build_tells_its_steps_and_tags_its_image() {
     let engine = engine().await;
     for builder in builders(&engine) {
-        let used = choose(builder, engine.buildkit()).unwrap();
+        let used = choose(builder, engine.buildkit(), &[]).unwrap();
         let says = unique("hello");
         let source = Source::new(
             "FROM scratch\nARG GREETING\nCOPY hello /hello\nRUN [\"/hello\"]\nLABEL greeting=$GREETING\n",
@@ -68,7 +80,7 @@ async fn a_build_tells_its_steps_and_tags_its_image() {
             [reference("127.0.0.1:1", "jobs/api", &unique("a")), reference("127.0.0.1:1", "jobs/api", &unique("b"))];
         let mut action = source.action(builder, &tags);
         action.args.insert("GREETING".to_owned(), "grüß & co = \"x\"".to_owned());
-        let work = async |updates: &mpsc::Sender<Progress>| build(&engine, &action, &Lent::default(), updates).await;
+        let work = async |updates: &mpsc::Sender<Progress>| build(&engine, &action, &lent(), updates).await;
         let (built, progress) = told(work).await;
         let built = built.unwrap();
         assert_eq!(built.builder, used);
@@ -79,7 +91,13 @@ async fn a_build_tells_its_steps_and_tags_its_image() {
         );
         let lines = logs(&progress);
         assert!(lines.contains(&says.as_str()) && lines.contains(&"and the rest"), "{lines:?}");
-        assert!(progress.iter().any(|progress| matches!(progress, Progress::Context { sent } if *sent > 0)));
+        // buildx sends it by itself and tells so in a step.
+        let sent = |progress: &Progress| match progress {
+            Progress::Context { sent } => *sent > 0,
+            Progress::VertexStatus { name, current, .. } => name == "transferring" && *current > 0,
+            _ => false,
+        };
+        assert!(progress.iter().any(sent), "{progress:?}");
         for tag in &tags {
             let image = engine.docker().inspect_image(&tag.to_string()).await.unwrap();
             assert_eq!(image.id.as_deref(), built.image_id.as_ref().map(Digest::as_str));
@@ -87,7 +105,7 @@ async fn a_build_tells_its_steps_and_tags_its_image() {
             assert_eq!(labels["greeting"], "grüß & co = \"x\"");
         }
         let (again, progress) = told(work).await;
-        if used == BuilderUsed::Classic {
+        if used.builder == BuilderUsed::Classic {
             assert_eq!(again.unwrap().image_id, built.image_id);
         }
         let cached = vertices(&progress)
@@ -129,8 +147,7 @@ async fn a_failure_names_step_output_and_cause() {
         for (dockerfile, meant, step) in &rows {
             let source = Source::new(dockerfile, &broken);
             let action = source.action(builder, std::slice::from_ref(&image));
-            let (result, progress) =
-                told(async |updates| build(&engine, &action, &Lent::default(), updates).await).await;
+            let (result, progress) = told(async |updates| build(&engine, &action, &lent(), updates).await).await;
             let failure = match result {
                 Err(DockerError::Build(failure)) => *failure,
                 other => panic!("{builder:?} {dockerfile:?}: {other:?}"),
@@ -155,7 +172,7 @@ async fn a_target_that_is_not_there_is_named() {
     for builder in builders(&engine) {
         let mut action = source.action(builder, &[]);
         action.target = Some("two".to_owned());
-        let (result, _) = told(async |updates| build(&engine, &action, &Lent::default(), updates).await).await;
+        let (result, _) = told(async |updates| build(&engine, &action, &lent(), updates).await).await;
         match result {
             Err(DockerError::Build(failure)) => {
                 assert_eq!(failure.cause, BuildCause::TargetMissing { target: "two".to_owned() }, "{failure:?}");
@@ -176,7 +193,7 @@ async fn only_what_is_not_ignored_reaches_the_engine() {
         let outside = Source::new("FROM scratch\nCOPY app secret /\n", &[]);
         let mut action = source.action(builder, &[]);
         action.dockerfile = outside.path().join("Dockerfile");
-        let (result, _) = told(async |updates| build(&engine, &action, &Lent::default(), updates).await).await;
+        let (result, _) = told(async |updates| build(&engine, &action, &lent(), updates).await).await;
         match result {
             Err(DockerError::Build(failure)) => {
                 assert!(
@@ -195,7 +212,7 @@ async fn a_context_that_cannot_be_read_is_the_reason() {
     let source = Source::new("FROM scratch\n", &[]);
     let mut action = source.action(Builder::Auto, &[]);
     action.context = source.path().join("nowhere");
-    let (result, _) = told(async |updates| build(&engine, &action, &Lent::default(), updates).await).await;
+    let (result, _) = told(async |updates| build(&engine, &action, &lent(), updates).await).await;
     assert!(matches!(result, Err(DockerError::Context(_))), "{result:?}");
 }
 
@@ -220,7 +237,7 @@ async fn dropping_a_build_stops_it_on_the_engine() {
         let (sender, mut receiver) = mpsc::channel(256);
         let worker = {
             let engine = engine.clone();
-            tokio::spawn(async move { build(&engine, &action, &Lent::default(), &sender).await })
+            tokio::spawn(async move { build(&engine, &action, &lent(), &sender).await })
         };
         let up = async {
             while let Some(progress) = receiver.recv().await {
@@ -250,10 +267,11 @@ async fn an_early_refusal_is_heard_over_a_long_upload() {
     let engine = engine().await;
     let source = Source::new("FROM scratch\nCOPY big /\n", &[]);
     fs::File::create(source.path().join("big")).unwrap().set_len(64 * 1024 * 1024).unwrap();
-    for builder in builders(&engine) {
+    // buildx is the one that reads, and refuses, what it builds.
+    for builder in builders(&engine).into_iter().filter(|builder| *builder != Builder::Buildx) {
         let mut action = source.action(builder, &[]);
         action.platform = Some("not/a/platform/at/all".to_owned());
-        let (result, _) = told(async |updates| build(&engine, &action, &Lent::default(), updates).await).await;
+        let (result, _) = told(async |updates| build(&engine, &action, &lent(), updates).await).await;
         match result {
             Err(DockerError::Refused { status: 400, message, .. }) => {
                 assert!(message.contains("platform"), "{message}");
@@ -276,12 +294,13 @@ async fn dropping_a_build_ends_the_upload() {
             .flatten()
             .any(|entry| fs::read_link(entry.path()).is_ok_and(|target| target == source.path().join("big")))
     };
-    for builder in builders(&engine) {
+    // buildx is the one that reads, and refuses, what it builds.
+    for builder in builders(&engine).into_iter().filter(|builder| *builder != Builder::Buildx) {
         let action = source.action(builder, &[]);
         let (sender, mut receiver) = mpsc::channel(256);
         let worker = {
             let engine = engine.clone();
-            tokio::spawn(async move { build(&engine, &action, &Lent::default(), &sender).await })
+            tokio::spawn(async move { build(&engine, &action, &lent(), &sender).await })
         };
         let sent =
             async { while !matches!(receiver.recv().await, Some(Progress::Context { sent }) if sent > 1024 * 1024) {} };
@@ -305,19 +324,22 @@ async fn a_build_without_a_name_gives_no_image() {
     if engine.buildkit() == BuildKit::Absent {
         return;
     }
-    let label = unique("test");
-    let dockerfile =
-        format!("FROM scratch AS test\nLABEL {label}=1\nCOPY good /\nRUN [\"/good\"]\nFROM scratch\nCOPY good /\n");
-    let source = Source::new(&dockerfile, &[("good", program(&label, Then::Exit(0)))]);
-    let mut action = source.action(Builder::Engine, &[]);
-    action.target = Some("test".to_owned());
-    let work = async |updates: &mpsc::Sender<Progress>| build(&engine, &action, &Lent::default(), updates).await;
-    let (built, progress) = told(work).await;
-    assert_eq!(built.unwrap().image_id, None);
-    assert!(logs(&progress).contains(&label.as_str()), "{progress:?}");
-    let (_, progress) = told(work).await;
-    assert!(vertices(&progress).iter().any(|vertex| vertex.state == VertexState::Cached), "{progress:?}");
-    let filters = std::collections::HashMap::from([("label", vec![label])]);
-    let options = bollard::query_parameters::ListImagesOptionsBuilder::default().all(true).filters(&filters).build();
-    assert_eq!(engine.docker().list_images(Some(options)).await.unwrap().len(), 0);
+    for builder in [Builder::Engine, Builder::Buildx] {
+        let label = unique("test");
+        let dockerfile =
+            format!("FROM scratch AS test\nLABEL {label}=1\nCOPY good /\nRUN [\"/good\"]\nFROM scratch\nCOPY good /\n");
+        let source = Source::new(&dockerfile, &[("good", program(&label, Then::Exit(0)))]);
+        let mut action = source.action(builder, &[]);
+        action.target = Some("test".to_owned());
+        let work = async |updates: &mpsc::Sender<Progress>| build(&engine, &action, &lent(), updates).await;
+        let (built, progress) = told(work).await;
+        assert_eq!(built.unwrap().image_id, None);
+        assert!(logs(&progress).contains(&label.as_str()), "{progress:?}");
+        let (_, progress) = told(work).await;
+        assert!(vertices(&progress).iter().any(|vertex| vertex.state == VertexState::Cached), "{progress:?}");
+        let filters = std::collections::HashMap::from([("label", vec![label])]);
+        let options =
+            bollard::query_parameters::ListImagesOptionsBuilder::default().all(true).filters(&filters).build();
+        assert_eq!(engine.docker().list_images(Some(options)).await.unwrap().len(), 0);
+    }
 }

@@ -47,6 +47,15 @@ impl DockerError {
             }
             Self::Context(error) => context(error),
             Self::NoBuildKit => "set `builder = \"classic\"` or `\"auto\"`, or use a Docker Engine".to_owned(),
+            Self::NoBuildx { looked } => {
+                let looked: Vec<_> = looked.iter().map(|folder| folder.display().to_string()).collect();
+                format!("docker looks for docker-buildx in {}: put it there again", looked.join(", "))
+            }
+            Self::BuildxNotStarted { path, .. } => format!("try `{} version`: it must work there first", path.display()),
+            Self::BuildxFolder { path, .. } => format!(
+                "make room, or yourself the right to write, in {}",
+                path.parent().unwrap_or(path).display()
+            ),
             Self::ClassicHasNone => "build with `builder = \"auto\"` on an engine that has BuildKit".to_owned(),
             Self::NoSession => {
                 "build on an engine before 30, or with `builder = \"classic\"` where neither secrets nor ssh are asked for"
@@ -115,6 +124,11 @@ fn build(failure: &BuildFailure) -> String {
         BuildCause::CommandFailed { .. } => "the step's last lines say why its command failed".to_owned(),
         BuildCause::BaseImage { image } => {
             format!("try `docker pull {image}`: the engine must be able to reach its registry, logged in where needed")
+        }
+        BuildCause::CacheExport => {
+            "`docker buildx create --use` makes a builder that can, or turn on the containerd image store of the engine; \
+             `cache_to = [\"type=inline\"]` puts the cache into the image, which every builder can"
+                .to_owned()
         }
         BuildCause::NoSpace => "free space on the engine's disk with `docker system prune`".to_owned(),
         BuildCause::Unclassified => "the message is the engine's own; `docker build` must work first".to_owned(),

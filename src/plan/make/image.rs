@@ -77,11 +77,16 @@ pub(super) fn resolve_image<'a>(
 
 /// What the build would stop for, said before it begins.
 fn refuse_inputs(observed: &Observed, key: &Key, image: &Image, refusals: &mut Vec<Refusal>) {
-    let keys: Vec<_> = [("`secrets`", image.secrets.is_empty()), ("`ssh`", image.ssh.is_empty())]
-        .into_iter()
-        .filter_map(|(name, is_empty)| (!is_empty).then_some(name))
-        .collect();
-    let is_classic = image.builder == Builder::Classic || observed.engine.buildkit == BuildKit::Absent;
+    let keys: Vec<_> = [
+        ("`secrets`", image.secrets.is_empty()),
+        ("`ssh`", image.ssh.is_empty()),
+        ("`cache_to`", image.cache_to.is_empty()),
+    ]
+    .into_iter()
+    .filter_map(|(name, is_empty)| (!is_empty).then_some(name))
+    .collect();
+    let is_classic =
+        image.builder == Builder::Classic || (observed.engine.buildkit == BuildKit::Absent && !image.wants_buildx());
     if is_classic && !keys.is_empty() {
         refusals.push(Refusal::NeedsBuildKit { image: key.clone(), keys, wanted: image.builder });
     }

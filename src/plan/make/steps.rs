@@ -13,7 +13,7 @@ use super::{
 use crate::{
     config::{
         duration,
-        spec::{self, CacheFrom, CheckWork, Image, Service, Spec},
+        spec::{self, CacheImage, CacheTo, CheckWork, Image, Service, Spec},
     },
     id::{Cluster, Key, StepId},
     image::{Digest, ImageName, Reference},
@@ -22,8 +22,8 @@ use crate::{
         observed::Observed,
         outlook::percentages,
         step::{
-            Action, BuildAction, CheckAction, CheckCall, CheckRun, ImagePatch, Later, LiveDefinition, OneOff,
-            RegisterAction, RolloutObserved, Step, Terms, Toward,
+            Action, BuildAction, CacheExport, CheckAction, CheckCall, CheckRun, ImagePatch, Later, LiveDefinition,
+            OneOff, RegisterAction, RolloutObserved, Step, Terms, Toward,
         },
     },
 };
@@ -119,7 +119,7 @@ impl Steps {
             tags: tags.map(|tag| Reference::tagged(wanted.name.clone(), tag.clone())).collect(),
             ..build_action(wanted)
         }));
-        self.add(action, format!("tag {tag}"), &[login])
+        self.add(action, format!("tag {tag}{}", cache_words(wanted.image)), &[login])
     }
 
     /// What must succeed before anything is pushed.
@@ -320,12 +320,20 @@ fn build_action(wanted: &Wanted) -> BuildAction {
         secrets,
         ssh,
         cache_from,
+        cache_to,
         platform: _,
         tag: _,
         further_tags: _,
         builder,
         checks: _,
     } = wanted.image;
+    let image = |image: &CacheImage| match image {
+        CacheImage::Ecr { repository, tag } => {
+            let name = ImageName { repository: repository.clone(), ..wanted.name.clone() };
+            Reference::tagged(name, tag.clone())
+        }
+        CacheImage::Elsewhere(reference) => reference.clone(),
+    };
     BuildAction {
         image: wanted.key.clone(),
         context: context.clone(),
@@ -334,14 +342,14 @@ fn build_action(wanted: &Wanted) -> BuildAction {
         args: args.clone(),
         secrets: secrets.clone(),
         ssh: ssh.clone(),
-        cache_from: cache_from
+        cache_from: cache_from.iter().map(image).collect(),
+        cache_to: cache_to
             .iter()
-            .map(|from| match from {
-                CacheFrom::Ecr { repository, tag } => {
-                    let name = ImageName { repository: repository.clone(), ..wanted.name.clone() };
-                    Reference::tagged(name, tag.clone())
+            .map(|to| match to {
+                CacheTo::Inline => CacheExport::Inline,
+                CacheTo::Registry { image: to, options } => {
+                    CacheExport::Registry { image: image(to), options: options.clone() }
                 }
-                CacheFrom::Elsewhere(reference) => reference.clone(),
             })
             .collect(),
         // Which may be what the task definition wants.
@@ -349,6 +357,20 @@ fn build_action(wanted: &Wanted) -> BuildAction {
         tags: Vec::new(),
         builder: *builder,
     }
+}
+
+/// `, cache to jobs/api:cache`.
+fn cache_words(image: &Image) -> String {
+    let named: Vec<String> = image
+        .cache_to
+        .iter()
+        .filter_map(|to| match to {
+            CacheTo::Registry { image: CacheImage::Ecr { repository, tag }, .. } => Some(format!("{repository}:{tag}")),
+            CacheTo::Registry { image: CacheImage::Elsewhere(reference), .. } => Some(reference.to_string()),
+            CacheTo::Inline => None,
+        })
+        .collect();
+    if named.is_empty() { String::new() } else { format!(", cache to {} by buildx", named.join(", ")) }
 }
 
 /// What registering `base` changes beside the image of `container`, `cpu 256 → 512`.

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::plan;
 use crate::{
     config::spec::{
-        Before, BuildSecret, BuildSsh, Builder, CacheFrom, Check, CheckWork, MissingRepository, Place, Spec,
+        Before, BuildSecret, BuildSsh, Builder, CacheImage, Check, CheckWork, MissingRepository, Place, Spec,
         TaskDefinitionSource,
     },
     id::{Cluster, Key, StepId},
@@ -311,8 +311,8 @@ fn every_further_tag_is_pushed_after_the_first() {
 fn cache_without_a_registry_is_that_of_the_environment() {
     let (mut spec, observed) = (spec(Place::Aws), observed());
     spec.images.get_mut(&Key::new("web")).expect("web").cache_from = vec![
-        CacheFrom::Ecr { repository: "shop/base".to_owned(), tag: "cache".parse().expect("a tag") },
-        CacheFrom::Elsewhere("ghcr.io/shop/base:1".parse().expect("a reference")),
+        CacheImage::Ecr { repository: "shop/base".to_owned(), tag: "cache".parse().expect("a tag") },
+        CacheImage::Elsewhere("ghcr.io/shop/base:1".parse().expect("a reference")),
     ];
     let plan = plan(&spec, &observed).expect("a plan");
     let build = plan.steps.iter().find_map(|step| match &step.action {

@@ -27,6 +27,7 @@ impl Image {
             secrets: BTreeMap::new(),
             ssh: Vec::new(),
             cache_from: Vec::new(),
+            cache_to: Vec::new(),
             platform: None,
             tags: references.clone(),
             builder: Builder::Auto,
