@@ -38,7 +38,7 @@ use super::{
     allowance::Allowance,
     assume::{self, AskMfa},
     batch::Batch,
-    error::{AwsError, ConnectCause, Kind, innermost},
+    error::{AwsError, ConnectCause, Kind, Source, Unprovided, innermost},
     principal,
     session::Sessions,
 };
@@ -433,7 +433,8 @@ fn credentials(identity: &Identity, region: &str, client: Option<&SharedHttpClie
         .build();
     let environment = EnvironmentVariableCredentialsProvider::new();
     let web_identity = WebIdentityTokenCredentialsProvider::builder().configure(&provider).build();
-    let container = EcsCredentialsProvider::builder().configure(&provider).build();
+    let web_identity = Named(Source::WebIdentity, web_identity);
+    let container = Named(Source::Container, EcsCredentialsProvider::builder().configure(&provider).build());
     let instance = LastResort(ImdsCredentialsProvider::builder().configure(&provider).imds_client(metadata).build());
     let profile = ProfileFileCredentialsProvider::builder().configure(&provider);
     // A profile that wants an MFA code: its source comes first, and `assume` goes on from there.
@@ -453,6 +454,24 @@ fn credentials(identity: &Identity, region: &str, client: Option<&SharedHttpClie
         .or_else("EcsContainer", container)
         .or_else("Ec2InstanceMetadata", instance);
     SharedCredentialsProvider::new(chain)
+}
+
+/// Says whose failure it is: the chain passes it on without a name.
+#[derive(Debug)]
+struct Named<P>(Source, P);
+
+impl<P: ProvideCredentials> ProvideCredentials for Named<P> {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::new(async move {
+            self.1.provide_credentials().await.map_err(|error| match error {
+                CredentialsError::CredentialsNotLoaded(_) => error,
+                _ => CredentialsError::provider_error(Unprovided { by: self.0.clone(), source: error }),
+            })
+        })
+    }
 }
 
 /// Instance metadata that answers with an error is not an instance with broken credentials but, nearly

@@ -6,7 +6,7 @@ use std::{error::Error, fmt, path::PathBuf, sync::LazyLock};
 use aws_config::meta::ProviderChainError;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_ecs::{
-    error::{ProvideErrorMetadata, SdkError},
+    error::{ErrorMetadata, ProvideErrorMetadata, SdkError},
     operation::RequestId,
 };
 use regex::Regex;
@@ -68,9 +68,17 @@ pub enum Kind {
         /// Who was asked, in order, each with its answer.
         looked: Vec<String>,
     },
-    /// Credentials were found, but their provider failed: a broken profile, a helper process that
+    /// There are credentials to be had, but whoever gives them failed: a broken profile, a helper process that
     /// ended with an error, a role that may not be assumed.
     CredentialsFailed {
+        source: Source,
+    },
+    /// Whoever was to give credentials does not answer.
+    NoProvider {
+        source: Source,
+    },
+    /// Signed in at the portal, which does not give the profile's role to this person.
+    NotAssigned {
         profile: Option<String>,
     },
     /// The session is over, or an SSO sign-in was never made.
@@ -123,6 +131,35 @@ pub enum Kind {
     },
     /// A code this program has no opinion about.
     Unknown,
+}
+
+/// Whose credentials could not be loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// Of this name, or the default one.
+    Profile(Option<String>),
+    /// `AWS_WEB_IDENTITY_TOKEN_FILE` with `AWS_ROLE_ARN`.
+    WebIdentity,
+    /// `AWS_CONTAINER_CREDENTIALS_FULL_URI` or `_RELATIVE_URI`.
+    Container,
+}
+
+/// One of the chain that has an answer, and it is an error: the SDK's chain passes it on without a name.
+#[derive(Debug, thiserror::Error)]
+#[error("credentials of {}", .by.whose())]
+pub(super) struct Unprovided {
+    pub(super) by: Source,
+    pub(super) source: CredentialsError,
+}
+
+impl Source {
+    fn whose(&self) -> String {
+        match self {
+            Self::Profile(profile) => of_profile(profile.as_deref()),
+            Self::WebIdentity => "the web identity (AWS_WEB_IDENTITY_TOKEN_FILE, AWS_ROLE_ARN)".to_owned(),
+            Self::Container => "the container's role (AWS_CONTAINER_CREDENTIALS_FULL_URI or _RELATIVE_URI)".to_owned(),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -228,6 +265,8 @@ impl AwsError {
             | Kind::CaBundle { .. }
             | Kind::NoCredentials { .. }
             | Kind::CredentialsFailed { .. }
+            | Kind::NoProvider { .. }
+            | Kind::NotAssigned { .. }
             | Kind::Expired { .. }
             | Kind::UnknownCredentials { .. }
             | Kind::BadSignature
@@ -376,9 +415,20 @@ where
 fn without_credentials(aws: &Whence, error: &CredentialsError) -> (Kind, Option<ConnectCause>) {
     let texts: Vec<String> = chain(error).map(ToString::to_string).collect();
     let all = texts.join(": ");
+    let answer = chain(error).find_map(|cause| cause.downcast_ref::<ErrorMetadata>());
+    let words = answer.and_then(|answer| Some(format!("{}: {}", answer.code()?, answer.message()?)));
     // Every level above the last only says that loading failed.
-    let cause = || texts.last().map(|deepest| told(deepest));
+    let cause = || words.as_ref().or(texts.last()).map(|deepest| told(deepest));
     let profile = aws.profile.clone();
+    let by = chain(error).find_map(|cause| cause.downcast_ref::<Unprovided>()).map(|failed| failed.by.clone());
+    let source = by.unwrap_or_else(|| Source::Profile(profile.clone()));
+    // As the SDK's errors call it, whichever client it was.
+    if texts.iter().any(|text| text == "dispatch failure" || text == "request has timed out") {
+        return (Kind::NoProvider { source }, cause());
+    }
+    if source == Source::WebIdentity || source == Source::Container {
+        return (Kind::CredentialsFailed { source }, cause());
+    }
     let looked = || match chain(error).find_map(|cause| cause.downcast_ref::<ProviderChainError<CredentialsError>>()) {
         Some(asked) => asked.attempts().iter().map(|attempt| looked_at(attempt.name(), attempt.error())).collect(),
         None => Vec::new(),
@@ -393,9 +443,13 @@ fn without_credentials(aws: &Whence, error: &CredentialsError) -> (Kind, Option<
     if all.contains("ExpiredToken") {
         return (Kind::Expired { profile, session: Session::Temporary }, cause());
     }
+    // What `GetRoleCredentials` answers: "ForbiddenException: No access".
+    if all.contains("ForbiddenException") {
+        return (Kind::NotAssigned { profile }, cause());
+    }
     match error {
         CredentialsError::CredentialsNotLoaded(_) => (Kind::NoCredentials { looked: looked() }, None),
-        _ => (Kind::CredentialsFailed { profile }, cause()),
+        _ => (Kind::CredentialsFailed { source }, cause()),
     }
 }
 
@@ -410,7 +464,12 @@ fn looked_at(name: &str, error: &CredentialsError) -> String {
         other => other,
     };
     // The first is always "the credential provider was not enabled"; the next says why.
-    let answer = chain(error).nth(1).map_or_else(|| "nothing there".to_owned(), |cause| shown(&cause.to_string()));
+    let answer = match chain(error).nth(1).map(ToString::to_string) {
+        None => "nothing there".to_owned(),
+        // aws-config 1.13, imds/credentials.rs.
+        Some(text) if text == "received 404 from IMDS" => "the instance has no role".to_owned(),
+        Some(text) => shown(&text),
+    };
     format!("{place}: {answer}")
 }
 
@@ -514,13 +573,17 @@ static NOT_AUTHORIZED: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 fn denied(service: Service, operation: &'static str, message: &str) -> Kind {
-    let named = NOT_AUTHORIZED.captures(message);
-    let part = |number| named.as_ref().and_then(|parts| parts.get(number)).map(|part| part.as_str().to_owned());
-    Kind::AccessDenied {
-        action: part(1).unwrap_or_else(|| format!("{}:{operation}", service.iam_prefix())),
-        resource: part(2),
-        deny: if message.contains("explicit deny") { Deny::Explicit } else { Deny::Missing },
-    }
+    let (action, resource) =
+        named_in(message).unwrap_or_else(|| (format!("{}:{operation}", service.iam_prefix()), None));
+    let deny = if message.contains("explicit deny") { Deny::Explicit } else { Deny::Missing };
+    Kind::AccessDenied { action, resource, deny }
+}
+
+/// Action and resource of a denial.
+pub(super) fn named_in(message: &str) -> Option<(String, Option<String>)> {
+    let parts = NOT_AUTHORIZED.captures(message)?;
+    let part = |number| parts.get(number).map(|part| part.as_str().to_owned());
+    Some((part(1)?, part(2)))
 }
 
 /// A bad signature's message carries the canonical request with the session token in it; a proxy's
@@ -551,8 +614,13 @@ impl fmt::Display for AwsError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Failed { call, kind, code, message, request_id, region: _, cause: _ } = &*self.0;
         // Without credentials nothing is called: the name of the call would only look like a part of the answer.
-        let unsent = matches!(kind, Kind::NoCredentials { .. } | Kind::CredentialsFailed { .. })
-            || (matches!(kind, Kind::Expired { .. }) && code.is_none());
+        let unsent = matches!(
+            kind,
+            Kind::NoCredentials { .. }
+                | Kind::CredentialsFailed { .. }
+                | Kind::NoProvider { .. }
+                | Kind::NotAssigned { .. }
+        ) || (matches!(kind, Kind::Expired { .. }) && code.is_none());
         if let Some((service, operation)) = call
             && !unsent
         {
@@ -562,8 +630,18 @@ impl fmt::Display for AwsError {
             Kind::NoRegion { .. } => return formatter.write_str("no AWS region is set"),
             Kind::CaBundle { path } => return write!(formatter, "AWS_CA_BUNDLE `{}` cannot be used", path.display()),
             Kind::NoCredentials { .. } => return formatter.write_str("no AWS credentials were found"),
-            Kind::CredentialsFailed { profile } => {
-                return write!(formatter, "the credentials of {} could not be loaded", of_profile(profile.as_deref()));
+            Kind::CredentialsFailed { source } => {
+                return write!(formatter, "the credentials of {} could not be loaded", source.whose());
+            }
+            Kind::NoProvider { source } => {
+                return write!(formatter, "nobody answers who could give the credentials of {}", source.whose());
+            }
+            Kind::NotAssigned { profile } => {
+                return write!(
+                    formatter,
+                    "the sign-in is good, but does not bring the role of {}",
+                    of_profile(profile.as_deref())
+                );
             }
             Kind::Expired { profile, session: Session::Sso } if code.is_none() => {
                 return write!(

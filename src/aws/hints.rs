@@ -1,6 +1,8 @@
 //! What to do about a failed call: one table from kind, operation and code to sentences for people.
 
-use super::error::{AwsError, Deny, Kind, Reached, Service, Session};
+use std::error::Error as _;
+
+use super::error::{AwsError, Deny, Kind, Reached, Service, Session, Source, named_in};
 
 /// Sentences, most useful first; never empty.
 #[must_use]
@@ -27,9 +29,18 @@ pub fn hints(error: &AwsError) -> Vec<String> {
             hints.extend(looked.iter().map(|place| format!("looked at {place}")));
             hints
         }
-        Kind::CredentialsFailed { profile } => {
-            vec![format!("check with `aws sts get-caller-identity{}`", flag(profile.as_deref()))]
-        }
+        Kind::CredentialsFailed { source } => unprovided(error, source),
+        Kind::NoProvider { source: Source::Container } => vec![OUTSIDE.to_owned()],
+        Kind::NoProvider { source: Source::Profile(_) | Source::WebIdentity } => vec![
+            "check the network and HTTPS_PROXY; a sign-in is asked for at portal.sso.REGION.amazonaws.com and oidc.REGION.amazonaws.com, a role at sts.REGION.amazonaws.com, which in a network without a way out needs a VPC endpoint (com.amazonaws.REGION.sts)".to_owned(),
+        ],
+        Kind::NotAssigned { profile } => vec![
+            format!(
+                "compare `sso_account_id` and `sso_role_name` of {} with what the access portal offers you",
+                profile.as_deref().map_or_else(|| "the profile".to_owned(), |profile| format!("profile `{profile}`"))
+            ),
+            "who runs IAM Identity Center assigns the permission set; after that `aws sso login` once more".to_owned(),
+        ],
         Kind::Expired { profile, session: Session::Sso } => {
             vec![format!("run `aws sso login{}`", flag(profile.as_deref()))]
         }
@@ -93,6 +104,37 @@ pub fn hints(error: &AwsError) -> Vec<String> {
             vec!["look the code up in the API reference of the service; AWS Support wants the request id".to_owned()]
         }
     }
+}
+
+/// Whoever was to give credentials has failed; what AWS said of it is in the cause.
+fn unprovided(error: &AwsError, source: &Source) -> Vec<String> {
+    let cause = error.source().map(ToString::to_string).unwrap_or_default();
+    match source {
+        Source::Profile(profile) => {
+            let check = format!("check with `aws sts get-caller-identity{}`", flag(profile.as_deref()));
+            match named_in(&cause) {
+                Some((action, role)) if action == "sts:AssumeRole" => {
+                    vec![to_assume(role.as_deref().unwrap_or("the role")), check]
+                }
+                Some(_) | None => vec![check],
+            }
+        }
+        Source::WebIdentity => vec![
+            "the token of AWS_WEB_IDENTITY_TOKEN_FILE is shown to STS for the role of AWS_ROLE_ARN: its issuer must be an OpenID Connect provider of that account, and the role's trust policy must name it with the token's audience and subject".to_owned(),
+            "a token is good for some minutes only: the pod or the job that runs this has to write a new one".to_owned(),
+        ],
+        Source::Container => vec![
+            "what runs this container gives its role: the task's `taskRoleArn` on ECS, a Pod Identity association on EKS, the project's role in CodeBuild".to_owned(),
+            OUTSIDE.to_owned(),
+        ],
+    }
+}
+
+const OUTSIDE: &str =
+    "outside of such a container unset AWS_CONTAINER_CREDENTIALS_FULL_URI and AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
+
+fn to_assume(role: &str) -> String {
+    format!("allow sts:AssumeRole on {role} for these credentials, and name them in the role's trust policy")
 }
 
 /// A name that does not resolve, a port nobody answers on: where the way is blocked depends on where one is.
@@ -165,7 +207,7 @@ fn of_operation(error: &AwsError) -> Option<Vec<String>> {
                 Kind::AccessDenied { resource: Some(role), .. } => role.as_str(),
                 _ => "the role",
             };
-            format!("allow sts:AssumeRole on {role} for these credentials, and name them in the role's trust policy")
+            to_assume(role)
         }
         ("StopServiceDeployment", "ConflictException") => {
             "the rollout has ended already: see `docker-ecs-ship status`".to_owned()

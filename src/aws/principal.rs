@@ -105,8 +105,11 @@ fn of_surroundings(variables: &Variables) -> Principal {
         };
     }
     match container_uri {
-        Some(uri) => Principal { label: "the container's role".to_owned(), fingerprint: format!("container {uri}") },
-        // A home folder may be shared by machines, their roles are not.
+        // A home folder may be shared by machines, their roles are not; and every pod of EKS asks at the same address.
+        Some(uri) => Principal {
+            label: "the container's role".to_owned(),
+            fingerprint: format!("container {uri} {}", machine()),
+        },
         None => Principal { label: "the instance's role".to_owned(), fingerprint: format!("instance {}", machine()) },
     }
 }

@@ -58,12 +58,12 @@ fn steady(text: &str) -> String {
     CHANGING.iter().fold(text.to_owned(), |text, (regex, name)| regex.replace_all(&text, *name).into_owned())
 }
 
-fn told(output: &Output) -> String {
+pub(crate) fn told(output: &Output) -> String {
     let Output { code, stdout, stderr } = output;
     format!("exit: {}\n--- stdout\n{}--- stderr\n{}", code.unwrap_or(-1), steady(stdout), steady(stderr))
 }
 
-fn add(text: &mut String, what: &str, output: &Output) {
+pub(crate) fn add(text: &mut String, what: &str, output: &Output) {
     use std::fmt::Write as _;
 
     write!(text, "# {what}\n{}", told(output)).expect("a String takes everything");
@@ -352,29 +352,6 @@ fn docker_gets_the_login_when_asked_and_gives_it_back() {
 
 const SHIP: &str = "format = 1\n[images.web]\nrepository = \"shop/web\"\n[services.web]\ncluster = \"shop\"\n";
 
-/// Signed in, as far as the file says, and the portal knows nothing of it any more.
-fn with_revoked_sso() -> Environment {
-    let stand_in = StandIn::start();
-    // What the portal answers to a GET of /federation/credentials, which names no operation.
-    let revoked =
-        serde_json::json!({"__type": "UnauthorizedException", "message": "Session token not found or invalid"});
-    stand_in.answer("", (401, revoked.to_string()));
-    let mut environment = Environment::new();
-    environment
-        .set("AWS_ENDPOINT_URL", &stand_in.url)
-        .set("AWS_EC2_METADATA_DISABLED", "true")
-        .set("ECS_SHIP_CREDENTIAL_STORE", "none");
-    let folder = environment.home().join(".aws");
-    fs::create_dir_all(folder.join("sso/cache")).expect("a folder");
-    let config = "[profile jobs]\nsso_session = corp\nsso_account_id = 111111111111\nsso_role_name = ship\nregion = eu-west-1\n\
-                  [sso-session corp]\nsso_region = eu-west-1\nsso_start_url = https://corp.awsapps.com/start\n";
-    fs::write(folder.join("config"), config).expect("a file");
-    let token = r#"{"accessToken":"aoaAAAAAGVtrV","expiresAt":"2099-01-01T00:00:00Z","region":"eu-west-1","startUrl":"https://corp.awsapps.com/start"}"#;
-    // The file's name is the SHA-1 of the session's name.
-    fs::write(folder.join("sso/cache/ee0bfd2552fbd840c02cc48b6e823320543c450f.json"), token).expect("a file");
-    environment
-}
-
 #[test]
 fn what_goes_wrong_names_cause_and_cure() {
     let refusal = |action: &str, resource: &str, why: &str| {
@@ -427,7 +404,6 @@ fn what_goes_wrong_names_cause_and_cure() {
     environment.set("AWS_ENDPOINT_URL", "http://127.0.0.1:1").set("AWS_MAX_ATTEMPTS", "1");
     add(&mut text, "unreachable", &environment.run(PROGRAM, ["login", REGISTRY]));
 
-    add(&mut text, "SSO session over", &with_revoked_sso().run(PROGRAM, ["login", "--profile", "jobs", REGISTRY]));
     let mut environment = Environment::new();
     environment.set("AWS_EC2_METADATA_DISABLED", "true");
     add(&mut text, "nobody", &environment.run(PROGRAM, ["login", REGISTRY]));

@@ -9,6 +9,7 @@ mod desktop;
 mod environment;
 mod event_page;
 mod generated;
+mod identities;
 mod init;
 mod keyrings;
 mod killed;

@@ -11,7 +11,8 @@ use std::{
 };
 
 use crate::{
-    plan, stand_in,
+    plan,
+    stand_in::{self, Request},
     verbs::{self, ship},
 };
 
@@ -46,7 +47,7 @@ impl Listening {
 
 fn serve(mut stream: &TcpStream, authority: &str, heard: &Mutex<BTreeSet<String>>) {
     let mut reader = BufReader::new(stream);
-    while let Some((headers, body)) = stand_in::read(&mut reader) {
+    while let Some(Request { headers, body, .. }) = stand_in::read(&mut reader) {
         heard.lock().expect("no test panics with it").insert(action(headers.get("x-amz-target"), &body));
         let mut top = String::from("POST / HTTP/1.1\r\nconnection: close\r\n");
         for (name, value) in headers.iter().filter(|(name, _)| !matches!(name.as_str(), "connection" | "expect")) {

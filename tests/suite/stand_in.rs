@@ -1,4 +1,5 @@
-//! AWS for a test: a small HTTP server that answers the real program with the bodies AWS sends, and counts.
+//! AWS for a test: a small HTTP server that answers the real program with the bodies AWS sends, and counts. It is
+//! the services, the sign-in portal, a container's agent and an instance's metadata at one address.
 
 use std::{
     collections::BTreeMap,
@@ -18,13 +19,14 @@ pub(crate) type Answer = (u16, String);
 /// What comes in: the operation, and the access key that signed it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Asked {
-    /// `GetAuthorizationToken`.
+    /// `GetAuthorizationToken`, or of a call that names none its method and path: `GET /federation/credentials`.
     pub(crate) operation: String,
     /// The target of a JSON call with its service, as `AmazonEC2ContainerRegistry_V20150921`.
     pub(crate) service: String,
     pub(crate) access_key: String,
     /// The region it was signed for.
     pub(crate) region: String,
+    pub(crate) headers: BTreeMap<String, String>,
     pub(crate) body: String,
 }
 
@@ -33,7 +35,7 @@ pub(crate) struct Asked {
 pub(crate) struct StandIn {
     pub(crate) url: String,
     asked: Arc<Mutex<Vec<Asked>>>,
-    answers: Arc<Mutex<BTreeMap<&'static str, Answer>>>,
+    answers: Arc<Mutex<BTreeMap<String, Answer>>>,
 }
 
 pub(crate) const ACCOUNT: &str = "111111111111";
@@ -57,12 +59,20 @@ impl StandIn {
     }
 
     /// From now on.
-    pub(crate) fn answer(&self, operation: &'static str, answer: Answer) {
-        self.answers.lock().expect("no test panics with it").insert(operation, answer);
+    pub(crate) fn answer(&self, operation: &str, answer: Answer) {
+        self.answers.lock().expect("no test panics with it").insert(operation.to_owned(), answer);
     }
 
     pub(crate) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().expect("no test panics with it").clone()
+    }
+
+    /// The last call of an operation.
+    pub(crate) fn last(&self, operation: &str) -> Asked {
+        let all = self.asked().into_iter().rev();
+        all.into_iter()
+            .find(|asked| asked.operation == operation)
+            .unwrap_or_else(|| panic!("{operation} was not called"))
     }
 
     /// How often an operation was asked for.
@@ -72,11 +82,15 @@ impl StandIn {
 
     fn serve(&self, stream: &TcpStream) {
         let mut reader = BufReader::new(stream);
-        while let Some((headers, body)) = read(&mut reader) {
+        while let Some(Request { place, headers, body }) = read(&mut reader) {
             let header = |name: &str| headers.get(name).cloned().unwrap_or_default();
             let target = header("x-amz-target");
-            let action = || body.split('&').find_map(|pair| pair.strip_prefix("Action=")).unwrap_or_default();
-            let (service, operation) = target.rsplit_once('.').unwrap_or_else(|| ("query", action()));
+            let action = || body.split('&').find_map(|pair| pair.strip_prefix("Action="));
+            let (service, operation) = match (target.rsplit_once('.'), action()) {
+                (Some((service, operation)), _) => (service, operation),
+                (None, Some(action)) => ("query", action),
+                (None, None) => ("", place.as_str()),
+            };
             let (service, operation) = (service.to_owned(), operation.to_owned());
             let authorization = header("authorization");
             let scope = authorization.split("Credential=").nth(1).unwrap_or_default();
@@ -87,14 +101,20 @@ impl StandIn {
                 service: service.clone(),
                 access_key: access_key.to_owned(),
                 region: region.to_owned(),
+                headers,
                 body,
             });
             let known = self.answers.lock().expect("no test panics with it").get(operation.as_str()).cloned();
             let (status, body) =
                 known.unwrap_or_else(|| (400, json!({"__type": "UnknownOperationException"}).to_string()));
-            let kind = if service == "query" { "text/xml" } else { "application/x-amz-json-1.1" };
+            let kind = match service.as_str() {
+                "query" => "text/xml",
+                "" => "application/json",
+                _ => "application/x-amz-json-1.1",
+            };
+            // What gives a token for the instance metadata says how long it lasts in a header.
             let answer = format!(
-                "HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\nx-amzn-requestid: 5e3f0c2a-0000-4000-8000-1d2c3b4a5f60\r\n\
+                "HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\nx-aws-ec2-metadata-token-ttl-seconds: 21600\r\nx-amzn-requestid: 5e3f0c2a-0000-4000-8000-1d2c3b4a5f60\r\n\
                  content-length: {}\r\n\r\n{body}",
                 body.len()
             );
@@ -105,10 +125,21 @@ impl StandIn {
     }
 }
 
-pub(crate) fn read(reader: &mut BufReader<&TcpStream>) -> Option<(BTreeMap<String, String>, String)> {
+/// What a client has sent.
+pub(crate) struct Request {
+    /// `GET /federation/credentials`, without the query.
+    place: String,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: String,
+}
+
+pub(crate) fn read(reader: &mut BufReader<&TcpStream>) -> Option<Request> {
     let mut headers = BTreeMap::new();
     let mut line = String::new();
     reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
+    let mut words = line.split_whitespace();
+    let (method, target) = (words.next()?, words.next()?);
+    let place = format!("{method} {}", target.split('?').next().unwrap_or_default());
     loop {
         line.clear();
         reader.read_line(&mut line).ok()?;
@@ -118,7 +149,7 @@ pub(crate) fn read(reader: &mut BufReader<&TcpStream>) -> Option<(BTreeMap<Strin
     let length = headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
-    Some((headers, String::from_utf8_lossy(&body).into_owned()))
+    Some(Request { place, headers, body: String::from_utf8_lossy(&body).into_owned() })
 }
 
 #[expect(clippy::disallowed_methods, reason = "a token expires at a time of the real clock")]
