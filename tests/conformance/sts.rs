@@ -28,6 +28,32 @@ async fn any_role_may_be_assumed() {
 }
 
 #[tokio::test]
+async fn a_web_identity_takes_on_a_role_without_a_signature() {
+    let place = Place::start().await;
+    let assume = |token: &str| {
+        let role = "arn:aws:iam::000000000000:role/deploy";
+        let request = place.sts.assume_role_with_web_identity().role_arn(role).role_session_name("build-7");
+        request.web_identity_token(token)
+    };
+    // {"iss":"https://issuer.example","sub":"repo:shop","aud":["sts.amazonaws.com"],"exp":4000000000}
+    let token = "e30.eyJpc3MiOiJodHRwczovL2lzc3Vlci5leGFtcGxlIiwic3ViIjoicmVwbzpzaG9wIiwiYXVkIjpbInN0cy5hbWF6b25hd3MuY29tIl0sImV4cCI6NDAwMDAwMDAwMH0.c2ln";
+    let assumed = assume(token).send().await.unwrap();
+    assert_eq!(assumed.assumed_role_user().unwrap().arn(), "arn:aws:sts::000000000000:assumed-role/deploy/build-7");
+    assert_eq!(assumed.subject_from_web_identity_token(), Some("repo:shop"));
+    assert_eq!(assumed.provider(), Some("https://issuer.example"));
+    assert_eq!(assumed.audience(), Some("sts.amazonaws.com"));
+    let made = assumed.credentials().unwrap();
+    let (id, secret) = (made.access_key_id(), made.secret_access_key());
+    let keys = Credentials::new(id, secret, Some(made.session_token().to_owned()), None, "test");
+    place.signing(&keys).0.list_clusters().send().await.unwrap();
+    assert_eq!(refusal!(assume("hunter2")).0, "InvalidIdentityToken");
+    // The same that was over in 2001.
+    let over = "e30.eyJpc3MiOiJhIiwic3ViIjoiYiIsImV4cCI6MTAwMDAwMDAwMH0.c2ln";
+    assert_eq!(refusal!(assume(over)).0, "ExpiredTokenException");
+    place.stop().await;
+}
+
+#[tokio::test]
 async fn the_keys_of_an_assumed_role_sign_calls() {
     let place = Place::start().await;
     let role = "arn:aws:iam::000000000000:role/ci/deploy";

@@ -288,8 +288,9 @@ async fn form(desk: &Desk, head: &Parts, body: &[u8], id: &str) -> Response<Full
     let members = if head.method == Method::GET { head.uri.query().unwrap_or_default().as_bytes() } else { body };
     let response = query::serve(members, id, |call| {
         let mut world = desk.world.lock().expect("nobody panics while holding the world");
-        // "AssumeRoleWithSAML" and "AssumeRoleWithWebIdentity" are not signed, so it is not that they are refused for.
-        let access_key = if call.action.starts_with("AssumeRoleWith") {
+        // "AssumeRoleWithSAML" and "AssumeRoleWithWebIdentity" are not signed, so it is not that they are refused for. A web
+        // page could send them, too, but not without saying so.
+        let access_key = if call.action.starts_with("AssumeRoleWith") && !is_of_a_page(head) {
             String::new()
         } else {
             caller(desk, &world, head, body, call.service.signing_name(), Protocol::Query)?.access_key
@@ -309,6 +310,12 @@ async fn form(desk: &Desk, head: &Parts, body: &[u8], id: &str) -> Response<Full
         return query::refuse(query::Service::Elb, &fault, id);
     }
     response
+}
+
+/// "User agents must add `Origin` to every request that is neither GET nor HEAD" (Fetch standard, 3.2), and to those of
+/// pages of another origin `Sec-Fetch-Site`.
+fn is_of_a_page(head: &Parts) -> bool {
+    head.headers.contains_key(http::header::ORIGIN) || head.headers.contains_key("sec-fetch-site")
 }
 
 fn status(desk: &Desk, path: &str) -> Response<Full<Bytes>> {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -87,6 +89,7 @@ impl Sts {
         match action {
             "GetCallerIdentity" => Ok(self.get_caller_identity(account, access_key)),
             "AssumeRole" => self.assume_role(form, now),
+            "AssumeRoleWithWebIdentity" => self.assume_role_with_web_identity(form, now),
             _ => Err(fault("InvalidAction", format!("the sandbox does not emulate STS's {action}"))),
         }
     }
@@ -102,6 +105,34 @@ impl Sts {
     }
 
     fn assume_role(&mut self, form: &Form, now: Millis) -> Result<String, Fault> {
+        let mut xml = Xml::new();
+        self.session(form, now)?.tell(&mut xml);
+        xml.text("PackedPolicySize", 0);
+        Ok(xml.finish())
+    }
+
+    /// Whoever brings a token that is not over is let in, as every role may be assumed by anybody; AWS would look for the
+    /// issuer among the account's OpenID Connect providers.
+    fn assume_role_with_web_identity(&mut self, form: &Form, now: Millis) -> Result<String, Fault> {
+        let claims = Claims::of(required(form, "WebIdentityToken", "webIdentityToken")?)?;
+        let seconds = now / 1000;
+        if let Some(ends) = claims.exp.filter(|ends| *ends <= seconds) {
+            return Err(fault(
+                "ExpiredTokenException",
+                format!("Token expired: current date/time {seconds} must be before the expiration date/time {ends}"),
+            ));
+        }
+        let mut xml = Xml::new();
+        self.session(form, now)?.tell(&mut xml);
+        xml.text("PackedPolicySize", 0).text("SubjectFromWebIdentityToken", &claims.sub).text("Provider", &claims.iss);
+        if let Some(audience) = claims.aud.first() {
+            xml.text("Audience", audience);
+        }
+        Ok(xml.finish())
+    }
+
+    /// A new session in the role that is asked for.
+    fn session(&mut self, form: &Form, now: Millis) -> Result<Made, Fault> {
         let arn = required(form, "RoleArn", "roleArn")?;
         let session = required(form, "RoleSessionName", "roleSessionName")?;
         let mut parts = arn.split(':').skip(4);
@@ -147,23 +178,75 @@ impl Sts {
             arn: format!("arn:aws:sts::{account}:assumed-role/{name}/{session}"),
             id: format!("{role_id}:{session}"),
         };
-        let mut xml = Xml::new();
-        xml.nest("AssumedRoleUser", |xml| {
-            xml.text("AssumedRoleId", &made.id).text("Arn", &made.arn);
-        })
-        .nest("Credentials", |xml| {
-            xml.text("AccessKeyId", &access_key)
-                .text("SecretAccessKey", &made.secret)
-                .text("SessionToken", &made.token)
-                .text("Expiration", expiration);
-        })
-        .text("PackedPolicySize", 0);
         // One that is over is kept for a day, so that its owner is told so and not that it never was.
         self.sessions.retain(|_, session| now < session.ends + 24 * 60 * 60 * 1000);
-        self.sessions.insert(access_key, made);
+        self.sessions.insert(access_key.clone(), made.clone());
         self.revision += 1;
-        Ok(xml.finish())
+        Ok(Made { access_key, expiration, session: made })
     }
+}
+
+/// A session as it is told once, to whoever assumed the role.
+struct Made {
+    access_key: String,
+    expiration: Timestamp,
+    session: Session,
+}
+
+impl Made {
+    fn tell(&self, xml: &mut Xml) {
+        let Self { access_key, expiration, session } = self;
+        xml.nest("AssumedRoleUser", |xml| {
+            xml.text("AssumedRoleId", &session.id).text("Arn", &session.arn);
+        })
+        .nest("Credentials", |xml| {
+            xml.text("AccessKeyId", access_key)
+                .text("SecretAccessKey", &session.secret)
+                .text("SessionToken", &session.token)
+                .text("Expiration", expiration);
+        });
+    }
+}
+
+/// What a web identity token says; who has signed it is not looked at.
+#[derive(Deserialize)]
+struct Claims {
+    iss: String,
+    sub: String,
+    /// In seconds since the Unix epoch.
+    exp: Option<u64>,
+    #[serde(default, deserialize_with = "one_or_many")]
+    aud: Vec<String>,
+}
+
+impl Claims {
+    fn of(token: &str) -> Result<Self, Fault> {
+        let mut parts = token.split('.');
+        let payload = match (parts.next(), parts.next(), parts.next(), parts.next()) {
+            (Some(_), Some(payload), Some(_), None) => URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok(),
+            _ => None,
+        };
+        payload.and_then(|payload| serde_json::from_slice(&payload).ok()).ok_or_else(|| {
+            fault(
+                "InvalidIdentityToken",
+                "The ID Token provided is not a valid JWT. (You may see this error if you sent an Access Token)",
+            )
+        })
+    }
+}
+
+/// "aud" of a JSON Web Token is a text or a list of them (RFC 7519, 4.1.3).
+fn one_or_many<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Audience {
+        One(String),
+        Many(Vec<String>),
+    }
+    Ok(match Audience::deserialize(deserializer)? {
+        Audience::One(one) => vec![one],
+        Audience::Many(many) => many,
+    })
 }
 
 fn upper(text: &str, length: usize) -> String {
@@ -242,6 +325,36 @@ mod tests {
         assert_eq!(sts.key("nobody"), None);
     }
 
+    fn by_token(claims: &str) -> Result<String, Fault> {
+        let token = format!("e30.{}.c2lnbmF0dXJl", URL_SAFE_NO_PAD.encode(claims));
+        ask(&format!(
+            "Action=AssumeRoleWithWebIdentity&RoleArn=arn:aws:iam::1:role/ship&RoleSessionName=ci&WebIdentityToken={token}"
+        ))
+    }
+
+    #[test]
+    fn a_web_identity_is_believed_until_it_is_over() {
+        let claims = r#"{"iss":"https://issuer.example","sub":"repo:shop","aud":"sts.amazonaws.com","exp":1790000001}"#;
+        let inner = by_token(claims).unwrap();
+        for part in [
+            "<Arn>arn:aws:sts::1:assumed-role/ship/ci</Arn>",
+            "<SubjectFromWebIdentityToken>repo:shop</SubjectFromWebIdentityToken>",
+            "<Provider>https://issuer.example</Provider>",
+            "<Audience>sts.amazonaws.com</Audience>",
+        ] {
+            assert!(inner.contains(part), "{part}: {inner}");
+        }
+        let over = by_token(&claims.replace("1790000001", "1790000000")).unwrap_err();
+        assert_eq!(over.code, "ExpiredTokenException");
+        assert_eq!(
+            over.message,
+            "Token expired: current date/time 1790000000 must be before the expiration date/time 1790000000"
+        );
+        for other in ["{}", "no json"] {
+            assert_eq!(by_token(other).unwrap_err().code, "InvalidIdentityToken", "{other}");
+        }
+    }
+
     #[test]
     fn refuses_as_sts_does() {
         for (body, code, words) in [
@@ -253,6 +366,11 @@ mod tests {
                 "Action=AssumeRole&RoleArn=arn:aws:iam::1:role/x&RoleSessionName=x1&DurationSeconds=5",
                 "ValidationError",
                 "durationSeconds",
+            ),
+            (
+                "Action=AssumeRoleWithWebIdentity&RoleArn=arn:aws:iam::1:role/x&RoleSessionName=x1",
+                "ValidationError",
+                "'webIdentityToken'",
             ),
             ("Action=GetFederationToken", "InvalidAction", "GetFederationToken"),
         ] {
