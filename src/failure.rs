@@ -173,14 +173,19 @@ impl RunFailure {
             RunError::Aws(error) => hints::hints(error),
             RunError::Docker(error) => vec![error.remedy()],
             RunError::Check(failure) => failure.hints(),
-            RunError::Rollout { service, failed, verdict, .. } => {
+            RunError::Rollout { service, failed, verdict, previous, .. } => {
                 let mut hints = match verdict {
                     Verdict::DrainUnfinished => {
                         vec![format!("watch until the old tasks are gone: {}", self.command("watch", service))]
                     }
                     Verdict::Failed { .. } | Verdict::TimedOut { .. } => vec![
                         format!("watch on: {}", self.command("watch", service)),
-                        format!("take it back: {}", self.command("rollback", service)),
+                        match previous {
+                            Some(_) => format!("take it back: {}", self.command("rollback", service)),
+                            None => {
+                                "nothing ran before that it could be taken back to: mend it and deploy again".to_owned()
+                            }
+                        },
                     ],
                     Verdict::Superseded { .. } => {
                         vec![format!("watch what replaced it: {}", self.command("watch", service))]
@@ -753,6 +758,7 @@ impl Failure {
                     live: crate::event::Live::Unchanged,
                     exit: Exit::RolloutFailed,
                     failed: Vec::new(),
+                    previous: Some(TaskDefArn::new("web:41")),
                 },
                 Exit::RolloutFailed,
             ),

@@ -412,6 +412,7 @@ mod tests {
                     ),
                     running: 1,
                     desired: 2,
+                    failed: 0,
                     created_ms: Some(
                         1790000000125,
                     ),
@@ -427,6 +428,7 @@ mod tests {
                     ),
                     running: 2,
                     desired: 0,
+                    failed: 0,
                     created_ms: Some(
                         1789900000000,
                     ),

@@ -254,6 +254,7 @@ fn deployment_observed(deployment: &Deployment) -> DeploymentObserved {
         task_definition: TaskDefArn::new(deployment.task_definition().unwrap_or_default()),
         running: count(deployment.running_count()),
         desired: count(deployment.desired_count()),
+        failed: count(deployment.failed_tasks()),
         created_ms: milliseconds(deployment.created_at()),
     }
 }

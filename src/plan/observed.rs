@@ -175,6 +175,8 @@ pub struct DeploymentObserved {
     pub task_definition: TaskDefArn,
     pub running: u32,
     pub desired: u32,
+    /// Tasks that did not come up, counted by ECS since the deployment began.
+    pub failed: u32,
     /// Milliseconds since the Unix epoch.
     pub created_ms: Option<u64>,
 }

@@ -101,6 +101,7 @@ pub(crate) fn deployment(id: &str, status: &str, state: &str, revision: &TaskDef
         task_definition: revision.clone(),
         running: 2,
         desired: 2,
+        failed: 0,
         created_ms: None,
     }
 }

@@ -258,13 +258,17 @@ fn ended_toward(
         }
         Toward::Before => {
             let serves = |before: &TaskDefArn| format!("{before} serves again");
-            Ok((taken_back(service, ended)?, before.map_or_else(|| format!("{new} was taken back"), serves)))
+            Ok((taken_back(service, before, ended)?, before.map_or_else(|| format!("{new} was taken back"), serves)))
         }
     }
 }
 
 /// The end of a rollout that ECS was asked to take back: that it did is what was wanted.
-fn taken_back(service: &Key, ended: Result<Finished, RunError>) -> Result<Finished, RunError> {
+fn taken_back(
+    service: &Key,
+    before: Option<&TaskDefArn>,
+    ended: Result<Finished, RunError>,
+) -> Result<Finished, RunError> {
     match ended {
         Err(RunError::Rollout { verdict: verdict @ Verdict::RolledBack { .. }, .. }) => {
             Ok(Finished { verdict, board: None })
@@ -272,7 +276,7 @@ fn taken_back(service: &Key, ended: Result<Finished, RunError>) -> Result<Finish
         Ok(Finished { .. }) => {
             let verdict = Verdict::Failed { why: "it had completed before ECS could take it back".to_owned() };
             let (service, live, exit) = (service.clone(), Live::New, Exit::RolloutUnknown);
-            Err(RunError::Rollout { service, verdict, live, exit, failed: Vec::new() })
+            Err(RunError::Rollout { service, verdict, live, exit, failed: Vec::new(), previous: before.cloned() })
         }
         Err(error) => Err(error),
     }

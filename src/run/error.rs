@@ -18,7 +18,15 @@ pub enum RunError {
     Docker(#[from] DockerError),
     /// The rollout ended, and not well; or it went well and its drain did not end in time.
     #[error("{}", words(verdict))]
-    Rollout { service: Key, verdict: Verdict, live: Live, exit: Exit, failed: Vec<FailedTask> },
+    Rollout {
+        service: Key,
+        verdict: Verdict,
+        live: Live,
+        exit: Exit,
+        failed: Vec<FailedTask>,
+        /// What the service ran before; `None` where there was nothing.
+        previous: Option<TaskDefArn>,
+    },
     /// What must succeed before a push did not.
     #[error(transparent)]
     Check(Box<CheckFailure>),

@@ -167,7 +167,10 @@ impl Looker<'_> {
                     let live = machine.live();
                     return match verdict.exit(live) {
                         Exit::Done => Ok(Finished { verdict, board }),
-                        exit => Err(RunError::Rollout { service: service.clone(), verdict, live, exit, failed }),
+                        exit => {
+                            let (service, previous) = (service.clone(), goal.started.previous.clone());
+                            Err(RunError::Rollout { service, verdict, live, exit, failed, previous })
+                        }
                     };
                 }
             }
@@ -201,7 +204,8 @@ impl Looker<'_> {
         tell(progress, Progress::TakingBack { service: service.clone(), why: why.clone() }).await;
         let rollout = |verdict: Verdict, live| {
             let exit = verdict.exit(live);
-            RunError::Rollout { service: service.clone(), verdict, live, exit, failed: Vec::new() }
+            let (service, previous) = (service.clone(), Some(previous.clone()));
+            RunError::Rollout { service, verdict, live, exit, failed: Vec::new(), previous }
         };
         let started =
             match aws::ecs::update_service(aws, cluster, name, previous, aws::ecs::Force::No, Percentages::default())

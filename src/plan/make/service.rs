@@ -124,6 +124,7 @@ fn refuse_live(
     }
     if let Some(primary) = primary(live)
         && rollout_of(live) == RolloutObserved::Going
+        && !(live.deployments.len() == 1 && serves_nobody(primary))
         && !runs_build(observed, service, image, live)
     {
         refusals.push(Refusal::DeploymentGoing {
@@ -144,7 +145,11 @@ pub(in crate::plan) fn running(live: &ServiceActive) -> Running {
     let primary = primary(live);
     Running {
         task_definition: primary.map_or(&live.task_definition, |primary| &primary.task_definition).clone(),
-        rollout: rollout_of(live),
+        rollout: match primary {
+            // To go on watching it would be to count the failures that this deploy is to end.
+            Some(primary) if is_failing(primary) => RolloutObserved::Failed,
+            _ => rollout_of(live),
+        },
         deployment: primary.map(|primary| primary.id.clone()),
         previous: live
             .deployments
@@ -155,6 +160,18 @@ pub(in crate::plan) fn running(live: &ServiceActive) -> Running {
         minimum_healthy_percent: live.minimum_healthy_percent,
         maximum_percent: live.maximum_percent,
     }
+}
+
+/// Of a service's only deployment: nothing is taken from anybody when another one takes its place, and a first deploy that
+/// failed is mended by the next. ECS counts the failures at its own pace, so their number alone does not tell it.
+fn serves_nobody(deployment: &DeploymentObserved) -> bool {
+    deployment.running == 0 || is_failing(deployment)
+}
+
+/// Whether a rollout has failed though ECS tries it for ever, as it does without a circuit breaker: as many tasks have failed
+/// as are wanted.
+fn is_failing(deployment: &DeploymentObserved) -> bool {
+    deployment.rollout_state.as_deref() == Some("IN_PROGRESS") && deployment.failed >= deployment.desired.max(1)
 }
 
 /// Where the rollout of what is live stands, by ECS's own word where it gives one.

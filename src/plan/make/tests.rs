@@ -19,7 +19,7 @@ use crate::{
     plan::{
         observed::{
             BuildInput, ClusterObserved, LaunchObserved, MissingInput, Mutability, Observed, RepositoryObserved,
-            ServiceObserved, WhyMissing,
+            ServiceActive, ServiceObserved, WhyMissing,
         },
         settle::{Ready, Settled, settle},
         step::{Action, CheckCall, Plan, Produced, Started},
@@ -383,6 +383,41 @@ fn a_rollout_that_failed_is_no_obstacle() {
     #5 update web  ← its rollout to web:41 failed  (after #4)
     #6 roll out web  ← until the tasks of web:41 have drained  (after #5)
     ");
+}
+
+/// Without a circuit breaker ECS tries the first deploy of a service for ever; its author must not wait for that.
+#[test]
+fn a_first_rollout_that_comes_to_nothing_is_no_obstacle() {
+    let failing = |live: &mut ServiceActive| {
+        let deployment = &mut live.deployments[0];
+        (deployment.rollout_state, deployment.running, deployment.failed) = (Some("IN_PROGRESS".to_owned()), 0, 3);
+    };
+    insta::assert_snapshot!(when(|_, observed| failing(live(observed))), @"
+    #1 log in to 111111111111.dkr.ecr.eu-west-1.amazonaws.com  ← to push web
+    #2 build web  ← tag 4f2c1d  (after #1)
+    #3 push web  ← shop/web:4f2c1d for web  (after #1, #2)
+    #4 register web  ← new image  (after #3)
+    #5 update web  ← its rollout to web:41 failed  (after #4)
+    #6 roll out web  ← until every older task has drained  (after #5)
+    ");
+    // The same build once more: what was missing may be there now, and the failures of before are not counted.
+    insta::assert_snapshot!(when(|_, observed| {
+        failing(live(observed));
+        live(observed).tags.push(("docker-ecs-ship:image-tag".to_owned(), "4f2c1d".to_owned()));
+    }), @"
+    #1 log in to 111111111111.dkr.ecr.eu-west-1.amazonaws.com  ← to push web
+    #2 build web  ← tag 4f2c1d  (after #1)
+    #3 push web  ← shop/web:4f2c1d for web  (after #1, #2)
+    #4 register web  ← new image  (after #3)
+    #5 update web  ← its rollout to web:41 failed  (after #4)
+    #6 roll out web  ← until every older task has drained  (after #5)
+    ");
+    // The old revision serves, and the deployment may be somebody else's.
+    insta::assert_snapshot!(when(|_, observed| {
+        failing(live(observed));
+        let old = deployment("ecs-svc/40", "ACTIVE", "COMPLETED", &arn("web:40"));
+        live(observed).deployments.push(old);
+    }), @"refused: another deployment of service web is going on: ecs-svc/1 to web:41");
 }
 
 #[test]
