@@ -29,7 +29,7 @@ use crate::{
     rehearsal::RehearsalError,
     rollout::machine::Verdict,
     run::{
-        error::{Left, RunError},
+        error::{Left, RunError, WayBack},
         outcome::Outcome,
     },
     sandbox::{daemon::DaemonError, scenario},
@@ -173,16 +173,16 @@ impl RunFailure {
             RunError::Aws(error) => hints::hints(error),
             RunError::Docker(error) => vec![error.remedy()],
             RunError::Check(failure) => failure.hints(),
-            RunError::Rollout { service, failed, verdict, previous, .. } => {
+            RunError::Rollout { service, failed, verdict, way_back, .. } => {
                 let mut hints = match verdict {
                     Verdict::DrainUnfinished => {
                         vec![format!("watch until the old tasks are gone: {}", self.command("watch", service))]
                     }
                     Verdict::Failed { .. } | Verdict::TimedOut { .. } => vec![
                         format!("watch on: {}", self.command("watch", service)),
-                        match previous {
-                            Some(_) => format!("take it back: {}", self.command("rollback", service)),
-                            None => {
+                        match way_back {
+                            WayBack::Open => format!("take it back: {}", self.command("rollback", service)),
+                            WayBack::None => {
                                 "nothing ran before that it could be taken back to: mend it and deploy again".to_owned()
                             }
                         },
@@ -758,7 +758,7 @@ impl Failure {
                     live: crate::event::Live::Unchanged,
                     exit: Exit::RolloutFailed,
                     failed: Vec::new(),
-                    previous: Some(TaskDefArn::new("web:41")),
+                    way_back: WayBack::Open,
                 },
                 Exit::RolloutFailed,
             ),

@@ -79,14 +79,14 @@ impl Found {
 /// The text of `ship.toml`.
 pub(crate) struct Text {
     name: String,
-    text: String,
+    written: String,
     root: PathBuf,
 }
 
 impl Text {
     /// Whether git may have to be asked about the repository: `${git.commit}` and its like.
     pub(crate) fn names_git(&self) -> bool {
-        names_git(&self.text)
+        names_git(&self.written)
     }
 
     pub(crate) async fn git(&self) -> Result<GitFacts, NoGit> {
@@ -94,7 +94,7 @@ impl Text {
     }
 
     pub(crate) fn parse(&self) -> Found {
-        let parsed = file::parse_all(&self.name, &self.text, &self.root, read_file);
+        let parsed = file::parse_all(&self.name, &self.written, &self.root, read_file);
         Found { parsed, root: self.root.clone() }
     }
 }
@@ -116,7 +116,7 @@ pub(crate) fn read(named: Option<&Path>, door: &Door) -> Result<Text, Failure> {
         let errors = ConfigErrors { sources: Sources::of(name.clone(), ""), errors: vec![error] };
         Failure::Config { errors, look }
     })?;
-    Ok(Text { name, text: text.to_owned(), root })
+    Ok(Text { name, written: text.to_owned(), root })
 }
 
 /// Finds, reads and resolves the file, or reports all mistakes in it.

@@ -510,8 +510,11 @@ fn cache_place(to: &CacheTo) -> String {
     match to {
         CacheTo::Inline => "type=inline".to_owned(),
         CacheTo::Registry { image, options } => {
-            let options: String = options.iter().map(|(name, value)| format!(",{name}={value}")).collect();
-            format!("type=registry,ref={}{options}", cache_image(image))
+            let mut place = format!("type=registry,ref={}", cache_image(image));
+            for (name, value) in options {
+                place.extend([",", name, "=", value]);
+            }
+            place
         }
     }
 }

@@ -304,7 +304,7 @@ pub enum WhyMissing {
     OldPlugin {
         path: PathBuf,
         version: String,
-        least: String,
+        least: (u32, u32),
     },
     /// It cannot be asked what it is.
     BrokenPlugin {
@@ -333,8 +333,12 @@ impl fmt::Display for WhyMissing {
             }
             Self::NoStage { dockerfile, .. } => write!(formatter, "{} has no such stage", dockerfile.display()),
             Self::NoPlugin { .. } => formatter.write_str("docker has no such plugin"),
-            Self::OldPlugin { path, version, least } => {
-                write!(formatter, "{} is version {version}, and {least} is the first that will do", path.display())
+            Self::OldPlugin { path, version, least: (major, minor) } => {
+                write!(
+                    formatter,
+                    "{} is version {version}, and {major}.{minor} is the first that will do",
+                    path.display()
+                )
             }
             Self::BrokenPlugin { path, why } => write!(formatter, "{} does not work: {why}", path.display()),
             Self::NoSocket { path } => write!(formatter, "{} is not the socket of an ssh agent", path.display()),

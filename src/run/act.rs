@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::{
     cancel::Cancel,
     check::{self, Judged},
-    error::RunError,
+    error::{RunError, WayBack},
     login::{Caller, Logins, registries_in},
     release::Member,
     task::{self, Followed, Stopped},
@@ -276,7 +276,7 @@ fn taken_back(
         Ok(Finished { .. }) => {
             let verdict = Verdict::Failed { why: "it had completed before ECS could take it back".to_owned() };
             let (service, live, exit) = (service.clone(), Live::New, Exit::RolloutUnknown);
-            Err(RunError::Rollout { service, verdict, live, exit, failed: Vec::new(), previous: before.cloned() })
+            Err(RunError::Rollout { service, verdict, live, exit, failed: Vec::new(), way_back: WayBack::to(before) })
         }
         Err(error) => Err(error),
     }

@@ -18,15 +18,7 @@ pub enum RunError {
     Docker(#[from] DockerError),
     /// The rollout ended, and not well; or it went well and its drain did not end in time.
     #[error("{}", words(verdict))]
-    Rollout {
-        service: Key,
-        verdict: Verdict,
-        live: Live,
-        exit: Exit,
-        failed: Vec<FailedTask>,
-        /// What the service ran before; `None` where there was nothing.
-        previous: Option<TaskDefArn>,
-    },
+    Rollout { service: Key, verdict: Verdict, live: Live, exit: Exit, failed: Vec<FailedTask>, way_back: WayBack },
     /// What must succeed before a push did not.
     #[error(transparent)]
     Check(Box<CheckFailure>),
@@ -61,6 +53,21 @@ fn stopped_words(task_definition: &TaskDefArn, left: &Left) -> String {
                 "stopped watching; ECS was asked to take {task_definition} back and would not ({why}), so it goes on"
             )
         }
+    }
+}
+
+/// Whether there is a revision to take a rollout back to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WayBack {
+    Open,
+    /// Nothing ran before.
+    None,
+}
+
+impl WayBack {
+    #[must_use]
+    pub const fn to(previous: Option<&TaskDefArn>) -> Self {
+        if previous.is_some() { Self::Open } else { Self::None }
     }
 }
 

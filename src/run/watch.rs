@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::{
     cancel::Cancel,
-    error::{Left, RunError, words},
+    error::{Left, RunError, WayBack, words},
     release::{Member, Others, Together},
 };
 use crate::{
@@ -168,8 +168,8 @@ impl Looker<'_> {
                     return match verdict.exit(live) {
                         Exit::Done => Ok(Finished { verdict, board }),
                         exit => {
-                            let (service, previous) = (service.clone(), goal.started.previous.clone());
-                            Err(RunError::Rollout { service, verdict, live, exit, failed, previous })
+                            let (service, way_back) = (service.clone(), WayBack::to(goal.started.previous.as_ref()));
+                            Err(RunError::Rollout { service, verdict, live, exit, failed, way_back })
                         }
                     };
                 }
@@ -204,8 +204,8 @@ impl Looker<'_> {
         tell(progress, Progress::TakingBack { service: service.clone(), why: why.clone() }).await;
         let rollout = |verdict: Verdict, live| {
             let exit = verdict.exit(live);
-            let (service, previous) = (service.clone(), Some(previous.clone()));
-            RunError::Rollout { service, verdict, live, exit, failed: Vec::new(), previous }
+            let service = service.clone();
+            RunError::Rollout { service, verdict, live, exit, failed: Vec::new(), way_back: WayBack::Open }
         };
         let started =
             match aws::ecs::update_service(aws, cluster, name, previous, aws::ecs::Force::No, Percentages::default())

@@ -222,8 +222,11 @@ fn words_of_cache(from: &[crate::image::Reference], to: &[CacheExport], say: &mu
         match to {
             CacheExport::Inline => say("--cache-to", "type=inline".as_ref()),
             CacheExport::Registry { image, options } => {
-                let options: String = options.iter().map(|(name, value)| format!(",{name}={value}")).collect();
-                say("--cache-to", format!("type=registry,ref={image}{options}").as_ref());
+                let mut place = format!("type=registry,ref={image}");
+                for (name, value) in options {
+                    place.extend([",", name, "=", value]);
+                }
+                say("--cache-to", place.as_ref());
             }
         }
     }

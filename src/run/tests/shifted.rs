@@ -36,7 +36,7 @@ fn between(text: &str, tag: &str) -> String {
 impl Stage {
     async fn set(configuration: &Value) -> Self {
         let lab = Lab::at_speed(SHIFT_SPEED).await;
-        let walked = lab.walk(&first_plan(SHORT)).await;
+        let walked = Box::pin(lab.walk(&first_plan(SHORT))).await;
         assert_eq!(walked.outcome.exit, Exit::Done, "{:?}", walked.outcome.failure);
         let stage = Self { lab };
         let blue = stage.service()["loadBalancers"][0]["targetGroupArn"].as_str().unwrap().to_owned();

@@ -112,7 +112,7 @@ impl Sts {
     }
 
     /// Whoever brings a token that is not over is let in, as every role may be assumed by anybody; AWS would look for the
-    /// issuer among the account's OpenID Connect providers.
+    /// issuer among the account's identity providers.
     fn assume_role_with_web_identity(&mut self, form: &Form, now: Millis) -> Result<String, Fault> {
         let claims = Claims::of(required(form, "WebIdentityToken", "webIdentityToken")?)?;
         let seconds = now / 1000;

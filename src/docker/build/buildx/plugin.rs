@@ -61,11 +61,7 @@ pub(in crate::docker::build) fn lacks(docker_config: &Path) -> Option<WhyMissing
         return broken("does not say what it is".to_owned());
     };
     // One that was built from a work tree has no number, and is new.
-    (number(&version)? < LEAST).then(|| WhyMissing::OldPlugin {
-        path: path.clone(),
-        version,
-        least: format!("{}.{}", LEAST.0, LEAST.1),
-    })
+    (number(&version)? < LEAST).then(|| WhyMissing::OldPlugin { path: path.clone(), version, least: LEAST })
 }
 
 /// `v0.36.1`, `0.29.1+ds1`.
@@ -120,7 +116,7 @@ mod tests {
         }
         assert!(matches!(
             answers("echo '{\"Version\":\"v0.12.1\"}'"),
-            Some(WhyMissing::OldPlugin { version, least, .. }) if version == "v0.12.1" && least == "0.13"
+            Some(WhyMissing::OldPlugin { version, least, .. }) if version == "v0.12.1" && least == (0, 13)
         ));
         for bad in ["exit 3", "echo not json"] {
             assert!(matches!(answers(bad), Some(WhyMissing::BrokenPlugin { .. })), "{bad}");
