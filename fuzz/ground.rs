@@ -8,6 +8,7 @@ pub mod config;
 pub mod docker {
     pub mod ignore;
     pub mod lines;
+    pub mod rawjson;
 }
 #[path = "../src/env.rs"]
 pub mod env;

@@ -17,7 +17,11 @@ use crate::{
         spec::{GitFacts, WorkTree},
         variables::{self, Broken, Piece},
     },
-    docker::{ignore::Ignore, lines::JsonLines},
+    docker::{
+        ignore::Ignore,
+        lines::JsonLines,
+        rawjson::{self, Heard},
+    },
     id::{Arn, TaskDefArn},
     image::{Digest, EcrHost, ImageName, Reference, Tag},
 };
@@ -187,4 +191,23 @@ pub fn json_lines(bytes: &[u8]) {
     let mut given = halves.feed(first).expect("its first half is good as well");
     given.extend(halves.feed(second).expect("and so is the second"));
     assert_eq!(given, values);
+}
+
+/// buildx's standard error: every line is in a piece of the graph or told, whole and once.
+pub fn rawjson(bytes: &[u8]) {
+    let mut reader = rawjson::Reader::default();
+    let mut pending = 0;
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        pending += line.len();
+        match reader.feed(line) {
+            Heard::More => {}
+            Heard::Piece(_) => pending = 0,
+            Heard::Words(words) => {
+                assert_eq!(words.len(), pending);
+                assert!(words.ends_with(line));
+                pending = 0;
+            }
+        }
+    }
+    assert_eq!(reader.finish().len(), pending);
 }

@@ -8,7 +8,7 @@ mod judge;
 
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 7] = [
+const TARGETS: [Target; 8] = [
     ("config", judge::config),
     ("variables", judge::variables),
     ("reference", judge::reference),
@@ -16,6 +16,7 @@ const TARGETS: [Target; 7] = [
     ("dockerignore", judge::dockerignore),
     ("environment_file", judge::environment_file),
     ("json_lines", judge::json_lines),
+    ("rawjson", judge::rawjson),
 ];
 
 fn files(folder: &Path) -> Vec<std::path::PathBuf> {
@@ -58,7 +59,10 @@ fn every_fuzzer_is_known_here() {
     let mut known: Vec<&str> = TARGETS.iter().map(|(name, _)| *name).collect();
     known.sort_unstable();
     assert_eq!(listed, known);
+    let nightly = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(".github/workflows/nightly.yml"));
+    let nightly = nightly.expect("the workflow");
     for name in known {
+        assert!(nightly.contains(&format!("          - {name}\n")), "{name} is not in the nightly workflow");
         assert!(manifest.contains(&format!("path = \"targets/{name}.rs\"")), "{name} is not in fuzz/Cargo.toml");
     }
 }
