@@ -17,6 +17,7 @@ use crate::{
         step::{Action, BuildAction, Plan, Step},
     },
     report::{style::Meaning, words},
+    secret,
 };
 
 /// Everything that a plan comes to. Ends with a line break.
@@ -161,7 +162,9 @@ impl Page {
                     let tasks = words::count(settings.desired_count as usize, "task");
                     self.item("roll out", &format!("{tasks}, the first of service {}", service.name));
                 }
-                Action::Before { one_off, .. } => self.item("before", &format!("run {}", one_off.command.join(" "))),
+                Action::Before { one_off, .. } => {
+                    self.item("before", &format!("run {}", secret::shown_command(&one_off.command)))
+                }
                 Action::Update { .. } => {
                     self.settings(service);
                     self.roll_out(service);

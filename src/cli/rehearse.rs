@@ -38,6 +38,7 @@ use crate::{
         scenario::Scenario,
         witness::{HealthQuestion, Seen, Side},
     },
+    secret,
 };
 
 /// How long the load goes on once the old tasks are gone.
@@ -301,7 +302,7 @@ impl Company<'_> {
             notes,
             findings,
             scenario,
-            before: service.before.as_ref().map(|before| before.command.join(" ")),
+            before: service.before.as_ref().map(|before| secret::shown_command(&before.command)),
         })
     }
 

@@ -9,6 +9,7 @@ use super::{settings, sources::Sources, spec::NoGit};
 use crate::image::ReferenceError;
 
 mod advice;
+mod cut;
 mod draw;
 
 /// One mistake and where it was made.

@@ -4,19 +4,7 @@
 use std::ops::Range;
 
 use super::sources::Language;
-use crate::secret;
-
-/// Words in a name that say what the value is.
-const WORDS: [&str; 8] = ["PASSWORD", "PASSWD", "SECRET", "TOKEN", "API_KEY", "APIKEY", "PRIVATE_KEY", "ACCESS_KEY"];
-/// Endings that say the value only points at a secret.
-const POINTERS: [&str; 6] = ["_FILE", "_PATH", "_NAME", "_ARN", "_URL", "_TTL"];
-
-/// Whether what is called this is a secret, by its name alone.
-#[must_use]
-pub fn is_secret_name(name: &str) -> bool {
-    let name = name.to_ascii_uppercase().replace('-', "_");
-    WORDS.iter().any(|word| name.contains(word)) && !POINTERS.iter().any(|end| name.ends_with(end))
-}
+use crate::secret::{self, is_secret_name};
 
 /// Whether `name = "value"` puts a secret into the file. What comes from a variable does not, and
 /// neither does a value as short as a setting.
@@ -24,7 +12,9 @@ pub fn is_secret_name(name: &str) -> bool {
 pub fn looks_secret(name: &str, value: &str) -> bool {
     let literal = literal_part(value);
     let setting = literal.len() < 4 || matches!(literal.as_str(), "true" | "false" | "none" | "null");
-    (is_secret_name(name) && !setting) || has_access_key_id(value) || secret::looks_secret(&literal)
+    // Where ECS or a program finds it, as in `ssm_secrets`.
+    let place = literal.starts_with("arn:") || literal.strip_prefix('/').is_some_and(|rest| rest.contains('/'));
+    (is_secret_name(name) && !setting && !place) || has_access_key_id(value) || secret::looks_secret(&literal)
 }
 
 /// What stands in the file itself: all but the names of variables. Their defaults stand there too.
@@ -185,6 +175,9 @@ mod tests {
             ("DB_PASSWORD", "", false),
             ("TOKEN_TTL", "3600", false),
             ("PASSWORD_FILE", "/run/secrets/db", false),
+            ("DB_PASSWORD", "/jobs/db-password", false),
+            ("DB_PASSWORD", "arn:aws:ssm:eu-west-1:111111111111:parameter/x", false),
+            ("DB_PASSWORD", "/hunter2", true),
             ("LOG_LEVEL", "info", false),
             ("MAX_TOKENS", "100", false),
         ] {

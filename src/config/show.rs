@@ -11,7 +11,7 @@ use super::{
     error::Place,
     file::FORMAT,
     resolve::Resolved,
-    secrets::{is_secret_name, looks_secret},
+    secrets::looks_secret,
     sources::{Language, Sources},
     spec::{
         self, Before, BuildSecret, BuildSsh, Builder, CacheImage, CacheTo, Check, CheckWork, Confirm, DoneWhen,
@@ -19,6 +19,7 @@ use super::{
         SandboxService, Service, Spec, TaskDefinitionSource,
     },
 };
+use crate::secret;
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -219,7 +220,7 @@ impl Page<'_> {
         }
         self.begin(table);
         for (name, text) in texts {
-            let hidden = is_secret_name(name) || looks_secret(name, text);
+            let hidden = secret::is_secret_name(name) || looks_secret(name, text);
             self.set(name, if hidden && !table.ends_with("ssm_secrets") { "****" } else { text.as_str() });
         }
     }
@@ -296,7 +297,7 @@ impl Page<'_> {
                     let timeout = duration::print(*timeout);
                     match work {
                         CheckWork::Stage(target) => json!({ "target": target, "timeout": timeout }),
-                        CheckWork::Run(command) => json!({ "run": command, "timeout": timeout }),
+                        CheckWork::Run(command) => json!({ "run": secret::shown_words(command), "timeout": timeout }),
                     }
                 })
                 .collect();
@@ -349,7 +350,7 @@ impl Page<'_> {
     fn before(&mut self, table: &str, before: &Before) {
         let Before { command, timeout, container } = before;
         self.begin(table);
-        self.set("command", command.clone());
+        self.set("command", secret::shown_words(command));
         self.span("timeout", *timeout);
         self.maybe("container", container.clone(), "the one that gets the image");
     }

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde_json::{Map, Value, json};
 
-use crate::secret;
+use crate::secret::{self, MASK};
 
 /// What only `DescribeTaskDefinition` answers and `RegisterTaskDefinition` does not take.
 const ONLY_ANSWERED: [&str; 9] = [
@@ -417,8 +417,6 @@ fn text_of(value: &Value) -> String {
     }
 }
 
-const MASK: &str = "****";
-
 /// Hides, at every depth, what looks like a secret.
 fn mask(value: &mut Value, name: &str) {
     match value {
@@ -448,26 +446,7 @@ pub fn looks_secret(name: &str, value: &str) -> bool {
     if value.starts_with("arn:") || matches!(value, "" | "true" | "false") {
         return false;
     }
-    let name = name.to_ascii_lowercase();
-    let named = [
-        "password",
-        "passwd",
-        "pwd",
-        "secret",
-        "token",
-        "credential",
-        "private",
-        "apikey",
-        "auth",
-        "connection_string",
-        "connectionstring",
-    ]
-    .iter()
-    .any(|word| name.contains(word))
-        || name
-            .split(|letter: char| !letter.is_ascii_alphanumeric())
-            .any(|word| matches!(word, "key" | "pass" | "dsn"));
-    named || secret::looks_secret(value)
+    secret::is_secret_name(name) || secret::looks_secret(value)
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use crate::{
     event::{StepKind, StepOutline},
     id::{Cluster, Key, ServiceName, StepId, TaskDefArn},
     image::{Digest, ImageName, Reference, Tag},
+    secret,
 };
 
 /// Said once, in `rollout`, which never sees a plan; planned steps carry them.
@@ -270,10 +271,10 @@ pub struct CheckRun {
 }
 
 impl CheckRun {
-    /// The words with a blank between them.
+    /// The words with a blank between them, without secrets.
     #[must_use]
     pub fn line(&self) -> String {
-        self.command.join(" ")
+        secret::shown_command(&self.command)
     }
 
     /// The same for where it is said in passing: a script in one word may be pages long.

@@ -227,6 +227,87 @@ fn a_secret_reaches_its_build_and_nobody_else() {
     assert!(!everything.contains(MARKER), "it shows");
 }
 
+/// Puts a plugin where docker looks for it first.
+fn plugin(shop: &Shop) -> PathBuf {
+    let folder = shop.scenario.home().join(".docker/cli-plugins");
+    fs::create_dir_all(&folder).expect("a new folder");
+    folder.join("docker-buildx")
+}
+
+/// The real one, which `tests/ensure-tools` has brought.
+fn with_buildx(keys: &str, dockerfile: &str) -> Shop {
+    let shop = Shop::new(keys, dockerfile);
+    let real = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/clients/docker/cli-plugins/docker-buildx");
+    assert!(real.is_file(), "there is no buildx: run tests/ensure-tools");
+    std::os::unix::fs::symlink(real, plugin(&shop)).expect("a new link");
+    shop
+}
+
+#[test]
+fn buildx_builds_checks_and_pushes_as_the_engine_does() {
+    let keys = "builder = \"buildx\"\nsecrets = { token = { env = \"BUILD_TOKEN\" } }\ncache_to = [\"type=inline\"]\n\
+                checks = [{ target = \"base\" }]";
+    let shop = with_buildx(keys, WITH_SECRET);
+    let version = shop.scenario.once();
+    let said =
+        shop.deploy(&["--progress", "plain"], &[("BUILD_TOKEN", MARKER), ("HELLO_VERSION", &version)]).ended_with(0);
+    assert!(said.talk.contains("by buildx") && said.talk.contains("****"), "{}", said.talk);
+    assert!(!said.talk.contains(MARKER), "it shows");
+    let images = shop.pushed();
+    let saved = Command::new("docker").args(["save", &images[0]]).output().expect("docker runs").stdout;
+    assert!(String::from_utf8_lossy(&saved).contains("moby.buildkit.cache.v0"), "the cache is in the image");
+    // The folder with the logins has gone, and nothing else was written into the user's.
+    let left = fs::read_dir(shop.scenario.hello().join("..")).expect("ours").flatten();
+    let left: Vec<_> = left.filter(|entry| entry.file_name().to_string_lossy().contains("buildx")).collect();
+    assert!(left.is_empty(), "{left:?}");
+    assert!(!shop.scenario.home().join(".docker/config.json").exists());
+}
+
+#[test]
+fn a_cache_in_a_registry_is_written_by_buildx_or_the_reason_is_told() {
+    let shop = with_buildx("cache_to = [\"${repository}:cache\"]", DOCKERFILE);
+    let said = shop.deploy(&["--progress", "plain"], &[]);
+    let info = docker(&["info", "--format", "{{json .DriverStatus}}"]);
+    if info.contains("io.containerd.snapshotter.v1") {
+        let said = said.ended_with(0);
+        assert!(said.talk.contains("by buildx, which writes what `cache_to` asks for"), "{}", said.talk);
+        assert!(said.talk.contains("exporting cache to registry"), "{}", said.talk);
+    } else {
+        let said = said.ended_with(10);
+        for words in
+            ["Cache export is not supported for the docker driver", "`docker buildx create --use`", "type=inline"]
+        {
+            assert!(said.talk.contains(words), "{words}:\n{}", said.talk);
+        }
+    }
+}
+
+#[test]
+fn the_engine_puts_its_cache_into_the_image_too() {
+    let shop = Shop::new("cache_to = [\"type=inline\"]", DOCKERFILE);
+    let said = shop.deploy(&["--progress", "plain"], &[]).ended_with(0);
+    assert!(said.talk.contains("by the engine's BuildKit"), "{}", said.talk);
+    let images = shop.pushed();
+    let saved = Command::new("docker").args(["save", &images[0]]).output().expect("docker runs").stdout;
+    assert!(String::from_utf8_lossy(&saved).contains("moby.buildkit.cache.v0"), "the cache is in the image");
+}
+
+#[test]
+fn a_buildx_that_is_too_old_is_refused_before_anything_is_built() {
+    let shop = Shop::new("builder = \"buildx\"", DOCKERFILE);
+    let path = plugin(&shop);
+    fs::write(&path, "#!/bin/sh\necho '{\"Version\":\"v0.12.1\"}'\n").expect("a new file");
+    fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("it is ours");
+    let said = shop.deploy(&["--progress", "plain"], &[]).ended_with(5);
+    for words in [
+        "image hello asks for buildx",
+        "is version v0.12.1, and 0.13 is the first that will do",
+        "docker-buildx-plugin",
+    ] {
+        assert!(said.talk.contains(words), "{words}:\n{}", said.talk);
+    }
+}
+
 #[test]
 fn what_a_build_lacks_is_refused_before_it_begins() {
     let keys =

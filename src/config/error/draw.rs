@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, ops::Range, sync::Arc};
 
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, Severity, SourceCode};
 
-use super::{ConfigError, ConfigWarning, Mistake, Place, advice::NOT_KNOWN};
+use super::{ConfigError, ConfigWarning, Mistake, Place, advice::NOT_KNOWN, cut::Cut};
 use crate::config::{
     secrets::{masked, value_behind},
     sources::{Source, Sources},
@@ -42,21 +42,35 @@ fn secret_of(error: &ConfigError, sources: &Sources) -> Option<Range<usize>> {
         Mistake::BadValueFrom { written, .. } if written.ends_with('…') => {
             Some(span.start + 1..span.end.saturating_sub(1))
         }
-        // `npm = { value = "npm_…" }` and `npm = "npm_…"` for `npm = { env = "NPM_TOKEN" }`.
-        Mistake::UnknownKey { table: home, .. } | Mistake::Nameless { section: home, .. }
-            if home.contains(".secrets") =>
+        // `npm = { value = "npm_…" }` and `npm = "npm_…"` for `npm = { env = "NPM_TOKEN" }`. A key that is nearly right
+        // has behind it what belongs there.
+        Mistake::UnknownKey { table: home, nearest: None, .. } | Mistake::Nameless { section: home, .. }
+            if is_of_build_secrets(home) =>
         {
             let (source, own) = sources.locate(span)?;
             let value = value_behind(&source.text, own.end)?;
-            // The name of a variable in the wrong place is not secret.
-            let shouted = |letter: char| letter.is_ascii_uppercase() || letter.is_ascii_digit() || letter == '_';
-            if source.text.get(value.clone())?.chars().all(shouted) {
+            if is_no_secret(source.text.get(value.clone())?) {
                 return None;
             }
             Some(source.begin + value.start..source.begin + value.end)
         }
         _ => None,
     }
+}
+
+/// `images.api.secrets` and `environments.production.images.api.secrets.npm`, not a service called `secrets`.
+fn is_of_build_secrets(table: &str) -> bool {
+    let parts: Vec<&str> = table.split('.').collect();
+    parts.iter().position(|part| *part == "images").is_some_and(|at| parts.get(at + 2) == Some(&"secrets"))
+}
+
+/// The name of a variable, a path or a switch in the wrong place.
+fn is_no_secret(value: &str) -> bool {
+    let shouted = |letter: char| letter.is_ascii_uppercase() || letter.is_ascii_digit() || letter == '_';
+    // The types of `docker build --secret` among them.
+    matches!(value, "true" | "false" | "env" | "file")
+        || value.chars().all(shouted)
+        || ["~/", "./", "../"].iter().any(|start| value.starts_with(start))
 }
 
 /// Draws warnings the same way.
@@ -99,14 +113,14 @@ impl<'a> Canvases<'a> {
         text
     }
 
-    fn place(&mut self, place: &Place) -> Option<(Range<usize>, Arc<NamedSource<String>>)> {
+    fn place(&mut self, place: &Place) -> Option<(Range<usize>, Canvas)> {
         let (source, span) = self.sources.locate(&span_of(place)?)?;
         if let Some(made) = self.made.get(&source.begin) {
-            return Some((span, Arc::clone(made)));
+            return Some((span, Canvas::Whole(Arc::clone(made))));
         }
         let canvas = Arc::new(NamedSource::new(source.name.clone(), self.draw(source)));
         self.made.insert(source.begin, Arc::clone(&canvas));
-        Some((span, canvas))
+        Some((span, Canvas::Whole(canvas)))
     }
 }
 
@@ -144,7 +158,7 @@ pub fn render_drawn(mistakes: impl Iterator<Item = Drawn>, name: &str, text: &st
         message,
         label,
         help,
-        place: span.map(|span| (span, Arc::clone(&source))),
+        place: span.map(|span| (span, Canvas::Whole(Arc::clone(&source)))),
     });
     draw(drawings, look)
 }
@@ -166,7 +180,8 @@ fn draw(drawings: impl Iterator<Item = Drawing>, look: Look) -> String {
         help: drawing.help.map(spelt),
         ..drawing
     });
-    for drawing in drawings {
+    for mut drawing in drawings {
+        drawing.cut(look);
         if !report.is_empty() {
             report.push('\n');
         }
@@ -182,7 +197,25 @@ struct Drawing {
     message: String,
     label: Option<String>,
     help: Option<String>,
-    place: Option<(Range<usize>, Arc<NamedSource<String>>)>,
+    place: Option<(Range<usize>, Canvas)>,
+}
+
+/// What it is drawn on.
+#[derive(Debug)]
+enum Canvas {
+    Whole(Arc<NamedSource<String>>),
+    /// Lines that are longer than the terminal is wide are cut.
+    Cut(Box<Cut>),
+}
+
+impl Drawing {
+    fn cut(&mut self, look: Look) {
+        let Some((span, Canvas::Whole(source))) = &self.place else { return };
+        let label = self.label.as_deref().unwrap_or_default();
+        if let Some(cut) = Cut::of(source.name(), source.inner(), span, label, look) {
+            self.place = Some((cut.span.clone(), Canvas::Cut(Box::new(cut))));
+        }
+    }
 }
 
 impl fmt::Display for Drawing {
@@ -203,7 +236,10 @@ impl Diagnostic for Drawing {
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        self.place.as_ref().map(|(_, source)| &**source as &dyn SourceCode)
+        self.place.as_ref().map(|(_, canvas)| match canvas {
+            Canvas::Whole(source) => &**source as &dyn SourceCode,
+            Canvas::Cut(cut) => &**cut as &dyn SourceCode,
+        })
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {

@@ -15,6 +15,7 @@ use crate::{
         variables::{self, Piece},
     },
     image::{ImageName, ReferenceError, Tag},
+    secret,
 };
 
 /// A stage with the tests of a large program takes minutes; one that takes longer hangs more often than not.
@@ -198,11 +199,7 @@ impl Resolver<'_> {
                     return None;
                 }
                 let words = self.each(Some(run), |resolver, written| resolver.expand(written, &own));
-                if let [only] = words.as_slice()
-                    && only.trim().contains(' ')
-                {
-                    let write = format!("{:?}", only.split_whitespace().collect::<Vec<_>>());
-                    self.mistake(Mistake::CommandInOneWord { key: "run", write }, Place::File(run.span.clone()));
+                if self.is_one_word("run", &words, run) {
                     return None;
                 }
                 (words.len() == run.value.len()).then_some(CheckWork::Run(words))
@@ -214,6 +211,23 @@ impl Resolver<'_> {
             }
         };
         Some(Check { work: work?, timeout })
+    }
+
+    /// A whole command in the place of its program: no shell is there to take it apart.
+    pub(super) fn is_one_word(
+        &mut self,
+        key: &'static str,
+        words: &[String],
+        written: &Written<Vec<Written<String>>>,
+    ) -> bool {
+        let [only] = words else { return false };
+        if !only.trim().contains(char::is_whitespace) {
+            return false;
+        }
+        let words: Vec<String> = only.split_whitespace().map(ToOwned::to_owned).collect();
+        let write = format!("{:?}", secret::shown_words(&words));
+        self.mistake(Mistake::CommandInOneWord { key, write }, Place::File(written.span.clone()));
+        true
     }
 
     fn repository(&mut self, written: &Written<String>, own: &Own) -> Option<String> {
@@ -407,4 +421,55 @@ fn repository_mistake(repository: &str) -> Option<BadRepository> {
     }
     let lower = repository.to_ascii_lowercase();
     Some(if good(&lower) { BadRepository::UpperCase { repository: lower } } else { BadRepository::Letters })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::LazyLock;
+
+    use proptest::prelude::*;
+    use regex::Regex;
+
+    use super::*;
+
+    /// `repositoryName` of `CreateRepository`, as the API reference has it: pattern and length.
+    static ECR: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"^(?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*$").expect("ECR's own")
+    });
+
+    fn taken_by_ecr(name: &str) -> bool {
+        (2..=256).contains(&name.len()) && ECR.is_match(name)
+    }
+
+    #[test]
+    fn the_ends_of_the_length_are_those_of_ecr() {
+        for (length, good) in [(1, false), (2, true), (256, true), (257, false)] {
+            let name = "a".repeat(length);
+            assert_eq!((repository_mistake(&name).is_none(), taken_by_ecr(&name)), (good, good), "{length}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn a_name_is_taken_where_ecr_takes_it(name in "([a-z0-9]{0,3}[._/-]{0,2}){0,6}|[a-zA-Z0-9._/:@ -]{0,12}|(api|jobs|[._-]|/|\u{e9}){0,9}") {
+            match repository_mistake(&name) {
+                None => prop_assert!(taken_by_ecr(&name), "ECR refuses {:?}", name),
+                // A name that ECR would take, and that nobody means: `docker.io/api`.
+                Some(BadRepository::Registry { repository }) => prop_assert!(name.ends_with(&repository)),
+                Some(why) => prop_assert!(!taken_by_ecr(&name), "ECR takes {:?}, refused as {:?}", name, why),
+            }
+        }
+
+        #[test]
+        fn advice_is_taken_itself(name in "[a-zA-Z0-9./:-]{0,16}") {
+            if let Some(BadRepository::Tag { repository } | BadRepository::UpperCase { repository }) = repository_mistake(&name)
+                && repository.len() >= 2
+            {
+                let again = repository_mistake(&repository);
+                prop_assert!(matches!(again, None | Some(BadRepository::Registry { .. })), "{:?} of {:?}", again, name);
+            }
+        }
+    }
 }

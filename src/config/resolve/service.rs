@@ -98,6 +98,9 @@ impl Resolver<'_> {
             return None;
         }
         let words = self.each(Some(command), |resolver, written| resolver.expand(written, &own));
+        if self.is_one_word("command", &words, command) {
+            return None;
+        }
         (words.len() == command.value.len()).then_some(Before { command: words, timeout, container })
     }
 

@@ -26,6 +26,7 @@ use crate::{
             OneOff, RegisterAction, RolloutObserved, Step, Terms, Toward,
         },
     },
+    secret,
 };
 
 /// The steps so far; ids are dense because only [`Steps::add`] gives them.
@@ -202,7 +203,7 @@ impl Steps {
             running: service.live.map(|live| running(live).task_definition),
         };
         let needs: Vec<StepId> = [register].into_iter().chain(clusters.get(&service.spec.cluster).copied()).collect();
-        Some(self.add(action, command.join(" "), &needs))
+        Some(self.add(action, secret::shown_command(command), &needs))
     }
 
     /// The step that starts the rollout.
