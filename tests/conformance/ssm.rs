@@ -29,6 +29,14 @@ async fn a_parameter_has_a_life() {
     assert_ne!(got["Parameters"][0]["Value"], "two", "nobody asked for its value");
     let history = well(&place, "GetParameterHistory", json!({ "Name": "/jobs/db", "WithDecryption": true })).await;
     assert_eq!(history["Parameters"].as_array().unwrap().len(), 2);
+    let label =
+        |version: u64, labels: Value| json!({ "Name": "/jobs/db", "ParameterVersion": version, "Labels": labels });
+    let labelled = well(&place, "LabelParameterVersion", label(1, json!(["live", "1st"]))).await;
+    assert_eq!(labelled, json!({ "InvalidLabels": ["1st"], "ParameterVersion": 1 }));
+    let got = well(&place, "GetParameter", json!({ "Name": "/jobs/db:live", "WithDecryption": true })).await;
+    assert_eq!((&got["Parameter"]["Value"], &got["Parameter"]["Selector"]), (&json!("one"), &json!(":live")));
+    let removed = well(&place, "UnlabelParameterVersion", label(1, json!(["live", "nope"]))).await;
+    assert_eq!(removed, json!({ "RemovedLabels": ["live"], "InvalidLabels": ["nope"] }));
     let shown = well(&place, "DescribeParameters", json!({})).await;
     assert_eq!(shown["Parameters"][0]["KeyId"], "alias/aws/ssm");
     let of = json!({ "ResourceType": "Parameter", "ResourceId": "/jobs/db" });

@@ -11,6 +11,7 @@ use super::input::decode;
 use super::{Fault, Millis, Place, World};
 
 mod filter;
+mod labels;
 mod reading;
 mod tags;
 mod writing;
@@ -47,6 +48,8 @@ struct Version {
     number: u64,
     value: Hidden,
     at: Millis,
+    #[serde(default)]
+    labels: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,9 +116,11 @@ impl Ssm {
             "GetParameterHistory" => self.history(place, &decode(input, code)?),
             "GetParameters" => self.get_several(place, &decode(input, code)?),
             "GetParametersByPath" => self.get_by_path(place, &decode(input, code)?),
+            "LabelParameterVersion" => self.label(decode(input, code)?),
             "ListTagsForResource" => self.list_tags(&decode(input, code)?),
             "PutParameter" => self.put(decode(input, code)?, now),
             "RemoveTagsFromResource" => self.remove_tags(&decode(input, code)?),
+            "UnlabelParameterVersion" => self.unlabel(&decode(input, code)?),
             _ => Err(Fault::new(
                 "UnknownOperationException",
                 format!("The sandbox does not emulate the SSM operation {operation}."),
@@ -133,7 +138,7 @@ impl Ssm {
         }
     }
 
-    /// The value that a container of ECS is given; `name` may be an ARN, and end in the number of a version.
+    /// The value that a container of ECS is given; `name` may be an ARN, and end in the number or a label of a version.
     pub(super) fn value(&self, name: &str) -> Option<&Hidden> {
         let (_, _, version) = self.select(name).ok()?;
         Some(&version.value)

@@ -14,7 +14,18 @@ pub(super) struct Filter {
     values: Vec<String>,
 }
 
-pub(super) fn meets_all(filters: &[Filter], name: &str, parameter: &Parameter) -> Result<bool, Fault> {
+impl Filter {
+    /// The labels that this filter of `GetParametersByPath` asks for: any of them will do.
+    pub(super) fn labels(&self) -> Option<&[String]> {
+        (self.key == "Label").then_some(self.values.as_slice())
+    }
+}
+
+pub(super) fn meets_all<'a>(
+    filters: impl IntoIterator<Item = &'a Filter>,
+    name: &str,
+    parameter: &Parameter,
+) -> Result<bool, Fault> {
     for filter in filters {
         if !meets(filter, name, parameter)? {
             return Ok(false);

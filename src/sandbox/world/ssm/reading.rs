@@ -118,8 +118,16 @@ impl Ssm {
         };
         let mut found = Vec::new();
         for (name, parameter) in self.parameters.iter().filter(|(name, _)| below(name)) {
-            if meets_all(&input.parameter_filters, name, parameter)?
-                && let Some(version) = parameter.latest()
+            let wanted = match input.parameter_filters.iter().find_map(Filter::labels) {
+                None => parameter.latest(),
+                Some(asked) => {
+                    let labelled = |version: &&Version| version.labels.iter().any(|label| asked.contains(label));
+                    parameter.versions.iter().rfind(labelled)
+                }
+            };
+            let others = input.parameter_filters.iter().filter(|filter| filter.labels().is_none());
+            if meets_all(others, name, parameter)?
+                && let Some(version) = wanted
             {
                 found.push(show(place, name, parameter, version, None, input.with_decryption.into()));
             }
@@ -151,25 +159,28 @@ impl Ssm {
         let shown = |version: &Version| {
             let mut shown = metadata(place, name, parameter, version);
             shown["Value"] = json!(value(parameter, version, input.with_decryption.into()));
-            shown["Labels"] = json!([]);
+            shown["Labels"] = json!(version.labels);
             shown
         };
         let all = parameter.versions.iter().map(shown).collect();
         page("Parameters", all, input.next_token.as_deref(), input.max_results, 50)
     }
 
-    /// The parameter and the version that `/jobs/db:3` names; without a number it is the latest.
+    /// The parameter and the version that `/jobs/db:3` or `/jobs/db:live` names; with neither it is the latest.
     pub(super) fn select(&self, asked: &str) -> Result<(&str, &Parameter, &Version), Fault> {
         let plain = selector(asked).map_or(asked, |selector| asked.strip_suffix(selector).unwrap_or(asked));
         let (name, parameter) = self.find(plain).ok_or_else(not_found)?;
-        let Some(number) = selector(asked).map(|selector| &selector[1..]) else {
+        let Some(which) = selector(asked).map(|selector| &selector[1..]) else {
             return parameter.latest().map(|latest| (name, parameter, latest)).ok_or_else(not_found);
         };
-        let wanted = parameter.versions.iter().find(|version| version.number.to_string() == number);
+        let is_meant = |version: &&Version| {
+            version.number.to_string() == which || version.labels.iter().any(|label| label == which)
+        };
+        let wanted = parameter.versions.iter().find(is_meant);
         wanted.map(|version| (name, parameter, version)).ok_or_else(|| {
             fault(
                 "ParameterVersionNotFound",
-                format!("Systems Manager could not find version {number} of {name}. Verify the version and try again."),
+                format!("Systems Manager could not find version {which} of {name}. Verify the version and try again."),
             )
         })
     }

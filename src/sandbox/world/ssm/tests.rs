@@ -13,6 +13,48 @@ fn put(world: &mut World, name: &str, kind: &str, value: &str) -> Result<Value, 
 }
 
 #[test]
+fn a_label_is_with_one_version_and_moves() {
+    let mut world = world();
+    put(&mut world, "/jobs/db", "String", "one").unwrap();
+    let overwrite = |world: &mut World, value: &str| {
+        call(world, "PutParameter", &json!({ "Name": "/jobs/db", "Value": value, "Overwrite": true }), 1)
+    };
+    overwrite(&mut world, "two").unwrap();
+    let label = |world: &mut World, version: u64, labels: &[&str]| {
+        call(
+            world,
+            "LabelParameterVersion",
+            &json!({ "Name": "/jobs/db", "ParameterVersion": version, "Labels": labels }),
+            1,
+        )
+    };
+    let value = |world: &mut World| {
+        call(world, "GetParameter", &json!({ "Name": "/jobs/db:live" }), 1).map(|got| got["Parameter"]["Value"].clone())
+    };
+    let refused = ["9lives", "AWS-live", "ssm", "a b", ""];
+    let answer = label(&mut world, 1, &[&["live"], refused.as_slice()].concat()).unwrap();
+    assert_eq!(answer, json!({ "InvalidLabels": refused, "ParameterVersion": 1 }));
+    assert_eq!(value(&mut world).unwrap(), "one");
+    label(&mut world, 2, &["live"]).unwrap();
+    assert_eq!(value(&mut world).unwrap(), "two");
+    assert_eq!(world.ssm.value("/jobs/db:live").map(Hidden::expose), Some("two"));
+    assert_eq!(label(&mut world, 3, &["live"]).unwrap_err().code, "ParameterVersionNotFound");
+    let many: Vec<String> = (0..10).map(|number| format!("l{number}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    assert_eq!(label(&mut world, 2, &many).unwrap_err().code, "ParameterVersionLabelLimitExceeded");
+    // A version with a label is not thrown away unseen.
+    label(&mut world, 1, &["first"]).unwrap();
+    for number in 3..=100 {
+        overwrite(&mut world, &number.to_string()).unwrap();
+    }
+    assert_eq!(overwrite(&mut world, "101").unwrap_err().code, "ParameterMaxVersionLimitExceeded");
+    let unlabel = json!({ "Name": "/jobs/db", "ParameterVersion": 1, "Labels": ["first", "nope"] });
+    let removed = call(&mut world, "UnlabelParameterVersion", &unlabel, 1).unwrap();
+    assert_eq!(removed, json!({ "RemovedLabels": ["first"], "InvalidLabels": ["nope"] }));
+    overwrite(&mut world, "101").unwrap();
+}
+
+#[test]
 fn a_secure_string_is_shown_to_whoever_asks_for_its_value_only() {
     let mut world = world();
     put(&mut world, "/jobs/db", "SecureString", "hunter2").unwrap();

@@ -85,9 +85,10 @@ impl Ssm {
                 ));
             }
         }
-        let version = |number| Version { number, value, at: now };
+        let version = |number| Version { number, value, at: now, labels: Vec::new() };
         let (tier_word, number) =
             (tier.word(), known.and_then(Parameter::latest).map_or(1, |latest| latest.number + 1));
+        known.map_or(Ok(()), |known| may_forget_oldest(&name, known))?;
         if let Some(known) = self.parameters.get_mut(&name) {
             if kind.is_some_and(|kind| kind != known.kind) {
                 return Err(fault(
@@ -149,6 +150,23 @@ impl Ssm {
         let answer = json!({ "DeletedParameters": deleted, "InvalidParameters": invalid });
         self.changed();
         answer
+    }
+}
+
+/// "If you've created 100 versions of a parameter … and the oldest version has a label, Parameter Store won't let you create a
+/// new version": the label would vanish unseen.
+fn may_forget_oldest(name: &str, known: &Parameter) -> Result<(), Fault> {
+    match known.versions.first() {
+        Some(oldest) if known.versions.len() >= VERSIONS && !oldest.labels.is_empty() => Err(fault(
+            "ParameterMaxVersionLimitExceeded",
+            format!(
+                "You attempted to create a new version of {name} by calling the PutParameter API with the overwrite flag. Version {}, \
+                 the oldest version, can't be deleted because it has a label associated with it. Move the label to another version \
+                 of the parameter, and try again.",
+                oldest.number
+            ),
+        )),
+        Some(_) | None => Ok(()),
     }
 }
 
