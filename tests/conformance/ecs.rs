@@ -382,6 +382,14 @@ async fn tasks() {
     let started = run.send().await.unwrap();
     assert_eq!((started.tasks().len(), started.failures().len()), (2, 0));
     assert_eq!(started.tasks()[0].overrides().unwrap().container_overrides()[0].command(), ["migrate"]);
+    let open = ecs.run_task().cluster("jobs").task_definition("web").enable_execute_command(true);
+    let open = open.send().await.unwrap().tasks()[0].clone();
+    let agent = open.containers()[0].managed_agents()[0].clone();
+    assert_eq!((open.enable_execute_command(), agent.last_status()), (true, Some("STOPPED")));
+    assert_eq!(
+        (started.tasks()[0].enable_execute_command(), started.tasks()[0].containers()[0].managed_agents().len()),
+        (false, 0)
+    );
     assert_eq!(refusal!(ecs.run_task().cluster("jobs").task_definition("nope")).0, "InvalidParameterException");
     assert_eq!(refusal!(ecs.run_task().cluster("nope").task_definition("web")).0, "ClusterNotFoundException");
     let mine = ecs.list_tasks().cluster("jobs").started_by("me").send().await.unwrap();

@@ -613,6 +613,7 @@ fn run_task(ecs: &mut Ecs, place: &Place, input: &Value, now: Millis) -> Result<
             started_by: text(input, "startedBy"),
             launch_type: text(input, "launchType").unwrap_or("EC2"),
             overrides: overrides.clone().unwrap_or_else(|| json!({ "containerOverrides": [] })),
+            exec: flag(input, "enableExecuteCommand").unwrap_or(false),
             tags: tags.clone(),
         };
         let task = Task::new(&mut ecs.dice, &definition, birth, now);

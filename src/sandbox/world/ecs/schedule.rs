@@ -515,6 +515,7 @@ impl Step<'_, '_> {
             started_by: Some(&by),
             launch_type,
             overrides: serde_json::json!({ "containerOverrides": [], "inferenceAcceleratorOverrides": [] }),
+            exec: self.service.kept.get("enableExecuteCommand").and_then(serde_json::Value::as_bool).unwrap_or(false),
             tags,
         };
         let task = Task::new(self.scene.dice, definition, birth, self.scene.now);

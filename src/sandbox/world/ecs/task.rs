@@ -171,6 +171,9 @@ pub(crate) struct Task {
     memory: Option<String>,
     launch_type: String,
     pub(super) overrides: Value,
+    /// `enableExecuteCommand`, as the service or `RunTask` had it when the task was started.
+    #[serde(default)]
+    exec: bool,
     pub(super) tags: Vec<Value>,
     created_at: Millis,
     pub(super) pull_started_at: Option<Millis>,
@@ -188,12 +191,14 @@ pub(super) struct Birth<'a> {
     pub(super) started_by: Option<&'a str>,
     pub(super) launch_type: &'a str,
     pub(super) overrides: Value,
+    /// `enableExecuteCommand`.
+    pub(super) exec: bool,
     pub(super) tags: Vec<Value>,
 }
 
 impl Task {
     pub(super) fn new(dice: &mut Dice, definition: &Definition, birth: Birth<'_>, now: Millis) -> Self {
-        let Birth { cluster, service, started_by, launch_type, overrides, tags } = birth;
+        let Birth { cluster, service, started_by, launch_type, overrides, exec, tags } = birth;
         let shown = &definition.shown;
         let family = text(shown, "family").unwrap_or_default();
         let containers = definition
@@ -235,6 +240,7 @@ impl Task {
             memory: text(shown, "memory").map(ToOwned::to_owned),
             launch_type: launch_type.to_owned(),
             overrides,
+            exec,
             tags,
             created_at: now,
             pull_started_at: None,
@@ -354,7 +360,7 @@ impl Task {
         put(&mut shown, "cpu", self.cpu.clone());
         put(&mut shown, "createdAt", Some(seconds(self.created_at)));
         put(&mut shown, "desiredStatus", Some(if self.is_kept() { "RUNNING" } else { "STOPPED" }));
-        put(&mut shown, "enableExecuteCommand", Some(false));
+        put(&mut shown, "enableExecuteCommand", Some(self.exec));
         put(&mut shown, "group", Some(self.group.clone()));
         put(&mut shown, "healthStatus", Some(self.health().word()));
         put(&mut shown, "lastStatus", Some(self.phase.word()));
@@ -441,6 +447,12 @@ impl Task {
         put(&mut shown, "networkBindings", Some(bindings));
         put(&mut shown, "networkInterfaces", Some(json!([])));
         put(&mut shown, "healthStatus", Some(health.word()));
+        if self.exec {
+            // What `aws ecs execute-command` needs is not there, and whoever looks first is told so.
+            let agent = json!({ "name": "ExecuteCommandAgent", "lastStatus": "STOPPED",
+                "reason": "There is no SSM agent in the sandbox's containers; docker exec goes into them" });
+            put(&mut shown, "managedAgents", Some(json!([agent])));
+        }
         // Sizes are strings here, though numbers in the task definition.
         put(&mut shown, "cpu", Some(cpu.as_ref().map_or_else(|| "0".to_owned(), ToString::to_string)));
         put(&mut shown, "memory", memory.as_ref().map(ToString::to_string));
