@@ -1,9 +1,9 @@
 //! ELBv2: load balancers, target groups, listeners, rules, targets, tags.
 
 use aws_sdk_elasticloadbalancingv2::types::{
-    Action, ActionTypeEnum, FixedResponseActionConfig, IpAddressType, LoadBalancerAttribute, LoadBalancerStateEnum,
-    ProtocolEnum, RuleCondition, RulePriorityPair, Tag, TargetDescription, TargetGroupAttribute, TargetHealthStateEnum,
-    TargetTypeEnum,
+    Action, ActionTypeEnum, FixedResponseActionConfig, IpAddressType, ListenerAttribute, LoadBalancerAttribute,
+    LoadBalancerStateEnum, ProtocolEnum, RuleCondition, RulePriorityPair, Tag, TargetDescription, TargetGroupAttribute,
+    TargetHealthStateEnum, TargetTypeEnum,
 };
 
 use crate::clients::{Place, refusal, until};
@@ -199,6 +199,21 @@ async fn listeners_and_rules() {
     );
     let attributes = elb.describe_listener_attributes().listener_arn(arn).send().await.unwrap();
     assert_eq!(attributes.attributes()[0].value(), Some("true"));
+    let hsts = "routing.http.response.strict_transport_security.header_value";
+    let set = |key: &str, value: &str| {
+        let attribute = ListenerAttribute::builder().key(key).value(value).build();
+        elb.modify_listener_attributes().listener_arn(arn).attributes(attribute)
+    };
+    let modified = set(hsts, "max-age=60").send().await.unwrap();
+    let value = modified.attributes().iter().find(|one| one.key() == Some(hsts)).and_then(|one| one.value());
+    assert_eq!(value, Some("max-age=60"));
+    assert_eq!(
+        refusal!(set("tcp.idle_timeout.seconds", "60")),
+        (
+            "ValidationError".to_owned(),
+            "Listener attribute key 'tcp.idle_timeout.seconds' is not recognized".to_owned()
+        )
+    );
     elb.delete_listener().listener_arn(arn).send().await.unwrap();
     assert_eq!(
         refusal!(elb.describe_listeners().listener_arns(arn)),

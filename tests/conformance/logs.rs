@@ -55,6 +55,16 @@ async fn groups_and_streams() {
         "ResourceNotFoundException"
     );
 
+    // As older tools ask for them: by name.
+    #[expect(deprecated, reason = "Ansible calls them still")]
+    {
+        logs.tag_log_group().log_group_name("/web").tags("team", "shop").send().await.unwrap();
+        logs.untag_log_group().log_group_name("/web").tags("stage").send().await.unwrap();
+        let tags = logs.list_tags_log_group().log_group_name("/web").send().await.unwrap().tags.unwrap();
+        assert_eq!(tags.into_iter().collect::<Vec<_>>(), [("team".to_owned(), "shop".to_owned())]);
+        assert_eq!(refusal!(logs.list_tags_log_group().log_group_name("/nope")).0, "ResourceNotFoundException");
+    }
+
     let stream = |name: &str| logs.create_log_stream().log_group_name("/web").log_stream_name(name);
     for name in ["one", "three", "two"] {
         stream(name).send().await.unwrap();

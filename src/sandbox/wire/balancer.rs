@@ -343,6 +343,9 @@ async fn attend(
         let (plane, until) = (Arc::clone(&plane), until.clone());
         async move {
             let mut answer = relay::serve(&plane, port, client, until, request).await?;
+            if let Some(listener) = plane.table().listener(port) {
+                relay::dress(listener, &mut answer);
+            }
             if begun.elapsed() >= Duration::from_secs(keep_alive) && answer.status() != StatusCode::SWITCHING_PROTOCOLS
             {
                 answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -28,10 +28,11 @@ pub use group::{
     Standing, Stickiness, Target, TargetGroup, TargetHealth, TargetState, TargetType, Warming,
 };
 pub use listener::{
-    Action, Asked, Condition, Forward, Listener, LoadBalancer, Redirect, Rule, Scheme, Weighted, without_port,
+    Action, Asked, Condition, Forward, Listener, LoadBalancer, Redirect, Rewritten, Rule, Scheme, Transform, Weighted,
+    without_port,
 };
 pub use regular::Regular;
-pub use routes::{DataPlane, Duty, ForwardedFor, GroupRoute, ListenerRoute, Probing, Routes, TargetRoute};
+pub use routes::{DataPlane, Duty, ForwardedFor, GroupRoute, ListenerRoute, Probing, Routes, RuleRoute, TargetRoute};
 
 use group::Change;
 

@@ -130,6 +130,9 @@ impl Logs {
             "ListTagsForResource" => self.list_tags(&decode(input)?),
             "TagResource" => self.tag(decode(input)?),
             "UntagResource" => self.untag(&decode(input)?),
+            "ListTagsLogGroup" => self.list_tags(&decode::<tags::Named>(input)?.into()),
+            "TagLogGroup" => self.tag(decode::<tags::TagNamed>(input)?.into()),
+            "UntagLogGroup" => self.untag(&decode::<tags::UntagNamed>(input)?.into()),
             _ => Err(fault(
                 "UnknownOperationException",
                 format!("the sandbox does not emulate CloudWatch Logs' {operation}"),

@@ -33,6 +33,11 @@ pub(super) fn bad_gateway() -> Response<Download> {
     error(StatusCode::BAD_GATEWAY, "502 Bad Gateway")
 }
 
+/// A transform has made of the request what is none.
+pub(super) fn internal_error() -> Response<Download> {
+    error(StatusCode::INTERNAL_SERVER_ERROR, "500 Internal Server Error")
+}
+
 /// There is no target to send to.
 pub(super) fn unavailable() -> Response<Download> {
     error(StatusCode::SERVICE_UNAVAILABLE, "503 Service Temporarily Unavailable")

@@ -17,7 +17,8 @@ use tokio::time::{Instant, interval_at, timeout};
 
 use super::super::super::clock;
 use super::super::super::world::elb::{
-    Action, Asked, Forward, ForwardedFor, ListenerRoute, Redirect, Stickiness, Weighted,
+    Action, Asked, Forward, ForwardedFor, ListenerRoute, Redirect, Rewritten, RuleRoute, Stickiness, Transform,
+    Weighted,
 };
 use super::body::{Counted, Download, Upload};
 use super::link::{Fit, Flight, Link, Unreachable};
@@ -33,6 +34,19 @@ const STALE: Duration = Duration::from_millis(100);
 #[derive(Debug, thiserror::Error)]
 #[error("the listener is gone")]
 pub(super) struct ListenerGone;
+
+/// Adds what the listener adds to every answer. "If the response from the target includes the HTTP response header, the load
+/// balancer updates the header value" — ELB user guide, "Add response headers".
+pub(super) fn dress(listener: &ListenerRoute, answer: &mut Response<Download>) {
+    if !listener.names_itself && matches!(answer.body(), Download::Page(_)) {
+        answer.headers_mut().remove(header::SERVER);
+    }
+    for (name, value) in &listener.added_headers {
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value)) {
+            answer.headers_mut().insert(name, value);
+        }
+    }
+}
 
 /// Answers one request on `port`.
 pub(super) async fn serve(
@@ -50,7 +64,9 @@ pub(super) async fn serve(
     }
     let host = host(&request);
     let host = host.as_ref().and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let forward = match route(listener, &request, host, client).ok_or(ListenerGone)? {
+    let RuleRoute { action, transforms, conditions: _ } =
+        route(listener, &request, host, client).ok_or(ListenerGone)?;
+    let forward = match action {
         Action::Forward(forward) => forward,
         Action::Fixed { status, content_type, body } => {
             return Ok(page::fixed(*status, content_type.as_deref(), body));
@@ -78,22 +94,48 @@ pub(super) async fn serve(
         again: again(&request, upgrade.is_some()),
         naming: Naming::of(request.headers()),
     };
-    let request = outgoing(request, listener, client, &plane.trace);
+    let mut request = outgoing(request, listener, client, &plane.trace);
+    // "If there is a pattern match but the transform fails, we return an HTTP 500 error."
+    if !transforms.iter().all(|transform| rewrite(transform, &mut request)) {
+        return Ok(page::internal_error());
+    }
     Ok(passage.pass(Arc::clone(&table), request, upgrade, closing).await)
 }
 
-/// The action of the first rule that the request meets.
+/// Writes anew what the transform is about; no if that makes no request.
+fn rewrite(transform: &Transform, request: &mut Request<Upload>) -> bool {
+    let Transform { of, pattern, replacement } = transform;
+    match of {
+        Rewritten::Host => {
+            let host = request.headers().get(header::HOST).and_then(|value| value.to_str().ok());
+            let Some(new) = host.and_then(|host| pattern.replaced(host, replacement)) else { return true };
+            let Ok(value) = HeaderValue::from_str(&new) else { return false };
+            request.headers_mut().insert(header::HOST, value);
+        }
+        Rewritten::Url => {
+            let url = request.uri().path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+            let Some(new) = pattern.replaced(url, replacement) else { return true };
+            match new.parse::<Uri>() {
+                Ok(uri) if new.starts_with('/') => *request.uri_mut() = uri,
+                Ok(_) | Err(_) => return false,
+            }
+        }
+    }
+    true
+}
+
+/// The first rule that the request meets.
 fn route<'a>(
     listener: &'a ListenerRoute,
     request: &Request<Incoming>,
     host: &str,
     client: SocketAddr,
-) -> Option<&'a Action> {
+) -> Option<&'a RuleRoute> {
     let header = |name: &str| {
         let values = request.headers().get_all(name).into_iter();
         values.filter_map(|value| value.to_str().ok().map(ToOwned::to_owned)).collect()
     };
-    listener.action(&Asked {
+    listener.rule(&Asked {
         method: request.method().as_str(),
         host,
         path: request.uri().path(),

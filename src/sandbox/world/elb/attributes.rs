@@ -1,4 +1,4 @@
-//! Attributes of load balancers and target groups: names, defaults, and what values they take.
+//! Attributes of load balancers, listeners and target groups: names, defaults, and what values they take.
 
 use std::collections::BTreeMap;
 
@@ -95,6 +95,30 @@ pub(super) const LOAD_BALANCER: &[Attribute] = &[
     attribute("waf.fail_open.enabled", "false", Kind::Switch),
     attribute("zonal_shift.config.enabled", "false", Kind::Switch),
 ];
+
+/// Of an HTTP listener of an Application Load Balancer (`ListenerAttribute`). An empty header is not added.
+pub(super) const LISTENER: &[Attribute] = &[
+    attribute("routing.http.response.server.enabled", "true", Kind::Switch),
+    attribute("routing.http.response.strict_transport_security.header_value", "", Kind::Text),
+    attribute("routing.http.response.access_control_allow_origin.header_value", "", Kind::Text),
+    attribute("routing.http.response.access_control_allow_methods.header_value", "", Kind::Text),
+    attribute("routing.http.response.access_control_allow_headers.header_value", "", Kind::Text),
+    attribute("routing.http.response.access_control_allow_credentials.header_value", "", Kind::Text),
+    attribute("routing.http.response.access_control_expose_headers.header_value", "", Kind::Text),
+    attribute("routing.http.response.access_control_max_age.header_value", "", Kind::Text),
+    attribute("routing.http.response.content_security_policy.header_value", "", Kind::Text),
+    attribute("routing.http.response.x_content_type_options.header_value", "", Kind::Text),
+    attribute("routing.http.response.x_frame_options.header_value", "", Kind::Text),
+];
+
+/// The headers that a listener adds to all its answers.
+pub(super) fn added_headers(set: &BTreeMap<String, String>) -> Vec<(String, String)> {
+    let header = |(key, value): (&str, &str)| {
+        let name = key.strip_prefix("routing.http.response.")?.strip_suffix(".header_value")?.replace('_', "-");
+        (!value.is_empty()).then(|| (name, value.to_owned()))
+    };
+    all(LISTENER, set).filter_map(header).collect()
+}
 
 /// The value of `key`: set, or the default; nothing for a name that does not exist.
 pub(super) fn value<'a>(known: &'a [Attribute], set: &'a BTreeMap<String, String>, key: &str) -> &'a str {

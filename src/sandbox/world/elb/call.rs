@@ -10,6 +10,7 @@ mod balancers;
 mod groups;
 mod listeners;
 mod tags;
+mod transforms;
 
 /// Does one call. The answer is what goes inside `<ActionResult>`.
 pub fn call(world: &mut World, action: &str, form: &Form, now: Millis) -> Result<String, Fault> {
@@ -38,6 +39,7 @@ pub fn call(world: &mut World, action: &str, form: &Form, now: Millis) -> Result
         "DescribeTargetGroups" => groups::describe(elb, form, &mut xml)?,
         "DescribeTargetHealth" => groups::describe_health(elb, form, &mut xml)?,
         "ModifyListener" => listeners::modify(elb, pace, form, now, &mut xml)?,
+        "ModifyListenerAttributes" => listeners::modify_attributes(elb, pace, form, now, &mut xml)?,
         "ModifyLoadBalancerAttributes" => balancers::modify_attributes(elb, pace, form, now, &mut xml)?,
         "ModifyRule" => listeners::modify_rule(elb, pace, form, now, &mut xml)?,
         "ModifyTargetGroup" => groups::modify(elb, pace, form, now, &mut xml)?,

@@ -50,8 +50,13 @@ pub struct Listener {
     pub port: u16,
     pub default_rule: String,
     pub default_action: Action,
+    /// `Order` of the default action, where it was said.
+    #[serde(default)]
+    pub(super) default_order: Option<u32>,
     /// By priority, lowest first.
     pub rules: Vec<Rule>,
+    #[serde(default)]
+    pub(super) attributes: std::collections::BTreeMap<String, String>,
 }
 
 impl Listener {
@@ -68,6 +73,37 @@ pub struct Rule {
     pub priority: u32,
     pub conditions: Vec<Condition>,
     pub action: Action,
+    /// `Order` of the action, where it was said.
+    #[serde(default)]
+    pub(super) order: Option<u32>,
+    #[serde(default)]
+    pub transforms: Vec<Transform>,
+}
+
+/// What is written anew of a request that meets a rule, before a target sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transform {
+    pub of: Rewritten,
+    pub pattern: Regular,
+    /// With `$1` for what the first group of the pattern has found.
+    pub replacement: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Rewritten {
+    Host,
+    /// Path and query.
+    Url,
+}
+
+impl Rewritten {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Host => "host-header-rewrite",
+            Self::Url => "url-rewrite",
+        }
+    }
 }
 
 /// What a request says of itself, as far as a condition can ask.

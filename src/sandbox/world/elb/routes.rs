@@ -1,7 +1,8 @@
 //! What the data plane needs to know, as a copy that needs no lock on the world.
 
+use super::attributes;
 use super::group::{Algorithm, HealthCheck, Process, Registration, Standing, Stickiness, Target, Warming};
-use super::listener::{Action, Asked, Condition, Listener, Rule};
+use super::listener::{Action, Asked, Condition, Listener, Rule, Transform};
 use super::{Elb, TargetGroup};
 
 /// Whatever really listens, forwards and probes. The world tells it every change *before* the call that made the
@@ -31,8 +32,19 @@ pub struct ListenerRoute {
     pub with_client_port: bool,
     /// Whether headers whose names are not letters, digits and hyphens only are taken away.
     pub drops_invalid_headers: bool,
-    /// Conditions and action, in the order to try them; the default comes last and has no conditions.
-    pub rules: Vec<(Vec<Condition>, Action)>,
+    /// In the order to try them; the default comes last and has no conditions.
+    pub rules: Vec<RuleRoute>,
+    /// What every answer is given, whatever the target said of it.
+    pub added_headers: Vec<(String, String)>,
+    /// Whether the balancer's own answers have the header `Server`.
+    pub names_itself: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleRoute {
+    pub conditions: Vec<Condition>,
+    pub transforms: Vec<Transform>,
+    pub action: Action,
 }
 
 /// What becomes of a request's `X-Forwarded-For`: `routing.http.xff_header_processing.mode`.
@@ -45,10 +57,24 @@ pub enum ForwardedFor {
 
 impl ListenerRoute {
     fn of(elb: &Elb, listener: &Listener) -> Self {
-        let Listener { arn: _, load_balancer, port, default_rule: _, default_action, rules } = listener;
+        let Listener {
+            arn: _,
+            load_balancer,
+            port,
+            default_rule: _,
+            default_action,
+            default_order: _,
+            rules,
+            attributes: set,
+        } = listener;
         let balancer = elb.load_balancer(load_balancer);
         let attribute = |key: &str| balancer.map(|found| found.attribute(key)).unwrap_or_default();
-        let rules = rules.iter().map(|Rule { conditions, action, .. }| (conditions.clone(), action.clone()));
+        let rules = rules.iter().map(|Rule { conditions, transforms, action, .. }| RuleRoute {
+            conditions: conditions.clone(),
+            transforms: transforms.clone(),
+            action: action.clone(),
+        });
+        let default = RuleRoute { conditions: Vec::new(), transforms: Vec::new(), action: default_action.clone() };
         Self {
             port: *port,
             idle_timeout_seconds: attribute("idle_timeout.timeout_seconds").parse().unwrap_or(60),
@@ -60,15 +86,17 @@ impl ListenerRoute {
             },
             with_client_port: attribute("routing.http.xff_client_port.enabled") == "true",
             drops_invalid_headers: attribute("routing.http.drop_invalid_header_fields.enabled") == "true",
-            rules: rules.chain([(Vec::new(), default_action.clone())]).collect(),
+            rules: rules.chain([default]).collect(),
+            added_headers: attributes::added_headers(set),
+            names_itself: attributes::value(attributes::LISTENER, set, "routing.http.response.server.enabled")
+                == "true",
         }
     }
 
-    /// The action of the first rule that the request meets.
+    /// The first rule that the request meets.
     #[must_use]
-    pub fn action(&self, asked: &Asked<'_>) -> Option<&Action> {
-        let meets = |conditions: &[Condition]| conditions.iter().all(|condition| condition.meets(asked));
-        self.rules.iter().find(|(conditions, _)| meets(conditions)).map(|(_, action)| action)
+    pub fn rule(&self, asked: &Asked<'_>) -> Option<&RuleRoute> {
+        self.rules.iter().find(|rule| rule.conditions.iter().all(|condition| condition.meets(asked)))
     }
 }
 

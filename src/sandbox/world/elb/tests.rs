@@ -467,7 +467,7 @@ fn rules_are_tried_by_priority_and_priorities_can_be_swapped() {
             client: std::net::Ipv4Addr::LOCALHOST.into(),
             header: &|_| Vec::new(),
         };
-        match routes.listeners[0].action(&asked).unwrap() {
+        match &routes.listeners[0].rule(&asked).unwrap().action {
             Action::Fixed { status, .. } => Some(*status),
             Action::Forward(_) | Action::Redirect(_) => None,
         }

@@ -1,4 +1,4 @@
-//! Tags of log groups.
+//! Tags of log groups, by ARN and, as older tools ask for them, by name.
 
 use std::collections::BTreeMap;
 
@@ -25,6 +25,45 @@ pub(super) struct Tag {
 pub(super) struct Untag {
     resource_arn: String,
     tag_keys: Vec<String>,
+}
+
+/// The older calls name the group itself.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Named {
+    log_group_name: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct TagNamed {
+    log_group_name: String,
+    tags: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct UntagNamed {
+    log_group_name: String,
+    tags: Vec<String>,
+}
+
+impl From<TagNamed> for Tag {
+    fn from(TagNamed { log_group_name, tags }: TagNamed) -> Self {
+        Self { resource_arn: log_group_name, tags }
+    }
+}
+
+impl From<UntagNamed> for Untag {
+    fn from(UntagNamed { log_group_name, tags }: UntagNamed) -> Self {
+        Self { resource_arn: log_group_name, tag_keys: tags }
+    }
+}
+
+impl From<Named> for Resource {
+    fn from(Named { log_group_name }: Named) -> Self {
+        Self { resource_arn: log_group_name }
+    }
 }
 
 impl Logs {

@@ -224,6 +224,77 @@ async fn the_balancers_attributes_say_what_becomes_of_headers() {
 }
 
 #[tokio::test]
+async fn a_listeners_attributes_say_what_its_answers_carry() {
+    let a = Server::start("a").await;
+    let field = Field::with(&[&a]).await;
+    let set = |key: &str, value: &str| {
+        let members = [
+            ("ListenerArn", field.listener.as_str()),
+            ("Attributes.member.1.Key", key),
+            ("Attributes.member.1.Value", value),
+        ];
+        field.ask("ModifyListenerAttributes", &members);
+    };
+    let mut client = field.client().await;
+    let mut seen = async |method: &str| {
+        let response = client.send(client.request(method, "/headers", empty())).await.unwrap();
+        let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+        let seen = [header("server"), header("keep-alive"), header("x-frame-options")];
+        response.into_body().collect().await.unwrap();
+        seen
+    };
+    let some = |text: &str| Some(text.to_owned());
+    assert_eq!(seen("GET").await, [some("app/1"), None, None]);
+    assert_eq!(seen("TRACE").await[0], some("awselb/2.0"));
+    set("routing.http.response.x_frame_options.header_value", "DENY");
+    set("routing.http.response.server.enabled", "false");
+    // The program's own header is its own, and every answer has the added one.
+    assert_eq!(seen("GET").await, [some("app/1"), None, some("DENY")]);
+    assert_eq!(seen("TRACE").await, [None, None, some("DENY")]);
+    set("routing.http.response.x_frame_options.header_value", "");
+    assert_eq!(seen("GET").await[2], None);
+}
+
+#[tokio::test]
+async fn a_rule_writes_host_and_url_anew_before_a_target_sees_them() {
+    let a = Server::start("a").await;
+    let field = Field::with(&[&a]).await;
+    let rule = |priority: &str, path: &str, pattern: &str, replacement: &str| {
+        field.ask(
+            "CreateRule",
+            &[
+                ("ListenerArn", &field.listener),
+                ("Priority", priority),
+                ("Conditions.member.1.Field", "path-pattern"),
+                ("Conditions.member.1.Values.member.1", path),
+                ("Actions.member.1.Type", "forward"),
+                ("Actions.member.1.TargetGroupArn", &field.group),
+                ("Transforms.member.1.Type", "url-rewrite"),
+                ("Transforms.member.1.UrlRewriteConfig.Rewrites.member.1.Regex", pattern),
+                ("Transforms.member.1.UrlRewriteConfig.Rewrites.member.1.Replace", replacement),
+                ("Transforms.member.2.Type", "host-header-rewrite"),
+                (
+                    "Transforms.member.2.HostHeaderRewriteConfig.Rewrites.member.1.Regex",
+                    "^127[.]0[.]0[.]1:([0-9])[0-9]*$",
+                ),
+                ("Transforms.member.2.HostHeaderRewriteConfig.Rewrites.member.1.Replace", "shop-$1.internal"),
+            ],
+        )
+    };
+    rule("1", "/api/*", "^/api/([a-z]+)[?]v=(.*)$", "/$1?version=$2&by=rule");
+    rule("2", "/broken/*", "^/broken/(.*)$", "no path");
+    let mut client = field.client().await;
+    let (status, text) = client.get("/api/headers?v=2").await.unwrap();
+    let host = format!("host: shop-{}.internal", &field.port.to_string()[..1]);
+    assert!(status == 200 && text.starts_with("GET /headers?version=2&by=rule\n") && text.contains(&host), "{text}");
+    // A pattern that is not met leaves the request as it came; what makes no request is the balancer's own failure.
+    assert_eq!(client.get("/api/headers").await.unwrap().0, 200);
+    assert_eq!(client.get("/broken/headers").await.unwrap().0, 500);
+    let (_, text) = client.get("/headers").await.unwrap();
+    assert!(text.contains(&format!("host: 127.0.0.1:{}", field.port)), "{text}");
+}
+
+#[tokio::test]
 async fn a_tunnel_in_which_nothing_moves_is_closed_after_the_idle_timeout() {
     let a = Server::start("a").await;
     let field = Field::with(&[&a]).await;

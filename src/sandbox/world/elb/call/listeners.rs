@@ -1,9 +1,12 @@
 //! Listeners and their rules.
 
+use std::collections::BTreeMap;
+
+use super::super::attributes::{self, LISTENER};
 use super::super::listener::{Action, Condition, Forward, Listener, Parameter, Part, Redirect, Rule, Weighted, block};
 use super::super::regular::Regular;
 use super::super::resource_id;
-use super::{Elb, Fault, Form, Millis, Xml, arn, fault, number, page, required, tags};
+use super::{Elb, Fault, Form, Millis, Xml, arn, fault, number, page, pairs, required, tags, transforms};
 use crate::sandbox::world::{Pace, Place};
 
 fn listener_arn(form: &Form) -> Result<&str, Fault> {
@@ -40,6 +43,11 @@ fn action(elb: &Elb, form: &Form, member: &str, balancer: &str) -> Result<Action
         "redirect" => redirect(&action.group("RedirectConfig")),
         other => Err(fault::not_emulated(format_args!("actions of type '{other}'"))),
     }
+}
+
+/// `Order` of the one action, which is told back where it was said and only there: Ansible's modules compare it.
+fn order(form: &Form, member: &str) -> Result<Option<u32>, Fault> {
+    form.members(member).first().map_or(Ok(None), |action| number(action, "Order"))
 }
 
 fn forward(elb: &Elb, action: &Form, balancer: &str) -> Result<Action, Fault> {
@@ -213,11 +221,6 @@ fn regular(one: &Form, field: &str) -> Result<Option<Condition>, Fault> {
     Ok(Some(Condition::Regular { of, expressions: written.iter().map(read).collect::<Result<_, _>>()? }))
 }
 
-/// Transforms rewrite what a target sees; to take and forget them would be a lie.
-fn no_transforms(form: &Form) -> Result<(), Fault> {
-    if form.members("Transforms").is_empty() { Ok(()) } else { Err(fault::not_emulated("transforms of a rule")) }
-}
-
 fn parameters(config: &Form) -> Result<Vec<Parameter>, Fault> {
     let pairs = config.members("Values");
     if pairs.is_empty() {
@@ -292,7 +295,9 @@ pub(super) fn create(
         port,
         default_rule: Elb::arn(here, "listener-rule", &format!("{path}/{rule}")),
         default_action,
+        default_order: order(form, "DefaultActions")?,
         rules: Vec::new(),
+        attributes: BTreeMap::new(),
     };
     if !tags.is_empty() {
         elb.tags.insert(created.arn.clone(), tags);
@@ -324,11 +329,31 @@ pub(super) fn describe(elb: &Elb, form: &Form, xml: &mut Xml) -> Result<(), Faul
 /// The one attribute that says something about a listener without a certificate, as it is.
 pub(super) fn describe_attributes(elb: &Elb, form: &Form, xml: &mut Xml) -> Result<(), Fault> {
     let arn = listener_arn(form)?;
-    elb.listeners.iter().find(|listener| listener.arn == arn).ok_or_else(fault::listener_not_found)?;
-    xml.list("Attributes", [("routing.http.response.server.enabled", "true")], |xml, (key, value)| {
+    let listener = elb.listeners.iter().find(|listener| listener.arn == arn).ok_or_else(fault::listener_not_found)?;
+    xml.list("Attributes", attributes::all(LISTENER, &listener.attributes), |xml, (key, value)| {
         xml.text("Key", key).text("Value", value);
     });
     Ok(())
+}
+
+pub(super) fn modify_attributes(
+    elb: &mut Elb,
+    pace: Pace,
+    form: &Form,
+    now: Millis,
+    xml: &mut Xml,
+) -> Result<(), Fault> {
+    let arn = listener_arn(form)?;
+    let changes = pairs(form, "Attributes")?;
+    for (key, value) in &changes {
+        attributes::check(LISTENER, "Listener", key, value)?;
+        if value.bytes().any(|byte| byte.is_ascii_control()) {
+            return Err(fault::validation(format!("Listener attribute '{key}' has a value that is no header's")));
+        }
+    }
+    find_mut(elb, arn)?.attributes.extend(changes);
+    elb.changed(pace, now);
+    describe_attributes(elb, form, xml)
 }
 
 pub(super) fn modify(elb: &mut Elb, pace: Pace, form: &Form, now: Millis, xml: &mut Xml) -> Result<(), Fault> {
@@ -348,6 +373,7 @@ pub(super) fn modify(elb: &mut Elb, pace: Pace, form: &Form, now: Millis, xml: &
     listener.port = port.unwrap_or(old_port);
     if let Some(action) = default_action {
         listener.default_action = action;
+        listener.default_order = order(form, "DefaultActions")?;
     }
     xml.list("Listeners", [&*listener], |xml, one| write(one, xml));
     elb.changed(pace, now);
@@ -374,7 +400,7 @@ pub(super) fn create_rule(elb: &mut Elb, pace: Pace, form: &Form, now: Millis, x
     let arn = listener_arn(form)?;
     let listener = find_mut(elb, arn)?.clone();
     let priority = priority(required(form, "Priority")?)?;
-    no_transforms(form)?;
+    let transforms = transforms::asked(form)?.unwrap_or_default();
     let conditions = conditions(form)?;
     if conditions.is_empty() {
         return Err(fault::missing("Conditions"));
@@ -390,6 +416,8 @@ pub(super) fn create_rule(elb: &mut Elb, pace: Pace, form: &Form, now: Millis, x
         priority,
         conditions,
         action,
+        order: order(form, "Actions")?,
+        transforms,
     };
     if !tags.is_empty() {
         elb.tags.insert(created.arn.clone(), tags);
@@ -415,7 +443,7 @@ fn write_described(described: &Described<'_>, xml: &mut Xml) {
             xml.text("RuleArn", &listener.default_rule)
                 .text("Priority", "default")
                 .list("Conditions", [(); 0], |_, ()| {})
-                .list("Actions", [&listener.default_action], |xml, one| write_action(one, xml))
+                .list("Actions", [&listener.default_action], |xml, one| write_action(one, listener.default_order, xml))
                 .text("IsDefault", true);
         }
     }
@@ -449,7 +477,7 @@ pub(super) fn modify_rule(elb: &mut Elb, pace: Pace, form: &Form, now: Millis, x
     if default_rule == arn {
         return Err(fault::not_permitted(format!("Default rule '{arn}' cannot be modified")));
     }
-    no_transforms(form)?;
+    let transforms = transforms::asked(form)?;
     let conditions = conditions(form)?;
     let action = if form.contains("Actions") { Some(action(elb, form, "Actions", &load_balancer)?) } else { None };
     let rules = &mut find_mut(elb, &listener)?.rules;
@@ -459,6 +487,10 @@ pub(super) fn modify_rule(elb: &mut Elb, pace: Pace, form: &Form, now: Millis, x
     }
     if let Some(action) = action {
         rule.action = action;
+        rule.order = order(form, "Actions")?;
+    }
+    if let Some(transforms) = transforms {
+        rule.transforms = transforms;
     }
     xml.list("Rules", [&*rule], |xml, one| write_rule(one, xml));
     elb.changed(pace, now);
@@ -508,21 +540,23 @@ pub(super) fn set_priorities(elb: &mut Elb, pace: Pace, form: &Form, now: Millis
 }
 
 fn write(listener: &Listener, xml: &mut Xml) {
-    let Listener { arn, load_balancer, port, default_rule: _, default_action, rules: _ } = listener;
+    let Listener { arn, load_balancer, port, default_rule: _, default_action, default_order, rules: _, attributes: _ } =
+        listener;
     xml.text("ListenerArn", arn)
         .text("LoadBalancerArn", load_balancer)
         .text("Port", port)
         .text("Protocol", "HTTP")
-        .list("DefaultActions", [default_action], |xml, one| write_action(one, xml));
+        .list("DefaultActions", [default_action], |xml, one| write_action(one, *default_order, xml));
 }
 
 fn write_rule(rule: &Rule, xml: &mut Xml) {
-    let Rule { arn, priority, conditions, action } = rule;
+    let Rule { arn, priority, conditions, action, order, transforms } = rule;
     xml.text("RuleArn", arn)
         .text("Priority", priority)
         .list("Conditions", conditions, |xml, condition| write_condition(condition, xml))
-        .list("Actions", [action], |xml, one| write_action(one, xml))
+        .list("Actions", [action], |xml, one| write_action(one, *order, xml))
         .text("IsDefault", false);
+    transforms::write(transforms, xml);
 }
 
 fn write_condition(condition: &Condition, xml: &mut Xml) {
@@ -576,12 +610,12 @@ fn write_condition(condition: &Condition, xml: &mut Xml) {
     }
 }
 
-fn write_action(action: &Action, xml: &mut Xml) {
+fn write_action(action: &Action, order: Option<u32>, xml: &mut Xml) {
     match action {
         Action::Forward(Forward { groups, sticky_seconds }) => {
             // The plain member is only there when it says everything.
             let only = if let [only] = groups.as_slice() { Some(&only.arn) } else { None };
-            xml.text("Type", "forward").optional("TargetGroupArn", only).text("Order", 1).nest(
+            xml.text("Type", "forward").optional("TargetGroupArn", only).optional("Order", order).nest(
                 "ForwardConfig",
                 |xml| {
                     xml.list("TargetGroups", groups, |xml, Weighted { arn, weight }| {
@@ -594,7 +628,7 @@ fn write_action(action: &Action, xml: &mut Xml) {
             );
         }
         Action::Fixed { status, content_type, body } => {
-            xml.text("Type", "fixed-response").text("Order", 1).nest("FixedResponseConfig", |xml| {
+            xml.text("Type", "fixed-response").optional("Order", order).nest("FixedResponseConfig", |xml| {
                 let message = (!body.is_empty()).then_some(body);
                 xml.text("StatusCode", status)
                     .optional("ContentType", content_type.as_ref())
@@ -602,7 +636,7 @@ fn write_action(action: &Action, xml: &mut Xml) {
             });
         }
         Action::Redirect(Redirect { protocol, host, port, path, query, status }) => {
-            xml.text("Type", "redirect").text("Order", 1).nest("RedirectConfig", |xml| {
+            xml.text("Type", "redirect").optional("Order", order).nest("RedirectConfig", |xml| {
                 xml.text("Protocol", protocol)
                     .text("Host", host)
                     .text("Port", port)
