@@ -68,14 +68,16 @@ impl Faults {
 }
 
 impl Strike {
-    /// The error that AWS would answer with, where it is one. ELB and STS throttle under another name.
+    /// The error that AWS would answer with, where it is one. ELB, STS and EC2 throttle under names of their own.
     pub(super) fn fault(self, service: &str) -> Option<Fault> {
         let (status, code, message) = match (self, service) {
             (Self::Throttled, "elb" | "sts") => (400, "Throttling", "Rate exceeded"),
+            (Self::Throttled, "ec2") => (503, "RequestLimitExceeded", "Request limit exceeded."),
             (Self::Throttled, _) => (400, "ThrottlingException", "Rate exceeded"),
             (Self::Failed, "elb" | "sts") => {
                 (500, "InternalFailure", "The scenario of the sandbox lets this call fail.")
             }
+            (Self::Failed, "ec2") => (500, "InternalError", "The scenario of the sandbox lets this call fail."),
             (Self::Failed, _) => (500, "ServerException", "The scenario of the sandbox lets this call fail."),
             (Self::Stalled(_) | Self::Cut, _) => return None,
         };

@@ -1,5 +1,6 @@
 //! The sandbox through botocore, the library under the AWS CLI and boto3: a life of every service with its waiters and
-//! paginators, every answer held against AWS's own models, and which operations are not there; and the calls of Terraform.
+//! paginators, every answer held against AWS's own models, and which operations are not there; through the calls of
+//! Terraform; and through two tools that stand on it, `ecs deploy` and Ansible.
 
 use std::path::Path;
 use std::process::Command;
@@ -29,4 +30,14 @@ fn botocore_finds_nothing_wrong() {
 #[test]
 fn the_calls_of_terraform_s_provider_are_answered() {
     finds_nothing_wrong("terraform_client.py", &[]);
+}
+
+#[test]
+fn ecs_deploy_deploys() {
+    finds_nothing_wrong("ecs_deploy_client.py", &[]);
+}
+
+#[test]
+fn ansible_s_modules_change_what_they_should_and_nothing_else() {
+    finds_nothing_wrong("ansible_client.py", &[]);
 }

@@ -8,6 +8,7 @@
 mod botocore;
 mod clients;
 mod cloudwatch;
+mod ec2;
 mod ecr;
 mod ecs;
 mod elb;

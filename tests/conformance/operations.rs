@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 /// Each service: its source, where it is tried, its heading in the guide.
-const SERVICES: [(&str, &str, &str); 8] = [
+const SERVICES: [(&str, &str, &str); 9] = [
     (include_str!("../../src/sandbox/world/ecs.rs"), include_str!("ecs.rs"), "ECS"),
     (
         concat!(
@@ -19,6 +19,7 @@ const SERVICES: [(&str, &str, &str); 8] = [
     (include_str!("../../src/sandbox/world/ssm.rs"), include_str!("ssm.rs"), "SSM"),
     (include_str!("../../src/sandbox/world/secretsmanager.rs"), include_str!("secretsmanager.rs"), "Secrets Manager"),
     (include_str!("../../src/sandbox/world/sts.rs"), include_str!("sts.rs"), "STS"),
+    (include_str!("../../src/sandbox/world/ec2.rs"), include_str!("ec2.rs"), "EC2"),
 ];
 
 const GUIDE: &str = include_str!("../../docs/guide/sandbox.md");

@@ -14,7 +14,7 @@ import tempfile
 import time
 import uuid
 
-from botocore_client import Sandbox, problems, refused, same, wait
+from botocore_client import Sandbox, free_port, problems, refused, same, wait
 
 
 def tags(old, new, upper=False):
@@ -335,13 +335,6 @@ def target_group(elb):
         HealthCheckProtocol="HTTP")
     same("target group, updated", [read()[0][key] for key in ("HealthCheckIntervalSeconds", "HealthCheckPath")], [30, "/"])
     return arn
-
-
-def free_port():
-    import socket
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
 
 
 def service(ecs, cluster, first, group):

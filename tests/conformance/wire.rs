@@ -116,6 +116,19 @@ pub(crate) async fn call_json(place: &Place, to: Target, operation: &str, input:
     (status, serde_json::from_str(&answer).unwrap())
 }
 
+/// One call of AWS Query, signed by nobody in particular; gives back status and answer.
+pub(crate) async fn call_form(place: &Place, signing: &str, form: &str) -> (u16, String) {
+    let signed = format!(
+        "AWS4-HMAC-SHA256 Credential=AKID/20261001/us-east-1/{signing}/aws4_request, SignedHeaders=host, Signature=0a"
+    );
+    let headers = [
+        ("content-type", "application/x-www-form-urlencoded"),
+        ("x-amz-date", "20261001T120000Z"),
+        ("authorization", signed.as_str()),
+    ];
+    send(place, &headers, form).await
+}
+
 /// Neither may a web page, which can post a form to loopback but cannot sign it.
 #[tokio::test]
 async fn who_does_not_sign_may_not_call() {

@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 use super::clock;
 use super::fault::{Faults, Strike};
 use super::state::Keeper;
-use super::world::{Fault, World, ecr, elb, sts};
+use super::world::{Fault, World, ec2, ecr, elb, sts};
 
 pub mod auth;
 pub mod balancer;
@@ -135,8 +135,8 @@ fn called(head: &Parts, body: &[u8]) -> (&'static str, String) {
     }
     let members = if head.method == Method::GET { head.uri.query().unwrap_or_default().as_bytes() } else { body };
     let form = query::Form::parse(members);
-    let service = if form.get("Version") == Some("2011-06-15") { "sts" } else { "elb" };
-    (service, form.get("Action").unwrap_or_default().to_owned())
+    let service = form.get("Version").and_then(query::Service::of_version).unwrap_or(query::Service::Elb);
+    (service.name(), form.get("Action").unwrap_or_default().to_owned())
 }
 
 async fn respond(desk: &Desk, request: Request<Incoming>) -> Result<Response<Body>, Cut> {
@@ -163,7 +163,11 @@ async fn respond(desk: &Desk, request: Request<Incoming>) -> Result<Response<Bod
     Ok(full(match (head.headers.get("x-amz-target").and_then(|value| value.to_str().ok()), fault) {
         (Some(_), Some(fault)) => json11::answer(&Err(fault), &id),
         (None, Some(fault)) => {
-            let service = if service == "sts" { query::Service::Sts } else { query::Service::Elb };
+            let service = match service {
+                "sts" => query::Service::Sts,
+                "ec2" => query::Service::Ec2,
+                _ => query::Service::Elb,
+            };
             query::refuse(service, &fault, &id)
         }
         (Some(target), None) => json(desk, target, &head, &body, &id).await,
@@ -299,6 +303,7 @@ async fn form(desk: &Desk, head: &Parts, body: &[u8], id: &str) -> Response<Full
         match call.service {
             query::Service::Elb => elb::call(&mut world, &call.action, &call.form, clock::now()),
             query::Service::Sts => sts::call(&mut world, &call.action, &call.form, &access_key, clock::now()),
+            query::Service::Ec2 => ec2::call(&world.place, &call.action, &call.form),
         }
     });
     if writes && response.status().is_success() && desk.keeper.keep().await.is_err() {

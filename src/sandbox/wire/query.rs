@@ -1,4 +1,4 @@
-//! AWS Query: a form comes in, XML goes out. Spoken by ELBv2 and STS.
+//! AWS Query: a form comes in, XML goes out. Spoken by ELBv2, STS and, in a dialect of its own, EC2.
 
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
@@ -49,9 +49,18 @@ impl Form {
     /// The structures of a list, in the order of their numbers.
     #[must_use]
     pub fn members(&self, name: &str) -> Vec<Self> {
+        self.group(name).group("member").counted()
+    }
+
+    /// The same as EC2 spells it: `Filter.1.Name`.
+    #[must_use]
+    pub fn items(&self, name: &str) -> Vec<Self> {
+        self.group(name).counted()
+    }
+
+    fn counted(&self) -> Vec<Self> {
         let mut members = BTreeMap::<u64, Self>::new();
-        for (key, value) in &self.group(name).pairs {
-            let Some(rest) = key.strip_prefix("member.") else { continue };
+        for (rest, value) in &self.pairs {
             let (number, rest) = rest.split_once('.').unwrap_or((rest, ""));
             if let Ok(number) = number.parse() {
                 members.entry(number).or_default().pairs.push((rest.to_owned(), value.clone()));
@@ -64,6 +73,12 @@ impl Form {
     #[must_use]
     pub fn strings(&self, name: &str) -> Vec<String> {
         self.members(name).iter().filter_map(|member| member.get("")).map(ToOwned::to_owned).collect()
+    }
+
+    /// The same as EC2 spells it: `GroupId.1`.
+    #[must_use]
+    pub fn numbered(&self, name: &str) -> Vec<String> {
+        self.items(name).iter().filter_map(|item| item.get("")).map(ToOwned::to_owned).collect()
     }
 }
 
@@ -163,15 +178,28 @@ impl Xml {
 pub enum Service {
     Elb,
     Sts,
+    Ec2,
 }
 
 impl Service {
     /// The version in a request is what tells the services apart: they share one endpoint here.
-    fn of_version(version: &str) -> Option<Self> {
+    #[must_use]
+    pub fn of_version(version: &str) -> Option<Self> {
         match version {
             "2015-12-01" => Some(Self::Elb),
             "2011-06-15" => Some(Self::Sts),
+            "2016-11-15" => Some(Self::Ec2),
             _ => None,
+        }
+    }
+
+    /// As scenarios call it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Elb => "elb",
+            Self::Sts => "sts",
+            Self::Ec2 => "ec2",
         }
     }
 
@@ -181,6 +209,7 @@ impl Service {
         match self {
             Self::Elb => "elasticloadbalancing",
             Self::Sts => "sts",
+            Self::Ec2 => "ec2",
         }
     }
 
@@ -190,6 +219,7 @@ impl Service {
         match self {
             Self::Elb => "http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/",
             Self::Sts => "https://sts.amazonaws.com/doc/2011-06-15/",
+            Self::Ec2 => "http://ec2.amazonaws.com/doc/2016-11-15/",
         }
     }
 }
@@ -233,11 +263,17 @@ pub fn serve(
     }
 }
 
-/// `<ActionResponse><ActionResult>…</ActionResult><ResponseMetadata>…`.
+/// `<ActionResponse><ActionResult>…</ActionResult><ResponseMetadata>…`; of EC2 `<ActionResponse><requestId>…`.
 #[must_use]
 pub fn succeed(call: &Call, result: &str, request_id: &str) -> Response<Full<Bytes>> {
     let Call { service, action, form: _ } = call;
     let namespace = service.namespace();
+    if *service == Service::Ec2 {
+        let body = format!(
+            r#"<{action}Response xmlns="{namespace}"><requestId>{request_id}</requestId>{result}</{action}Response>"#
+        );
+        return respond(StatusCode::OK, body, request_id);
+    }
     let mut metadata = Xml::new();
     metadata.nest("ResponseMetadata", |xml| {
         xml.text("RequestId", request_id);
@@ -249,12 +285,23 @@ pub fn succeed(call: &Call, result: &str, request_id: &str) -> Response<Full<Byt
     respond(StatusCode::OK, body, request_id)
 }
 
-/// `<ErrorResponse><Error><Type>Sender</Type><Code>…`.
+/// `<ErrorResponse><Error><Type>Sender</Type><Code>…`; of EC2 `<Response><Errors><Error><Code>…`.
 #[must_use]
 pub fn refuse(service: Service, fault: &Fault, request_id: &str) -> Response<Full<Bytes>> {
     let Fault { status, code, message } = fault;
     let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut xml = Xml::new();
+    if service == Service::Ec2 {
+        xml.nest("Response", |xml| {
+            xml.nest("Errors", |xml| {
+                xml.nest("Error", |xml| {
+                    xml.text("Code", code).text("Message", message);
+                });
+            })
+            .text("RequestID", request_id);
+        });
+        return respond(status, xml.finish(), request_id);
+    }
     xml.nest("Error", |xml| {
         xml.text("Type", if status.is_server_error() { "Receiver" } else { "Sender" });
         xml.text("Code", code).text("Message", message);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub mod cloudwatch;
+pub mod ec2;
 pub mod ecr;
 pub mod ecs;
 pub mod elb;

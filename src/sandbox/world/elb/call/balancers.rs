@@ -204,7 +204,7 @@ fn write(here: &Place, balancer: &LoadBalancer, xml: &mut Xml) {
         .optional("CreatedTime", created)
         .text("LoadBalancerName", name)
         .text("Scheme", scheme.as_str())
-        .text("VpcId", "vpc-sandbox")
+        .text("VpcId", super::super::super::ec2::VPC)
         .nest("State", |xml| {
             xml.text("Code", "active");
         })
