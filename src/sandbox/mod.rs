@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 pub mod clock;
 pub mod daemon;
 pub mod differences;
+mod emulated;
 mod fault;
 pub mod forecast;
 pub mod load;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::super::emulated::operations;
 use super::{
     Crash, Deploy, Fails, FaultKind, HealthAnswer, HealthStep, LoadScript, Mistake, Of, OnStop, OutOfMemory, Scale,
     Scenario, TaskScript, WireFault,
@@ -63,7 +64,8 @@ pub(super) const LOAD: &[Key] = &[
     ("count_by", "\"x-version\""),
 ];
 
-const SERVICES: &[&str] = &["ecs", "ecr", "elb", "logs", "ssm", "secretsmanager", "cloudwatch", "sts", "registry"];
+const SERVICES: &[&str] =
+    &["ecs", "ecr", "elb", "logs", "ssm", "secretsmanager", "cloudwatch", "sts", "ec2", "registry"];
 const FAULT_WORDS: &[&str] = &["throttle", "error", "stall", "cut"];
 const FAIL_WORDS: &[&str] = &["image", "architecture", "secret", "log_group"];
 const OF_WORDS: &[&str] = &["new", "old", "all"];
@@ -287,7 +289,7 @@ impl Reader {
         self.must_have(open, &["fault"]);
         let lasts = self.duration(open, "for");
         let service = self.word(open, "service", SERVICES).map(str::to_owned);
-        let operation = self.text(open, "operation");
+        let operation = self.operation(open, service.as_deref());
         let (after, times) = (self.number(open, "after", 0, 1_000_000), self.number(open, "times", 1, 1_000_000));
         if word.is_some_and(|word| word != "stall") && find(open.table, "for").is_some() {
             self.needs(open, "for", "fault", "\"stall\"");
@@ -305,6 +307,33 @@ impl Reader {
             _ => FaultKind::Error,
         };
         Some(WireFault { service, operation, kind, after: after.unwrap_or(0), times })
+    }
+
+    /// One that the service has: a fault of another would meet nothing, and nobody would know.
+    fn operation(&mut self, open: &Open<'_>, service: Option<&str>) -> Option<String> {
+        let text = self.text(open, "operation")?;
+        let same = |(_, known): &(&str, &str)| known.eq_ignore_ascii_case(&text);
+        let known = operations(service);
+        if known.iter().any(same) {
+            return Some(text);
+        }
+        let whose = service.map(|service| format!(" of {service}")).unwrap_or_default();
+        let elsewhere = operations(None).into_iter().find(same).map(|(service, _)| service);
+        let plain = text.to_lowercase();
+        let far = |(_, operation): &(&str, &str)| strsim::damerau_levenshtein(&plain, &operation.to_lowercase());
+        let nearest = known.iter().min_by_key(|one| far(one)).filter(|one| far(one) <= one.1.len() / 3);
+        let (label, help) = match (elsewhere, nearest) {
+            (Some(other), _) => (Some(format!("it is one of {other}")), Some(format!("write `service = \"{other}\"`"))),
+            (None, Some((_, nearest))) => (Some(format!("did you mean `{nearest}`?")), None),
+            (None, None) => (
+                Some("not known here".to_owned()),
+                Some("what there is: docs/guide/sandbox.md, \"What it emulates\"".to_owned()),
+            ),
+        };
+        let span = find(open.table, "operation").map_or(0..0, Spanned::span);
+        let message = format!("the sandbox has no operation `{text}`{whose}");
+        self.mistake("scenario::unknown_operation", span, message, label, help);
+        None
     }
 
     fn load(&mut self, open: &Open<'_>) -> LoadScript {

@@ -49,7 +49,7 @@ fn a_scenario_is_read_whole() {
 #[test]
 fn all_mistakes_are_found_at_once_each_with_what_to_write() {
     let text = "[[tasks]]\nboot = 8\ncrash = \"2s\"\n[[tasks]]\nof = \"neu\"\nexit_code = 3\nboot = \"1s\"\nhealth = [{ answer = \"tiemout\" }, { for = \"1s\" }]\n\
-                [[faults]]\nservice = \"ec2\"\nfault = \"stall\"\n[[scales]]\nat = \"soon\"\n[deploys]\nat = \"1s\"\n[lod]\nrate = 1\n[load]\npath = \"x\"\n";
+                [[faults]]\nservice = \"ec3\"\nfault = \"stall\"\n[[scales]]\nat = \"soon\"\n[deploys]\nat = \"1s\"\n[lod]\nrate = 1\n[load]\npath = \"x\"\n";
     let mistakes = parse(text).unwrap_err();
     let told: Vec<String> = mistakes
         .iter()
@@ -71,7 +71,7 @@ fn all_mistakes_are_found_at_once_each_with_what_to_write() {
     { answer = "tiemout" }: what comes after this answer is never reached | lasts for ever | say how long it lasts: `for = "10s"`
     "tiemout": `answer` cannot be `tiemout` | did you mean `timeout`? | -
     { for = "1s" }: `answer` is missing in health | `answer` belongs into this table | write `answer = 503`
-    "ec2": `service` cannot be `ec2` | did you mean `ecs`? | -
+    "ec3": `service` cannot be `ec3` | did you mean `ecs`? | -
     "stall": `fault` means nothing without `for` | - | add `for = "3s"`
     [[scales]]: `to` is missing in [[scales]] | `to` belongs into this table | write `to = 4`
     "soon": `at` must be a duration, and this is `soon` | ms, s or m | write a number with its unit: `at = "5s"`
@@ -79,6 +79,43 @@ fn all_mistakes_are_found_at_once_each_with_what_to_write() {
     lod: unknown key `lod` at the top of the file | did you mean `load`? | -
     "x": `x` is not a path | begins with / | write `path = "/"`
     "#);
+}
+
+/// What a fault of this service and operation is told, where it is refused.
+fn told_of(service: &str, operation: &str) -> String {
+    let service = if service.is_empty() { String::new() } else { format!("service = \"{service}\"\n") };
+    let text = format!("format = 1\n[[faults]]\n{service}operation = \"{operation}\"\nfault = \"cut\"\n");
+    let Err(mistakes) = parse(&text) else { return "well".to_owned() };
+    let [mistake] = mistakes.try_into().unwrap();
+    assert_eq!(&text[mistake.span.unwrap()], format!("\"{operation}\""));
+    format!("{} | {} | {}", mistake.message, mistake.label.unwrap(), mistake.help.unwrap_or_default())
+}
+
+#[test]
+fn an_operation_that_is_none_is_refused_with_the_one_that_was_meant() {
+    for (service, operation, told) in [
+        ("ecs", "DescribeServices", "well"),
+        ("", "describeservices", "well"),
+        ("registry", "PUT", "well"),
+        (
+            "ecs",
+            "DescribeServicez",
+            "the sandbox has no operation `DescribeServicez` of ecs | did you mean `DescribeServices`? | ",
+        ),
+        ("", "GetLogEvent", "the sandbox has no operation `GetLogEvent` | did you mean `GetLogEvents`? | "),
+        (
+            "elb",
+            "UpdateService",
+            "the sandbox has no operation `UpdateService` of elb | it is one of ecs | write `service = \"ecs\"`",
+        ),
+        (
+            "registry",
+            "FETCH",
+            "the sandbox has no operation `FETCH` of registry | not known here | what there is: docs/guide/sandbox.md, \"What it emulates\"",
+        ),
+    ] {
+        assert_eq!(told_of(service, operation), told, "{service} {operation}");
+    }
 }
 
 #[test]
