@@ -22,10 +22,21 @@ struct Sandbox {
     endpoint: String,
 }
 
+const PROGRAM: &str = env!("CARGO_BIN_EXE_docker-ecs-ship");
+
+/// A shell that goes on as the program after it, whose files may not grow beyond eight or sixteen KiB: the unit is the shell's
+/// affair. What would be killed for it is told instead, as it is on a full disk.
+const SMALL_FILES: [&str; 4] = ["/bin/sh", "-c", "trap '' XFSZ; ulimit -S -f 16; exec \"$@\"", "sh"];
+
 impl Sandbox {
     /// Starts one on paper in a state folder, and waits until it answers.
     async fn start(state: &Path) -> Self {
-        let process = tokio::process::Command::new(env!("CARGO_BIN_EXE_docker-ecs-ship"))
+        Self::start_as(&[PROGRAM], state).await
+    }
+
+    async fn start_as(words: &[&str], state: &Path) -> Self {
+        let process = tokio::process::Command::new(words[0])
+            .args(&words[1..])
             .args(["sandbox", "up", "--foreground", "--paper", "--port", "0", "--speed", "100"])
             .env_clear()
             .env("HOME", state)
@@ -115,9 +126,9 @@ fn random(below: u64) -> u64 {
 async fn killed_at_any_moment_it_knows_all_that_it_has_answered() {
     let state = tempfile::tempdir().expect("a folder");
     let mut answered = BTreeSet::new();
-    // Twelve kills, and on a machine that is busy elsewhere more of them, until there was something to lose.
+    // Twenty kills, and on a machine that is busy elsewhere more of them, until there was something to lose.
     for round in 0..60 {
-        if round >= 12 && answered.len() > 20 {
+        if round >= 20 && answered.len() > 20 {
             break;
         }
         let sandbox = Sandbox::start(state.path()).await;
@@ -212,6 +223,32 @@ async fn on_a_full_disk_it_refuses_what_it_cannot_keep_and_goes_on_when_there_is
     sandbox.kill().await;
     let sandbox = Sandbox::start(state).await;
     assert!(sandbox.clusters().await.contains("after"));
+    sandbox.kill().await;
+}
+
+/// The other way to have no room, for which nobody has to be root: files that may not grow.
+#[tokio::test]
+async fn when_its_file_may_not_grow_it_refuses_what_it_cannot_keep_and_goes_on() {
+    let state = tempfile::tempdir().expect("a folder");
+    let sandbox = Sandbox::start_as(&[&SMALL_FILES[..], &[PROGRAM]].concat(), state.path()).await;
+    let mut answered = BTreeSet::new();
+    let refused = loop {
+        let name = format!("cluster-{}", answered.len());
+        match sandbox.client.create_cluster().cluster_name(&name).send().await {
+            Ok(_) => answered.insert(name),
+            Err(refused) => break refused,
+        };
+        assert!(answered.len() < 1000, "sixteen KiB hold no thousand clusters");
+    };
+    assert_eq!(refused.raw_response().map(|response| response.status().as_u16()), Some(500), "{refused:?}");
+    assert!(answered.len() > 3, "it had room for some: {}", answered.len());
+    assert!(answered.is_subset(&sandbox.clusters().await), "it still answers");
+    let left = files(&state.path().join("sandbox"));
+    assert!(!left.contains("world.new"), "half a file: {left:?}");
+    sandbox.kill().await;
+    let sandbox = Sandbox::start(state.path()).await;
+    assert_eq!(sandbox.clusters().await, answered);
+    sandbox.client.create_cluster().cluster_name("after").send().await.expect("there is room again");
     sandbox.kill().await;
 }
 

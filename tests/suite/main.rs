@@ -15,6 +15,8 @@ mod keyrings;
 mod killed;
 mod leaks;
 mod left_behind;
+#[cfg(target_os = "linux")]
+mod listening;
 mod login;
 mod paper;
 mod permissions;

@@ -11,7 +11,14 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use super::*;
 
 fn engine() -> Docker {
-    Docker::connect_with_unix_defaults().unwrap()
+    Docker::connect_with_defaults().unwrap()
+}
+
+/// Where it listens: `DOCKER_HOST`, so that the same tests are made with another engine.
+fn engine_socket() -> String {
+    #[expect(clippy::disallowed_methods, reason = "as docker does")]
+    let host = std::env::var("DOCKER_HOST").unwrap_or_default();
+    host.strip_prefix("unix://").unwrap_or("/var/run/docker.sock").to_owned()
 }
 
 /// A name nobody else has.
@@ -211,7 +218,7 @@ impl Bridge {
             let mut relays = tokio::task::JoinSet::new();
             while let Ok((mut near, _)) = listener.accept().await {
                 relays.spawn(async move {
-                    let mut far = tokio::net::UnixStream::connect("/var/run/docker.sock").await.unwrap();
+                    let mut far = tokio::net::UnixStream::connect(engine_socket()).await.unwrap();
                     // Ends when either side has had enough.
                     let _ended = tokio::io::copy_bidirectional(&mut near, &mut far).await;
                 });
