@@ -125,6 +125,13 @@ struct Assuming {
     held: Mutex<Option<Credentials>>,
 }
 
+/// How long a session that was kept will do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lasts {
+    Long,
+    LastPart,
+}
+
 struct Mfa {
     /// The ARN of the device.
     serial: String,
@@ -136,6 +143,9 @@ struct Mfa {
 const EARLY: Duration = Duration::from_secs(10);
 /// One that was kept must last for a few calls at least.
 const EARLY_MS: u64 = 60_000;
+/// In the last part of its life a session may not outlast a rollout, in whose middle nobody is asked: a new one is
+/// better, if somebody has a code at hand.
+const LAST_PART: u64 = 4;
 
 impl fmt::Debug for Assumed {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -145,14 +155,33 @@ impl fmt::Debug for Assumed {
 
 impl Assumed {
     /// Asks for the code, if one will be wanted, before any call is made: a call ends after some seconds, and a
-    /// person who looks for a phone takes longer. The call would be made again, and ask again.
+    /// person who looks for a phone takes longer. The call would be made again, and ask again. Later nobody is asked:
+    /// what is drawn meanwhile would cover the question.
     pub(super) async fn ask_first(&self) -> Result<(), AwsError> {
         let asking = self.0.first.as_ref().unwrap_or(self);
-        if asking.0.mfa.is_some() {
-            let had = asking.credentials().await;
-            had.map_err(|error| AwsError::from_credentials(&self.0.whence, &error))?;
+        if let Some(mfa) = &asking.0.mfa {
+            let opened = asking.opened(mfa).await;
+            *asking.0.held.lock().await =
+                Some(opened.map_err(|error| AwsError::from_credentials(&self.0.whence, &error))?);
         }
         Ok(())
+    }
+
+    /// A session for the command that begins: one that was kept, if AWS still knows it, or a new one.
+    async fn opened(&self, mfa: &Mfa) -> Provided {
+        let Some((kept, lasts)) = self.kept().await else { return self.assume(Some(mfa.code().await?)).await };
+        if !self.is_known(&kept).await {
+            self.forget().await;
+            return self.assume(Some(mfa.code().await?)).await;
+        }
+        match lasts {
+            Lasts::Long => Ok(kept),
+            Lasts::LastPart => match mfa.code().await {
+                Ok(code) => self.assume(Some(code)).await,
+                // Nobody is there, and it is still good.
+                Err(_) => Ok(kept),
+            },
+        }
     }
 
     /// Those of this process, of one before it, or new ones.
@@ -162,27 +191,52 @@ impl Assumed {
         if let Some(good) = held.as_ref().filter(|held| held.expiry().is_some_and(|expiry| expiry > soon)) {
             return Ok(good.clone());
         }
-        let fresh = match self.kept().await {
-            Some(kept) => kept,
-            None => self.assume().await?,
+        let fresh = match (self.kept().await, &self.0.mfa) {
+            // Another command has asked meanwhile.
+            (Some((kept, _)), _) => kept,
+            (None, None) => self.assume(None).await?,
+            (None, Some(_)) => {
+                let kind = Kind::MfaSessionOver { role: self.0.arn.clone() };
+                return Err(CredentialsError::provider_error(AwsError::before_any_call(kind, None)));
+            }
         };
         *held = Some(fresh.clone());
         Ok(fresh)
     }
 
+    /// Whether AWS still takes them: a role that was deleted, or made anew, ends its sessions before their time. Where it
+    /// cannot be asked, the next call tells.
+    async fn is_known(&self, credentials: &Credentials) -> bool {
+        let Assuming { sts, whence, .. } = &*self.0;
+        let own = SharedCredentialsProvider::new(credentials.clone());
+        let sts = aws_sdk_sts::Client::from_conf(sts.config().to_builder().credentials_provider(own).build());
+        let Err(error) = sts.get_caller_identity().send().await else { return true };
+        let error = AwsError::from_sdk(whence, Service::Sts, "GetCallerIdentity", error);
+        !matches!(error.kind(), Kind::Expired { .. } | Kind::UnknownCredentials { .. })
+    }
+
+    async fn forget(&self) {
+        let Some(key) = self.key() else { return };
+        let sessions = self.0.sessions.clone();
+        tokio::task::spawn_blocking(move || sessions.forget(&key)).await.ok();
+    }
+
     /// Only what costs a person a code is worth keeping.
-    async fn kept(&self) -> Option<Credentials> {
+    async fn kept(&self) -> Option<(Credentials, Lasts)> {
         let key = self.key()?;
         let sessions = self.0.sessions.clone();
         // A keyring may take two seconds, and ends in that time.
         let found = tokio::task::spawn_blocking(move || sessions.find(&key)).await.ok().flatten()?;
-        let RoleSession { access_key_id, secret_access_key, session_token, issued_ms: _, expires_ms } = found;
-        if expires_ms < millis(now()).saturating_add(EARLY_MS) {
+        let RoleSession { access_key_id, secret_access_key, session_token, issued_ms, expires_ms } = found;
+        let left = expires_ms.saturating_sub(millis(now()));
+        if left < EARLY_MS {
             return None;
         }
+        let life = expires_ms.saturating_sub(issued_ms);
+        let lasts = if left < life / LAST_PART { Lasts::LastPart } else { Lasts::Long };
         let expiry = SystemTime::UNIX_EPOCH + Duration::from_millis(expires_ms);
         let (secret, token) = (secret_access_key.expose().clone(), Some(session_token.expose().clone()));
-        Some(Credentials::new(access_key_id, secret, token, Some(expiry), "AssumeRole"))
+        Some((Credentials::new(access_key_id, secret, token, Some(expiry), "AssumeRole"), lasts))
     }
 
     async fn keep(&self, credentials: &Credentials) {
@@ -213,7 +267,8 @@ impl Assumed {
         })
     }
 
-    async fn assume(&self) -> Provided {
+    /// `code` is one of the MFA device, where the role wants one.
+    async fn assume(&self, code: Option<String>) -> Provided {
         let Assuming { sts, arn, session_name, external_id, seconds, mfa, whence, .. } = &*self.0;
         let mut request = sts
             .assume_role()
@@ -221,8 +276,8 @@ impl Assumed {
             .role_session_name(session_name)
             .set_external_id(external_id.clone())
             .set_duration_seconds(*seconds);
-        if let Some(mfa) = mfa {
-            request = request.serial_number(&mfa.serial).token_code(mfa.code().await?);
+        if let (Some(mfa), Some(code)) = (mfa, code) {
+            request = request.serial_number(&mfa.serial).token_code(code);
         }
         let answer = request.send().await.map_err(|error| {
             let error = AwsError::from_sdk(whence, Service::Sts, "AssumeRole", error);

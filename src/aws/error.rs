@@ -99,6 +99,10 @@ pub enum Kind {
     NoMfaCode {
         serial: String,
     },
+    /// The session that was opened with such a code has ended in the middle of the command.
+    MfaSessionOver {
+        role: String,
+    },
     AccessDenied {
         /// `ecs:UpdateService`, or what AWS named instead, often `iam:PassRole`.
         action: String,
@@ -122,6 +126,7 @@ pub enum Kind {
     },
     Timeout {
         endpoint: String,
+        place: Reached,
     },
     /// AWS failed, 5xx.
     Server,
@@ -273,6 +278,7 @@ impl AwsError {
             | Kind::WrongRegion
             | Kind::ClockSkew
             | Kind::NoMfaCode { .. }
+            | Kind::MfaSessionOver { .. }
             | Kind::AccessDenied { .. }
             | Kind::NotOffered
             | Kind::Quota
@@ -406,7 +412,7 @@ where
     let unreachable = matches!(error, SdkError::DispatchFailure(_));
     let cause = Some(told(&innermost(error)));
     match (timed_out, unreachable) {
-        (true, _) => (Kind::Timeout { endpoint }, cause),
+        (true, _) => (Kind::Timeout { endpoint, place }, cause),
         (false, true) => (Kind::Unreachable { endpoint, place }, cause),
         (false, false) => (Kind::Invalid, cause),
     }
@@ -658,8 +664,11 @@ impl fmt::Display for AwsError {
                 );
             }
             Kind::NoMfaCode { serial } => return write!(formatter, "the role wants a code of the MFA device {serial}"),
+            Kind::MfaSessionOver { role } => {
+                return write!(formatter, "the session in {role} that an MFA code was given for is over");
+            }
             Kind::Unreachable { endpoint, .. } => return write!(formatter, "cannot reach {endpoint}"),
-            Kind::Timeout { endpoint } => return write!(formatter, "no answer in time from {endpoint}"),
+            Kind::Timeout { endpoint, .. } => return write!(formatter, "no answer in time from {endpoint}"),
             Kind::Unreadable { status: Some(status) } => {
                 write!(formatter, "the answer (HTTP {status}) is not one of the API's")?;
             }

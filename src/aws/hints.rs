@@ -64,6 +64,11 @@ pub fn hints(error: &AwsError) -> Vec<String> {
         )],
         Kind::NoMfaCode { .. } => vec![
             "there is no terminal to ask on: run it on one, or use a role that wants no code, as CI does".to_owned(),
+            "for the registry of another account log in before: `docker-ecs-ship login REGISTRY` asks for the code".to_owned(),
+        ],
+        Kind::MfaSessionOver { .. } => vec![
+            "run the same command again: it asks for a new code; what ECS was asked for goes on meanwhile".to_owned(),
+            "a longer `duration_seconds` in the profile lasts for longer runs".to_owned(),
         ],
         Kind::ClockSkew => vec![
             "this machine's clock is more than 5 minutes off: set it (`timedatectl set-ntp true`, or restart the VM)"
@@ -93,7 +98,13 @@ pub fn hints(error: &AwsError) -> Vec<String> {
             unreachable(error),
             "behind a proxy that inspects TLS, name its certificate in AWS_CA_BUNDLE".to_owned(),
         ],
-        Kind::Timeout { .. } => vec!["check the network and HTTPS_PROXY, then run the same command again".to_owned()],
+        // Where packets are dropped, as in a network without a way out.
+        Kind::Timeout { place: Reached::Aws, .. } => {
+            vec![unreachable(error), "then run the same command again".to_owned()]
+        }
+        Kind::Timeout { place: Reached::Sandbox, .. } => {
+            vec!["see how the sandbox does with `docker-ecs-ship sandbox status`".to_owned()]
+        }
         Kind::Server => vec![
             "AWS failed on its side: see https://health.aws.amazon.com, then run the same command again".to_owned(),
         ],

@@ -30,6 +30,7 @@ pub struct SessionKey {
 pub trait KeepSessions: Send + Sync {
     fn find(&self, key: &SessionKey) -> Option<RoleSession>;
     fn keep(&self, key: &SessionKey, session: &RoleSession);
+    fn forget(&self, key: &SessionKey);
 }
 
 /// Who keeps them; nobody, unless somebody is named.
@@ -49,6 +50,12 @@ impl Sessions {
     pub(super) fn keep(&self, key: &SessionKey, session: &RoleSession) {
         if let Some(keeper) = &self.0 {
             keeper.keep(key, session);
+        }
+    }
+
+    pub(super) fn forget(&self, key: &SessionKey) {
+        if let Some(keeper) = &self.0 {
+            keeper.forget(key);
         }
     }
 }

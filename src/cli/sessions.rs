@@ -60,6 +60,12 @@ impl KeepSessions for Kept {
         };
         cache.keep_session(&place(key), &entry);
     }
+
+    fn forget(&self, key: &SessionKey) {
+        if let Some(cache) = self.cache() {
+            cache.forget_session(&place(key));
+        }
+    }
 }
 
 fn place(key: &SessionKey) -> TokenKey {

@@ -422,6 +422,14 @@ impl Cache {
         Ok(forgotten)
     }
 
+    /// Forgets the session in a role that AWS knows no more.
+    pub fn forget_session(&self, key: &TokenKey) {
+        let Some(folder) = &self.folder else { return };
+        for kind in self.choice.candidates() {
+            folder.remove(&file_name(kind, &key.id(), What::Session)).ok();
+        }
+    }
+
     /// Forgets all sessions in roles; answers how many those were.
     pub fn forget_sessions(&self) -> std::io::Result<usize> {
         let Some(folder) = &self.folder else { return Ok(0) };

@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use crate::{
     environment::{Environment, Output, PROGRAM},
-    stand_in::{ACCOUNT, REGISTRY, StandIn, assumed, caller, json_error, now_seconds, token, xml_error},
+    stand_in::{self, ACCOUNT, REGISTRY, StandIn, assumed, caller, json_error, now_seconds, token, xml_error},
 };
 
 /// Long-lived keys, so that the caller has a name that stays.
@@ -145,6 +145,63 @@ fn what_lies_in_the_cache_is_not_believed_when_it_is_spoilt() {
     assert_eq!(stand_in.count("GetAuthorizationToken"), 2);
     let _ = get(&environment).success();
     assert_eq!(stand_in.count("GetAuthorizationToken"), 2);
+}
+
+#[test]
+fn nobody_leads_the_tokens_astray() {
+    let folder_of = |environment: &Environment| environment.home().join(".local/state/docker-ecs-ship/credentials");
+    let elsewhere_of = |environment: &Environment| {
+        let elsewhere = environment.work().join("elsewhere");
+        fs::create_dir_all(&elsewhere).expect("a folder");
+        elsewhere
+    };
+    let empty = |folder: &std::path::Path| fs::read_dir(folder).expect("a folder").next().is_none();
+
+    // The folder is a link to another one, or others may write to it: it is not used, and the login goes on without.
+    for trick in ["link", "open"] {
+        let stand_in = StandIn::start();
+        let environment = signed_in(&stand_in, "file");
+        let (folder, elsewhere) = (folder_of(&environment), elsewhere_of(&environment));
+        fs::create_dir_all(folder.parent().expect("a folder")).expect("a folder");
+        let why = if trick == "link" {
+            std::os::unix::fs::symlink(&elsewhere, &folder).expect("a link");
+            "is a link or no folder"
+        } else {
+            fs::create_dir(&folder).expect("a folder");
+            fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).expect("it is ours");
+            "others may write to"
+        };
+        let output = environment.run(PROGRAM, ["login"]).success();
+        assert!(output.stdout.contains("memory only") && output.stderr.contains(why), "{trick}: {output}");
+        assert!(empty(&elsewhere) && empty(&fs::canonicalize(&folder).expect("it is there")), "{trick}");
+        assert_eq!(get(&environment).success().stderr, "", "docker hears nothing of it");
+    }
+
+    // A token that somebody has put there as a link, or under a second name, is not believed, and what it leads to
+    // stays as it was.
+    for trick in ["link", "second name"] {
+        let stand_in = StandIn::start();
+        let environment = signed_in(&stand_in, "file");
+        let _ = get(&environment).success();
+        let path = folder_of(&environment).join(&files(&environment)[0]);
+        let planted = elsewhere_of(&environment).join("planted");
+        let text = fs::read_to_string(&path).expect("a plain file").replace("first", "planted");
+        fs::write(&planted, &text).expect("a file");
+        fs::set_permissions(&planted, fs::Permissions::from_mode(0o600)).expect("it is ours");
+        fs::remove_file(&path).expect("it is ours");
+        if trick == "link" {
+            std::os::unix::fs::symlink(&planted, &path).expect("a link");
+        } else {
+            fs::hard_link(&planted, &path).expect("a second name");
+        }
+        let output = environment.run(PROGRAM, ["--debug", "login"]).success();
+        assert!(output.stderr.contains("it is a link, or open to others, or of another user"), "{trick}: {output}");
+        let answer: Value = serde_json::from_str(&get(&environment).success().stdout).expect("JSON");
+        assert_eq!((&answer["Secret"], stand_in.count("GetAuthorizationToken")), (&"first".into(), 2), "{trick}");
+        assert_eq!(fs::read_to_string(&planted).expect("it stays"), text, "{trick}");
+        let mode = path.symlink_metadata().expect("it is there").permissions().mode();
+        assert_eq!(mode, 0o100_600, "{trick}: a file of its own");
+    }
 }
 
 #[test]
@@ -404,6 +461,17 @@ fn what_goes_wrong_names_cause_and_cure() {
     environment.set("AWS_ENDPOINT_URL", "http://127.0.0.1:1").set("AWS_MAX_ATTEMPTS", "1");
     add(&mut text, "unreachable", &environment.run(PROGRAM, ["login", REGISTRY]));
 
+    // A name that only a VPC endpoint would have.
+    environment.set("AWS_ENDPOINT_URL", "http://vpce-0.api.ecr.eu-west-1.vpce.invalid");
+    add(&mut text, "no such name", &environment.run(PROGRAM, ["login", REGISTRY]));
+    let mut environment = Environment::new();
+    environment
+        .set("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
+        .set("AWS_SECRET_ACCESS_KEY", "x")
+        .set("HTTPS_PROXY", &proxy().0)
+        .set("ECS_SHIP_CREDENTIAL_STORE", "none");
+    add(&mut text, "a proxy that lets nobody through", &environment.run(PROGRAM, ["login", REGISTRY]));
+
     let mut environment = Environment::new();
     environment.set("AWS_EC2_METADATA_DISABLED", "true");
     add(&mut text, "nobody", &environment.run(PROGRAM, ["login", REGISTRY]));
@@ -521,13 +589,89 @@ fn a_session_that_was_given_for_a_code_serves_the_next_commands() {
     assert_eq!(stand_in.count("AssumeRole"), 1);
 }
 
+/// The session that was given for a code, if it is still kept.
+fn kept_session(environment: &Environment) -> Option<std::path::PathBuf> {
+    let folder = environment.home().join(".local/state/docker-ecs-ship/credentials");
+    let files = fs::read_dir(folder).expect("a folder").flatten().map(|entry| entry.path());
+    files.into_iter().find(|path| path.extension().is_some_and(|extension| extension == "session"))
+}
+
+/// A role that was deleted and made anew, or a user whose sessions were ended.
+#[test]
+fn a_session_that_aws_knows_no_more_is_asked_for_anew_once() {
+    for (code, words) in [
+        ("InvalidClientTokenId", "The security token included in the request is invalid."),
+        ("ExpiredToken", "The security token included in the request is expired"),
+    ] {
+        let stand_in = StandIn::start();
+        let environment = with_mfa(&stand_in, "file");
+        assert_eq!(typing(&environment, "login", "123456\n").code, Some(0));
+        assert!(kept_session(&environment).is_some());
+        stand_in.answer("GetCallerIdentity", xml_error(code, words));
+        // Without anybody to ask it is forgotten all the same, and not tried again.
+        assert_eq!(without_a_terminal(&environment, &["login", "--refresh", REGISTRY]).code, Some(4));
+        assert_eq!(kept_session(&environment), None, "{code}");
+        assert_eq!(typing(&environment, "login --refresh", "234567\n").code, Some(0));
+        let typed = typing(&environment, "login --refresh", "345678\n");
+        assert_eq!((typed.code, typed.stdout.matches("MFA code of").count()), (Some(0), 1), "{code}: {typed}");
+        assert_eq!(stand_in.count("AssumeRole"), 3, "{code}");
+        stand_in.answer("GetCallerIdentity", caller("222222222222"));
+        let _ = without_a_terminal(&environment, &["login", "--refresh", REGISTRY]).success();
+        assert_eq!(stand_in.count("AssumeRole"), 3, "{code}");
+    }
+}
+
+/// What `AssumeRole` answers for a session that ends so many seconds from now.
+fn assumed_for(seconds: u64) -> stand_in::Answer {
+    let (status, body) = assumed();
+    let ends = jiff::Timestamp::from_second(i64::try_from(now_seconds() + seconds).expect("this century"));
+    (status, body.replace("2099-01-01T00:00:00Z", &ends.expect("a time").to_string()))
+}
+
+/// What is drawn would cover the question, and who looks away for an hour answers none.
+#[test]
+fn nobody_is_asked_in_the_middle_of_a_command() {
+    let stand_in = StandIn::start();
+    let environment = with_mfa(&stand_in, "none");
+    // As good as over when the first call is made.
+    stand_in.answer("AssumeRole", assumed_for(5));
+    let typed = typing(&environment, "login", "123456\n654321\n");
+    assert_eq!((typed.code, typed.stdout.matches("MFA code of").count()), (Some(4), 1), "{typed}");
+    let over = "error: the session in arn:aws:iam::222222222222:role/ship that an MFA code was given for is over";
+    assert!(typed.stdout.contains(over) && typed.stdout.contains("run the same command again"), "{typed}");
+    assert_eq!((stand_in.count("AssumeRole"), stand_in.count("GetAuthorizationToken")), (1, 0));
+}
+
+/// A rollout may last longer than the rest of a session does.
+#[test]
+fn in_the_last_part_of_a_session_who_has_a_code_gives_it() {
+    let stand_in = StandIn::start();
+    let environment = with_mfa(&stand_in, "file");
+    stand_in.answer("AssumeRole", assumed_for(3600));
+    assert_eq!(typing(&environment, "login", "123456\n").code, Some(0));
+    // Fifty minutes later, by the file's own word: a plain file is its owner's to change.
+    let path = kept_session(&environment).expect("it is kept");
+    let text = fs::read_to_string(&path).expect("a plain file");
+    let (line, body) = text.split_once('\n').expect("two parts");
+    let mut about: Value = serde_json::from_str(line).expect("JSON");
+    for key in ["issued_ms", "expires_ms"] {
+        about[key] = (about[key].as_u64().expect("a number") - 50 * 60_000).into();
+    }
+    fs::write(&path, format!("{about}\n{body}")).expect("it can be changed");
+    // Nobody has one, and it is still good.
+    let _ = without_a_terminal(&environment, &["login", "--refresh", REGISTRY]).success();
+    assert_eq!(stand_in.count("AssumeRole"), 1);
+    assert_eq!(typing(&environment, "login --refresh", "234567\n").code, Some(0));
+    assert_eq!(stand_in.count("AssumeRole"), 2);
+    let _ = without_a_terminal(&environment, &["login", "--refresh", REGISTRY]).success();
+    assert_eq!(stand_in.count("AssumeRole"), 2);
+}
+
 #[test]
 fn a_session_is_encrypted_and_one_that_is_as_good_as_over_is_not_taken() {
     let stand_in = StandIn::start();
     let environment = with_mfa(&stand_in, "keyutils");
-    let (status, body) = assumed();
-    let soon = jiff::Timestamp::from_second(i64::try_from(now_seconds() + 30).expect("this century")).expect("a time");
-    stand_in.answer("AssumeRole", (status, body.replace("2099-01-01T00:00:00Z", &soon.to_string())));
+    stand_in.answer("AssumeRole", assumed_for(30));
     assert_eq!(typing(&environment, "login", "123456\n").code, Some(0));
     assert_eq!(without_a_terminal(&environment, &["login", "--refresh", REGISTRY]).code, Some(4));
     stand_in.answer("AssumeRole", assumed());

@@ -197,6 +197,13 @@ fn a_session_is_no_token() {
     assert_eq!((cache.find_session(&session), cache.find(&session)), (Some(kept), None));
     assert!(cache.list().is_empty());
     assert_eq!(cache.forget_all(None).unwrap(), 0);
+    let other = TokenKey { registry: "arn:aws:iam::111111111111:role/other".into(), ..key("a") };
+    cache.keep_session(
+        &other,
+        &Entry { about: About { registry: other.registry.clone(), ..entry("b", NOW).about }, ..entry("b", NOW) },
+    );
+    cache.forget_session(&other);
+    assert_eq!(cache.find_session(&other), None);
     assert_eq!(cache.forget_sessions().unwrap(), 1);
     assert_eq!(cache.find_session(&session), None);
     // One that is over goes when the next thing is kept.
