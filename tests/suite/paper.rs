@@ -39,12 +39,12 @@ impl Paper {
         Self { environment, authority }
     }
 
-    /// One call to ECS or ECR, as an AWS client makes it.
     /// `host:port` of the sandbox.
     pub(crate) fn authority(&self) -> &str {
         &self.authority
     }
 
+    /// One call to ECS or ECR, as an AWS client makes it.
     fn call(&self, target: &str, body: &serde_json::Value) -> serde_json::Value {
         let answer = self.answer(target, body);
         assert!(answer.starts_with("HTTP/1.1 200"), "{target}: {answer}");
@@ -109,6 +109,14 @@ impl Paper {
     pub(crate) fn repository_called(&self, name: &str) {
         let name = serde_json::json!({ "repositoryName": name });
         self.call("AmazonEC2ContainerRegistry_V20150921.CreateRepository", &name);
+    }
+
+    /// Denies an action by the repository's own policy, to everybody.
+    pub(crate) fn deny(&self, action: &str) {
+        let statement = serde_json::json!({ "Effect": "Deny", "Principal": "*", "Action": action });
+        let policy = serde_json::json!({ "Version": "2012-10-17", "Statement": [statement] }).to_string();
+        let body = serde_json::json!({ "repositoryName": "shop/web", "policyText": policy });
+        self.call("AmazonEC2ContainerRegistry_V20150921.SetRepositoryPolicy", &body);
     }
 
     pub(crate) fn cluster(&self) {

@@ -76,6 +76,7 @@ impl Call<'_> {
     async fn answer(&self, path: &str, body: &mut Incoming) -> Result<Answer, Refusal> {
         self.authorize()?;
         let route = Route::parse(path)?;
+        self.permit(&route)?;
         match (&route, &self.method) {
             (Route::Base, &Method::GET | &Method::HEAD) => Ok(Response::new(empty())),
             (Route::Catalog, &Method::GET | &Method::HEAD) => self.catalog(),
@@ -96,6 +97,13 @@ impl Call<'_> {
             (Route::Upload { name, id }, &Method::DELETE) => self.cancel_upload(name, id),
             _ => Err(Refusal::method_not_allowed(route.methods())),
         }
+    }
+
+    /// What a repository's own policy denies is denied here.
+    fn permit(&self, route: &Route) -> Result<(), Refusal> {
+        let Some((name, action)) = route.asks(&self.method) else { return Ok(()) };
+        let denial = self.with_world(|World { place, ecr, .. }| ecr.denial(place, name, action));
+        denial.map_or(Ok(()), |message| Err(Refusal::denied(message)))
     }
 
     /// Reads or changes the world; the lock is never held across an `await`.

@@ -61,6 +61,10 @@ impl Refusal {
         Self::new(StatusCode::BAD_REQUEST, "DENIED", "Your Authorization Token is invalid.")
     }
 
+    pub(super) fn denied(message: String) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "DENIED", message)
+    }
+
     pub(super) fn not_found() -> Self {
         Self { status: StatusCode::NOT_FOUND, headers: Vec::new(), body: Body::Empty }
     }

@@ -74,6 +74,23 @@ impl Route {
         })
     }
 
+    /// The repository, and the IAM action that docker's call to it wants ("Using Amazon ECR images", ECR user guide).
+    pub(super) fn asks(&self, method: &Method) -> Option<(&str, &'static str)> {
+        let (name, action) = match (self, method) {
+            (Self::Uploads { name }, &Method::POST) => (name, "ecr:InitiateLayerUpload"),
+            (Self::Upload { name, .. }, &Method::PATCH) => (name, "ecr:UploadLayerPart"),
+            (Self::Upload { name, .. }, &Method::PUT) => (name, "ecr:CompleteLayerUpload"),
+            (Self::Manifest { name, .. }, &Method::PUT) => (name, "ecr:PutImage"),
+            (Self::Manifest { name, .. }, &Method::GET | &Method::HEAD) => (name, "ecr:BatchGetImage"),
+            (Self::Manifest { name, .. }, &Method::DELETE) => (name, "ecr:BatchDeleteImage"),
+            (Self::Blob { name, .. }, &Method::GET) => (name, "ecr:GetDownloadUrlForLayer"),
+            (Self::Blob { name, .. }, &Method::HEAD) => (name, "ecr:BatchCheckLayerAvailability"),
+            (Self::Tags { name }, &Method::GET | &Method::HEAD) => (name, "ecr:ListImages"),
+            _ => return None,
+        };
+        Some((name, action))
+    }
+
     /// The methods of the end-point, for the `Allow` header of a 405.
     pub(super) fn methods(&self) -> &'static [Method] {
         match self {

@@ -1,4 +1,5 @@
-//! Repository and lifecycle policies, kept as written. Those of repositories deny nobody; the others are [applied](super::lifecycle).
+//! Repository and lifecycle policies, kept as written. What those of repositories deny is denied in the registry, the others
+//! are [applied](super::lifecycle).
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -26,7 +27,69 @@ pub(super) struct OfRepository {
     repository_name: String,
 }
 
+/// What of a repository's policy can deny something.
+#[derive(Deserialize)]
+struct Denials {
+    #[serde(rename = "Statement")]
+    statements: OneOrMany<Statement>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Statement {
+    effect: String,
+    principal: Option<Value>,
+    action: Option<OneOrMany<String>>,
+    condition: Option<Value>,
+}
+
+/// IAM's JSON has a thing where it could have a list of one.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMany<T> {
+    Many(Vec<T>),
+    One(T),
+}
+
+impl<T> OneOrMany<T> {
+    fn as_slice(&self) -> &[T] {
+        match self {
+            Self::Many(all) => all,
+            Self::One(one) => std::slice::from_ref(one),
+        }
+    }
+}
+
+impl Statement {
+    /// Conditions are not understood here, so a statement that has some denies nothing.
+    fn denies(&self, account: &str, action: &str) -> bool {
+        let fits = |pattern: &String| match pattern.split_once('*') {
+            Some((start, _)) => action.to_lowercase().starts_with(&start.to_lowercase()),
+            None => action.eq_ignore_ascii_case(pattern),
+        };
+        let is_meant = self.principal.as_ref().is_some_and(|principal| {
+            let principal = principal.to_string();
+            principal.contains("\"*\"") || principal.contains(account)
+        });
+        let acts = self.action.as_ref().is_some_and(|actions| actions.as_slice().iter().any(fits));
+        self.effect == "Deny" && self.condition.is_none() && is_meant && acts
+    }
+}
+
 impl Ecr {
+    /// What a repository's policy says to an action of the account, `ecr:PutImage`: the denial in ECR's words.
+    pub fn denial(&self, place: &Place, name: &str, action: &str) -> Option<String> {
+        let policy = self.existing(place, name).ok()?.policy.as_deref()?;
+        let Denials { statements } = serde_json::from_str(policy).ok()?;
+        let account = &place.account;
+        statements.as_slice().iter().any(|statement| statement.denies(account, action)).then(|| {
+            format!(
+                "User: arn:aws:iam::{account}:user/sandbox is not authorized to perform: {action} on resource: {} with an explicit deny in a resource-based policy",
+                super::repositories::arn(place, name)
+            )
+        })
+    }
+
     pub(super) fn set_repository_policy(&mut self, place: &Place, input: SetRepositoryPolicy) -> Result<Value, Fault> {
         let SetRepositoryPolicy { repository_name: name, policy_text: text } = input;
         must_be_an_object("PolicyText", &text)?;
@@ -107,4 +170,34 @@ pub(super) fn no_lifecycle(place: &Place, name: &str) -> Fault {
             "Lifecycle policy does not exist for the repository with name '{name}' in the registry with id '{account}'"
         ),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statement_denies_what_it_names_to_whom_it_names() {
+        let denies = |statement: Value, action: &str| {
+            let denials: Denials = serde_json::from_value(json!({ "Statement": statement })).unwrap();
+            denials.statements.as_slice().iter().any(|statement| statement.denies("000000000000", action))
+        };
+        let everybody = json!({ "Effect": "Deny", "Principal": "*", "Action": "ecr:PutImage" });
+        assert!(denies(everybody.clone(), "ecr:PutImage"));
+        assert!(!denies(everybody.clone(), "ecr:BatchGetImage"));
+        let root = json!({ "AWS": "arn:aws:iam::000000000000:root" });
+        let list = json!([{ "Effect": "Deny", "Principal": root, "Action": ["ecr:batchget*", "ecr:PutImage"] }]);
+        assert!(denies(list.clone(), "ecr:BatchGetImage"));
+        assert!(!denies(list, "ecr:InitiateLayerUpload"));
+        assert!(denies(json!({ "Effect": "Deny", "Principal": "*", "Action": "*" }), "ecr:PutImage"));
+        for (key, value) in [
+            ("Effect", json!("Allow")),
+            ("Principal", json!({ "AWS": "111111111111" })),
+            ("Condition", json!({ "StringEquals": {} })),
+        ] {
+            let mut other = everybody.clone();
+            other[key] = value;
+            assert!(!denies(other, "ecr:PutImage"), "{key}");
+        }
+    }
 }
