@@ -14,13 +14,17 @@ use crate::{
         file,
         settings::{self, Settings},
         sources::Sources,
+        spec::Place,
         variables::{self, Piece},
     },
     credentials::{Cache, Choice, DesktopSession},
     env,
     failure::{Failure, VariableError},
     image::EcrHost,
-    run::login::{Logins, Registry, scope},
+    run::{
+        guests::{Guest, Otherwise},
+        login::{Logins, Registry, scope},
+    },
 };
 
 /// Where the user's settings are.
@@ -107,14 +111,41 @@ pub(crate) fn identity_for(registry: &Registry, host: &str, settings: &Settings,
     if named.is_some() {
         return identity(door, region, named, None);
     }
-    if let Some(found) = settings.registry(host) {
-        return identity(door, region, found.profile.clone(), found.role_arn.clone());
+    let said = by_settings(registry, host, settings, door).or_else(|| by_ship_toml(registry, door));
+    said.unwrap_or_else(|| identity(door, region, None, None))
+}
+
+fn by_settings(registry: &Registry, host: &str, settings: &Settings, door: &Door) -> Option<Identity> {
+    let found = settings.registry(host)?;
+    Some(identity(door, Some(registry.region().to_owned()), found.profile.clone(), found.role_arn.clone()))
+}
+
+fn by_ship_toml(registry: &Registry, door: &Door) -> Option<Identity> {
+    match registry {
+        Registry::Private(host) => {
+            let (profile, role_arn) = of_ship_toml(host, door)?;
+            Some(identity(door, Some(registry.region().to_owned()), profile, role_arn))
+        }
+        Registry::Public(_) => None,
     }
-    let (profile, role_arn) = match registry {
-        Registry::Private(host) => of_ship_toml(host, door).unwrap_or_default(),
-        Registry::Public(_) => (None, None),
+}
+
+/// As whom the registry of another account is logged in to in a run: as the settings say, or an environment for that
+/// account, and from the sandbox, which has nobody for AWS, as the helper would.
+pub(crate) fn guest(host: &str, place: &Place, door: &Door) -> Option<Guest> {
+    let registry = Registry::of(host)?;
+    // A mistake in the settings has been told where they were read first.
+    let settings = settings(door).ok()?;
+    let (identity, otherwise) = match place {
+        Place::Sandbox => (identity_for(&registry, host, &settings, door), Otherwise::Without),
+        Place::Aws => by_settings(&registry, host, &settings, door)
+            .map(|identity| (identity, Otherwise::Fail))
+            .or_else(|| Some((by_ship_toml(&registry, door)?, Otherwise::Own)))?,
     };
-    identity(door, region, profile, role_arn)
+    // In the middle of a run there is no place for a question.
+    let identity = Identity { ask: AskMfa::default(), ..identity };
+    let logins = Logins::new(cache(door, &settings).ok()?, scope(&identity, registry.region()));
+    Some(Guest { identity, logins, otherwise })
 }
 
 /// Profile and role of the environment for this account, by its `account`, or where it has none by what its role or

@@ -35,6 +35,7 @@ pub async fn run(args: &args::Deploy, door: &Door) -> Result<Exit, Failure> {
         pace: place.pace(understood.spec.services.len()),
         registry: observed.registry.clone(),
         logins: prepare::ecr_logins(&understood.spec, door)?,
+        guests: prepare::guests(&understood.spec, door),
         registry_auth: auth,
         build_variables: prepare::build_variables(&understood.spec, door),
         aws: place.aws,

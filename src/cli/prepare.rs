@@ -31,6 +31,7 @@ use crate::{
     plan::{make, observed::Observed, refusal::Refusal, step::Plan},
     rollout::goal::Pace,
     run::{
+        guests::Guests,
         login::Logins,
         others::{self, Other, Waited},
     },
@@ -278,6 +279,12 @@ pub(crate) fn ecr_logins(spec: &Spec, door: &Door) -> Result<Logins, Failure> {
         // Gone with the sandbox, and had for nothing.
         spec::Place::Sandbox => Ok(Logins::of_this_run()),
     }
+}
+
+/// Who logs in to the registries of other accounts that a build takes images from.
+pub(crate) fn guests(spec: &Spec, door: &Door) -> Guests {
+    let (place, door) = (spec.environment.place.clone(), door.clone());
+    Guests::by(move |host| credentials::guest(host, &place, &door))
 }
 
 /// Clients for the place the spec names.

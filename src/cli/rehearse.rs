@@ -325,6 +325,7 @@ impl Company<'_> {
             pace: place.pace(spec.services.len()),
             registry: sandbox.map(|running| running.registry.clone()).unwrap_or_default(),
             logins: Logins::of_this_run(),
+            guests: prepare::guests(spec, self.door),
             registry_auth: auth,
             build_variables: prepare::build_variables(spec, self.door),
             aws: place.aws.clone(),

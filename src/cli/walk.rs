@@ -22,6 +22,7 @@ use crate::{
     run::{
         act::Hands,
         cancel::{self, Cancel, Source},
+        guests::Guests,
         login::Logins,
         runner::{self, Opening},
         teller::{self, Teller},
@@ -137,6 +138,7 @@ pub(crate) fn hands(place: Connected, spec: &Spec) -> Hands {
         pace: place.pace(spec.services.len()),
         registry: String::new(),
         logins: Logins::of_this_run(),
+        guests: Guests::none(),
         registry_auth: RegistryAuth::default(),
         build_variables: BuildVariables::default(),
         aws: place.aws,

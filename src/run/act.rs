@@ -9,13 +9,14 @@ use super::{
     cancel::Cancel,
     check::{self, Judged},
     error::{RunError, WayBack},
+    guests::{Guest, Guests, Otherwise},
     login::{Caller, Logins, registries_in},
     release::Member,
     task::{self, Followed, Stopped},
     watch::{self, Finished, Watched},
 };
 use crate::{
-    aws::{Aws, Endpoint, ecr, ecs, elb, tasks},
+    aws::{self, Aws, Endpoint, ecr, ecs, elb, tasks},
     credentials::{Had, How, Login, Want},
     docker::{
         self, BuildInputs, BuildVariables, DockerError, Engine, Lent, RegistryAuth, RegistryCredentials,
@@ -24,7 +25,7 @@ use crate::{
     event::{Live, Progress},
     exit::Exit,
     id::{Key, TaskDefArn},
-    image::{Digest, Reference},
+    image::{Digest, EcrHost, Reference},
     plan::{
         settle::{NewDeployment, Ready},
         step::{BuildAction, Going, OneOff, Produced, Started, Toward},
@@ -45,6 +46,8 @@ pub struct Hands {
     /// What of the environment builds may be given.
     pub build_variables: BuildVariables,
     pub logins: Logins,
+    /// Who logs in to the registries of other accounts.
+    pub guests: Guests,
     /// The ECR registry of this run, as in an image reference.
     pub registry: String,
     /// How often a rollout is looked at.
@@ -294,6 +297,37 @@ async fn token(hands: &Hands, aws: &Aws, registry: &str, clock: fn() -> u64) -> 
     hands.logins.get(registry, Want::Fresh, Caller::Leave, clock, async || Ok(aws.clone())).await
 }
 
+/// The token for a registry that a build takes an image from; `None` where the build may try without.
+async fn token_to_pull(
+    hands: &Hands,
+    aws: &Aws,
+    registry: &str,
+    clock: fn() -> u64,
+) -> Result<Option<Had<RunError>>, RunError> {
+    let own = async || match hands.aws.endpoint() {
+        // The sandbox gives tokens for itself alone.
+        Endpoint::At { .. } if registry != hands.registry => Ok(None),
+        Endpoint::At { .. } | Endpoint::Aws => token(hands, aws, registry, clock).await.map(Some),
+    };
+    let Some(Guest { identity, logins, otherwise }) = guest(hands, registry) else { return own().await };
+    let connect = async || Ok(aws::connect(&Endpoint::Aws, &identity).await?);
+    let had: Result<_, RunError> = logins.get(registry, Want::Fresh, Caller::Leave, clock, connect).await;
+    match (had, otherwise) {
+        (Ok(had), _) => Ok(Some(had)),
+        (Err(error), Otherwise::Fail) => Err(error),
+        (Err(_), Otherwise::Own) => own().await,
+        (Err(_), Otherwise::Without) => Ok(None),
+    }
+}
+
+/// Who logs in to a registry, if that is somebody else than who does everything else. In the account of the environment it
+/// is not.
+fn guest(hands: &Hands, registry: &str) -> Option<Guest> {
+    let account = |host: &str| host.parse::<EcrHost>().ok().map(|host| host.account);
+    let other = registry != hands.registry && account(registry) != account(&hands.registry);
+    hands.guests.of(registry).filter(|_| other)
+}
+
 async fn build_image(
     build: &BuildAction,
     hands: &Hands,
@@ -303,8 +337,9 @@ async fn build_image(
 ) -> Result<Acted, RunError> {
     let mut auth = hands.registry_auth.clone();
     for registry in base_registries(build, hands).await {
-        match token(hands, aws, &registry, clock).await {
-            Ok(had) => auth = auth.with(credentials(&registry, &had.entry.login)),
+        match token_to_pull(hands, aws, &registry, clock).await {
+            Ok(Some(had)) => auth = auth.with(credentials(&registry, &had.entry.login)),
+            Ok(None) => {}
             // The user has logged in there in another way.
             Err(_) if auth.of(&registry).is_some() => {}
             Err(error) => return Err(error),
@@ -313,7 +348,7 @@ async fn build_image(
     for registry in cache_registries(build, hands) {
         // A cache that cannot be had is no reason to fail: the build goes on without it.
         if auth.of(&registry).is_none()
-            && let Ok(had) = token(hands, aws, &registry, clock).await
+            && let Ok(Some(had)) = token_to_pull(hands, aws, &registry, clock).await
         {
             auth = auth.with(credentials(&registry, &had.entry.login));
         }
@@ -340,19 +375,20 @@ async fn base_registries(build: &BuildAction, hands: &Hands) -> Vec<String> {
         text.push('\n');
         text.push_str(value);
     }
+    let mut all = registries_in(&text);
     match hands.aws.endpoint() {
-        Endpoint::Aws => registries_in(&text),
-        // The sandbox gives tokens for itself alone.
-        Endpoint::At { .. } if text.contains(&hands.registry) => vec![hands.registry.clone()],
-        Endpoint::At { .. } => Vec::new(),
+        Endpoint::Aws => {}
+        Endpoint::At { .. } if text.contains(&hands.registry) => all.push(hands.registry.clone()),
+        Endpoint::At { .. } => {}
     }
+    all
 }
 
 /// The ECR registries that the build takes its cache from, and leaves it in.
 fn cache_registries(build: &BuildAction, hands: &Hands) -> BTreeSet<String> {
     let is_ours = |registry: &String| match hands.aws.endpoint() {
         Endpoint::Aws => !registries_in(registry).is_empty(),
-        Endpoint::At { .. } => *registry == hands.registry,
+        Endpoint::At { .. } => *registry == hands.registry || !registries_in(registry).is_empty(),
     };
     build
         .cache_from

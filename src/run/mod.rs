@@ -6,6 +6,7 @@ pub mod act;
 pub mod cancel;
 pub mod check;
 pub mod error;
+pub mod guests;
 pub mod login;
 pub mod logs;
 pub mod others;

@@ -17,6 +17,7 @@ use tokio::{net::TcpListener, sync::mpsc, time::timeout};
 use super::{
     act::Hands,
     cancel::{self, Cancel, Canceller, Source},
+    guests::Guests,
     login::Logins,
     outcome::Outcome,
     runner::{self, Opening},
@@ -87,6 +88,7 @@ async fn hands(endpoint: &str) -> Hands {
         registry_auth: RegistryAuth::default(),
         build_variables: BuildVariables::default(),
         logins: Logins::of_this_run(),
+        guests: Guests::none(),
         registry: endpoint.trim_start_matches("http://").to_owned(),
         pace: Pace::every(50),
     }

@@ -80,6 +80,12 @@ impl Environment {
         self
     }
 
+    /// As if it had never been set.
+    pub(crate) fn unset(&mut self, name: &str) -> &mut Self {
+        self.variables.retain(|(known, _)| known != name);
+        self
+    }
+
     /// Puts a folder before everything else on PATH.
     pub(crate) fn prepend(&mut self, folder: PathBuf) -> &mut Self {
         self.path.insert(0, folder);

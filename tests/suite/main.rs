@@ -1,6 +1,7 @@
 //! The binary as a user meets it: its four faces, its streams and its exit codes, in a home of its own.
 
 mod bad_input;
+mod base_images;
 mod completion;
 mod config;
 mod credential_helper;
