@@ -190,8 +190,8 @@ fn a_run_shows_its_secrets_to_nobody_but_those_they_are_for() {
             &["watch", "web"][..],
             &["rollback", "--yes", "web"],
             &["replay", &record],
-            // Without a program in the image there is nothing to rehearse with, and it says so.
-            &["rehearse", "--from", "nothing:at-all"],
+            // There is no load balancer to rehearse with, and it says so; a whole rehearsal is below.
+            &["rehearse"],
         ] {
             let output = shown(environment, face, words);
             check(environment, &output, &format!("{} on {face}", words.join(" ")), &secrets);
@@ -265,6 +265,33 @@ fn a_run_shows_its_secrets_to_nobody_but_those_they_are_for() {
     }
     let children = fs::read_to_string(environment.home().join("children")).expect("git was called");
     assert!(children.contains("git"), "{children}");
+    paper.remove_images();
+}
+
+/// What is live is pulled with a login, and every container of the rehearsal is one that could be told too much.
+#[test]
+fn a_rehearsal_shows_its_secrets_to_nobody() {
+    let mut paper = paper_with_keys();
+    let environment = &mut paper.environment;
+    let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|path| Path::new(path).is_file());
+    let busybox = busybox.expect("this test needs busybox-static, which tests/ensure-tools installs");
+    environment.install_program(Path::new(busybox), &environment.work().join("app/busybox"));
+    environment.write("app/index.html", "hello");
+    environment.write("app/Dockerfile", "FROM scratch\nCOPY busybox /busybox\nCOPY index.html /www/index.html\nEXPOSE 8080\nCMD [\"/busybox\", \"httpd\", \"-f\", \"-p\", \"8080\", \"-h\", \"/www\"]\n");
+    environment.write("ship.toml", "format = 1\n[images.web]\nrepository = \"shop/web\"\ncontext = \"app\"\ntags = [\"v-1\"]\n[services.site]\nimage = \"web\"\ncluster = \"shop\"\n[services.site.sandbox]\ndesired_count = 1\ncontainer_port = 8080\nhealth_check_path = \"/index.html\"\nderegistration_delay = \"1s\"\nstop_timeout = \"1s\"\n[environments.sandbox]\nsandbox = true\n[environments.production]\nregion = \"us-east-1\"\n");
+    // A service behind a load balancer, as the account has it.
+    let _ = environment.run(PROGRAM, ["deploy", "--yes", "--environment", "sandbox"]).success();
+    paper.remove_images();
+    for face in ["json", "tty"] {
+        let environment = &paper.environment;
+        let words = ["rehearse", "--environment", "production", "--speed", "100", "--path", "/index.html"];
+        let output = shown(environment, face, &words);
+        // The old task does not hear SIGTERM, which may cost requests.
+        assert!(matches!(output.code, Some(0 | 25)) && output.stdout.contains("Rehearsal of site"), "{face}: {output}");
+        let password = kept_password(environment);
+        let secrets = [password.as_str(), SECRET_KEY, SESSION];
+        check(environment, &output, &format!("rehearse on {face}"), &secrets);
+    }
     paper.remove_images();
 }
 
