@@ -242,3 +242,32 @@ fn which_service_has_to_be_clear() {
     let _ = init(&paper, ["--service", "worker", "--region", "us-east-1", "--file", "other.toml"]).success();
     assert!(written(&paper.environment, "other.toml").contains("[services.worker]"));
 }
+
+/// At a terminal somebody is asked, by number or by name, and again where the answer is neither.
+#[test]
+fn a_service_is_picked_from_those_that_run() {
+    let paper = shop("200");
+    paper.ecs(
+        "CreateService",
+        &json!({ "cluster": "shop", "serviceName": "worker", "taskDefinition": "web:1", "desiredCount": 0 }),
+    );
+    let picked = |answers: &str| {
+        let line = format!("TERM=xterm {PROGRAM} init --region us-east-1 --force");
+        paper.environment.run_with_input("script", ["-qec", &line, "/dev/null"], answers).success().stdout
+    };
+    let told = picked("3\nworker\n");
+    for words in [
+        "1  web  in cluster shop",
+        "2  worker  in cluster shop",
+        "Which service runs this repo? (Enter: none)",
+        "there is no 3; a number from 1 to 2, please",
+        "wrote ship.toml: service worker of cluster shop",
+    ] {
+        assert!(told.contains(words), "{words}:\n{told}");
+    }
+    assert!(written(&paper.environment, "ship.toml").contains("[services.worker]"));
+    assert!(picked("1\n").contains("wrote ship.toml: service web of cluster shop"));
+    let none = picked("\n");
+    assert!(none.contains("wrote ship.toml") && !none.contains("of cluster shop\r\n\r\n"), "{none}");
+    assert!(written(&paper.environment, "ship.toml").contains("sandbox = true"));
+}

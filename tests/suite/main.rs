@@ -23,6 +23,7 @@ mod paper;
 mod permissions;
 mod plan;
 mod plugin;
+mod preflight;
 mod scenario;
 #[cfg(target_os = "linux")]
 mod secret_service;

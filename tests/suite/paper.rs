@@ -58,10 +58,14 @@ impl Paper {
         let body = body.to_string();
         let services = [("AmazonEC2ContainerService", "ecs"), ("Logs", "logs"), ("AmazonEC2ContainerRegistry", "ecr")];
         let service = services.iter().find(|(name, _)| target.starts_with(name)).expect("a service we call").1;
+        self.post(service, &format!("x-amz-target: {target}\r\ncontent-type: application/x-amz-json-1.1"), &body)
+    }
+
+    fn post(&self, service: &str, headers: &str, body: &str) -> String {
         let mut stream = TcpStream::connect(&self.authority).expect("the sandbox listens");
         write!(
             stream,
-            "POST / HTTP/1.1\r\nhost: {}\r\nx-amz-target: {target}\r\ncontent-type: application/x-amz-json-1.1\r\n\
+            "POST / HTTP/1.1\r\nhost: {}\r\n{headers}\r\n\
              x-amz-date: 20260101T000000Z\r\nauthorization: AWS4-HMAC-SHA256 \
              Credential=sandbox/20260101/us-east-1/{service}/aws4_request, SignedHeaders=host;x-amz-date, \
              Signature=0000000000000000000000000000000000000000000000000000000000000000\r\n\
@@ -86,6 +90,21 @@ impl Paper {
 
     pub(crate) fn ecs(&self, operation: &str, body: &serde_json::Value) -> serde_json::Value {
         self.call(&format!("AmazonEC2ContainerServiceV20141113.{operation}"), body)
+    }
+
+    pub(crate) fn ecr(&self, operation: &str, body: &serde_json::Value) -> serde_json::Value {
+        self.call(&format!("AmazonEC2ContainerRegistry_V20150921.{operation}"), body)
+    }
+
+    /// A call to ELB; gives what stands in the first element of this name.
+    pub(crate) fn elb(&self, action: &str, members: &[(&str, &str)], wanted: &str) -> String {
+        let mut form = url::form_urlencoded::Serializer::new(String::new());
+        form.append_pair("Action", action).append_pair("Version", "2015-12-01").extend_pairs(members);
+        let answer =
+            self.post("elasticloadbalancing", "content-type: application/x-www-form-urlencoded", &form.finish());
+        assert!(answer.starts_with("HTTP/1.1 200"), "{action}: {answer}");
+        let (_, rest) = answer.split_once(&format!("<{wanted}>")).unwrap_or_else(|| panic!("{action}: {answer}"));
+        rest.split('<').next().expect("its end").to_owned()
     }
 
     /// Waits until no rollout of service `web` is going.
