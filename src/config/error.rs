@@ -286,6 +286,11 @@ pub enum Home {
 }
 
 impl Mistake {
+    /// Whether it is a key that should have been called this.
+    pub(super) fn means_key(&self, key: &str) -> bool {
+        matches!(self, Self::UnknownKey { nearest: Some(nearest), .. } if nearest == key)
+    }
+
     /// A stable name for tools.
     #[must_use]
     pub const fn code(&self) -> &'static str {

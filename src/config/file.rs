@@ -512,8 +512,13 @@ fn parse_at(text: &str, begin: usize) -> (File, Vec<ConfigError>, Form) {
             }
             Some(_) | None => {}
         },
-        None if mistakes.is_empty() => reader.errors.push(ConfigError::new(Mistake::NoFormat, Place::Nowhere)),
-        None => {}
+        None => {
+            // One that is nearly there is told as what it is.
+            let is_meant = reader.errors.iter().any(|error| error.mistake.means_key("format"));
+            if mistakes.is_empty() && !is_meant {
+                reader.errors.push(ConfigError::new(Mistake::NoFormat, Place::Nowhere));
+            }
+        }
     }
 
     let form = if mistakes.is_empty() { Form::Readable } else { Form::Broken };
