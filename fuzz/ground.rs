@@ -17,5 +17,12 @@ pub mod id;
 #[path = "../src/image.rs"]
 pub mod image;
 pub mod judge;
+/// Of the sandbox what takes a request apart.
+#[path = "../src/sandbox"]
+pub mod sandbox {
+    pub mod wire {
+        pub mod form;
+    }
+}
 #[path = "../src/secret.rs"]
 pub mod secret;

@@ -24,6 +24,7 @@ use crate::{
     },
     id::{Arn, TaskDefArn},
     image::{Digest, EcrHost, ImageName, Reference, Tag},
+    sandbox::wire::form::Form,
 };
 
 const LOOK: Look = Look { colour: false, unicode: true, width: 80 };
@@ -210,4 +211,25 @@ pub fn rawjson(bytes: &[u8]) {
         }
     }
     assert_eq!(reader.finish().len(), pending);
+}
+
+/// AWS Query: what was sent is found under its name, in its structure and in its list.
+pub fn query(bytes: &[u8]) {
+    let form = Form::parse(bytes);
+    for (name, _) in url::form_urlencoded::parse(bytes) {
+        assert!(form.get(&name).is_some() && form.contains(&name));
+        if let Some((structure, member)) = name.split_once('.') {
+            assert!(form.contains(structure));
+            assert!(form.group(structure).get(member).is_some());
+        }
+        let number = |rest: &str| rest.split('.').next().is_some_and(|number| number.parse::<u64>().is_ok());
+        if let Some((list, rest)) = name.split_once(".member.").filter(|(_, rest)| number(rest)) {
+            assert!(!form.members(list).is_empty());
+            assert!(form.strings(list).len() <= form.members(list).len());
+            assert!(rest.contains('.') || !form.strings(list).is_empty());
+        }
+        if let Some((list, _)) = name.split_once('.').filter(|(_, rest)| number(rest)) {
+            assert!(!form.items(list).is_empty());
+        }
+    }
 }

@@ -8,7 +8,7 @@ mod judge;
 
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 8] = [
+const TARGETS: [Target; 9] = [
     ("config", judge::config),
     ("variables", judge::variables),
     ("reference", judge::reference),
@@ -17,6 +17,7 @@ const TARGETS: [Target; 8] = [
     ("environment_file", judge::environment_file),
     ("json_lines", judge::json_lines),
     ("rawjson", judge::rawjson),
+    ("query", judge::query),
 ];
 
 fn files(folder: &Path) -> Vec<std::path::PathBuf> {

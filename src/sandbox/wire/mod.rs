@@ -26,6 +26,7 @@ use super::world::{Fault, World, ec2, ecr, elb, sts};
 
 pub mod auth;
 pub mod balancer;
+pub mod form;
 pub mod json11;
 pub mod query;
 pub mod registry;
