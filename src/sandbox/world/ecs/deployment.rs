@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::{Millis, Place};
 use super::alarms::Watch;
-use super::course::{self, Course, DeploymentStrategy};
+use super::course::{self, Course, DeploymentStrategy, Stage};
 use super::input::{put, seconds};
 use super::service::{Breaker, LoadBalancer, Service, Status};
 use super::task::Task;
@@ -38,8 +38,12 @@ pub(super) struct Deployment {
     pub(super) failed: u32,
     pub(super) rollout: Rollout,
     pub(super) reason: String,
-    /// Whether it was completed once: only such a deployment can be rolled back to.
+    /// Whether it was completed once, or has all of the traffic: only such a deployment can be rolled back to.
     pub(super) completed: bool,
+    /// Of an attempt to shift traffic that was given up or overtaken: it starts nothing more, its tasks are stopped, and they
+    /// do not count, because the traffic goes elsewhere.
+    #[serde(default)]
+    pub(super) set_aside: bool,
     /// Whether the event of a deadlock has been given.
     pub(super) stuck: bool,
     pub(super) created_at: Millis,
@@ -58,6 +62,7 @@ impl Deployment {
             rollout: Rollout::InProgress,
             reason,
             completed: false,
+            set_aside: false,
             stuck: false,
             created_at: now,
             updated_at: now,
@@ -335,6 +340,11 @@ impl ServiceDeployment {
         put(&mut shown, "deploymentCircuitBreaker", Some(self.shown_breaker(service)));
         put(&mut shown, "alarms", Some(Watch::describe(self.watch.as_ref(), self.is_underway())));
         Value::Object(shown)
+    }
+
+    /// Whether it has shifted all of the traffic for good, and takes the old revision away.
+    pub(super) fn is_cleaning_up(&self) -> bool {
+        self.progress == RecordStatus::InProgress && self.shifts() && self.course.stage == Stage::CleanUp
     }
 
     pub(super) fn shifts(&self) -> bool {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::{Fault, Millis, Place};
-use super::course::{Answer, HookStatus, Stage};
+use super::course::{Answer, HookStatus};
 use super::deployment::RecordStatus;
 use super::input::{invalid, page, short, strings, text};
 use super::{Ecs, unsupported};
@@ -107,7 +107,7 @@ pub(super) fn stop(ecs: &mut Ecs, input: &Value, now: Millis) -> Result<Value, F
     let conflict = |why: &str| Err(Fault::new("ConflictException", why));
     match record.progress {
         // The revision to go back to is being stopped already.
-        RecordStatus::InProgress if record.shifts() && record.course.stage == Stage::CleanUp => {
+        RecordStatus::InProgress if record.is_cleaning_up() => {
             return conflict("Service deployment in lifecycle stage CLEAN_UP cannot be stopped.");
         }
         RecordStatus::Pending | RecordStatus::InProgress if way_back => {

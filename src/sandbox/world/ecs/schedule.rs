@@ -67,6 +67,7 @@ pub(super) fn look(service: &mut Service, scene: &mut Scene<'_>) {
     // What died until now died under the deployment that was the primary one: a rollback begins with none.
     step.count_failures();
     step.advance_records();
+    step.return_traffic();
     step.deregister();
     step.register();
     step.judge();
@@ -404,8 +405,10 @@ impl Step<'_, '_> {
         let (breaker, shifting) = (self.service.breaker(), self.service.shifting().is_some());
         let threshold = self.service.threshold();
         let now = self.scene.now;
+        // The revision to go back to is being stopped already.
+        let is_late = self.service.underway().is_some_and(|record| record.is_cleaning_up());
         let Some(primary) = self.service.deployments.first_mut() else { return };
-        let watched = breaker != Breaker::Off || shifting;
+        let watched = (breaker != Breaker::Off || shifting) && !is_late;
         if !watched || primary.rollout != Rollout::InProgress || primary.failed < threshold {
             return;
         }
@@ -440,14 +443,16 @@ impl Step<'_, '_> {
             Rollout::Failed => 0,
             Rollout::InProgress | Rollout::Completed => self.wanted_of_primary().saturating_sub(alive(self, &primary)),
         };
-        let shifting = self.service.shifting().is_some();
+        let shifting = self.keeps_both();
         let primary_healthy = self.owned(&primary).filter(|task| self.healthy.contains(&task.id)).count();
         // A task of an older revision that dies during the rollout is replaced by its own revision.
         let older: Vec<Deployment> = self
             .service
             .deployments
             .iter()
-            .filter(|known| known.role == Role::Active && known.rollout != Rollout::Failed)
+            .filter(|known| known.role == Role::Active && known.rollout != Rollout::Failed && !known.set_aside)
+            // Where traffic is shifted, only the one in service: those of earlier attempts are on their way out.
+            .filter(|known| !shifting || known.completed)
             .cloned()
             .collect();
         let mut still_needed = wanted
@@ -462,7 +467,7 @@ impl Step<'_, '_> {
             plan.push((known, gap));
         }
         // New before old, unless availability is already short of what it may be.
-        if self.healthy.len() < minimum {
+        if self.serving() < minimum {
             plan.rotate_left(1);
         }
         let counted = self.tasks().filter(|task| task.counts_for_maximum()).count();
@@ -534,13 +539,16 @@ impl Step<'_, '_> {
             self.tasks().filter(|task| self.healthy.contains(&task.id) && self.is_primary(task)).count();
         let leaving = self.tasks().filter(|task| task.phase == Phase::Deactivating).count();
         let condemned = self.ids_where(|task| task.is_kept() && task.standing == Standing::Condemned);
+        let aside = self.ids_where(|task| task.is_kept() && self.is_set_aside(task));
 
         // Older deployments: as many as the new one has made good for, or as stand in its way.
         let (old, surplus) = self.old_ones(primary_healthy);
-        let in_the_way = unmet.saturating_sub(leaving).saturating_sub(condemned.len());
-        let mut spare = match self.service.shifting() {
-            Some(_) => usize::MAX,
-            None => self.healthy.len().saturating_sub(minimum),
+        let in_the_way = unmet.saturating_sub(leaving).saturating_sub(condemned.len()).saturating_sub(aside.len());
+        let hands_over = self.service.shifting().is_some_and(|course| course.stage == Stage::CleanUp);
+        let mut spare = if hands_over && !self.service.is_returning() {
+            usize::MAX
+        } else {
+            self.serving().saturating_sub(minimum)
         };
         let (mut chosen, mut protected): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
         for id in old.into_iter().take(surplus.max(in_the_way)) {
@@ -555,6 +563,9 @@ impl Step<'_, '_> {
                 spare -= 1;
             }
             chosen.push(id);
+        }
+        for id in aside {
+            if self.is_protected(&id) { protected.push(id) } else { chosen.push(id) }
         }
 
         // The primary: more than wanted after a scale-in, all of them after a deletion. Nobody asks for a minimum then.
@@ -586,17 +597,52 @@ impl Step<'_, '_> {
 
     /// Tasks of older deployments, in the order in which they may go, and how many of them may.
     fn old_ones(&self, primary_healthy: usize) -> (Vec<String>, usize) {
-        let Some(course) = self.service.shifting() else {
-            let old = self.ranked(|step, task| !step.is_primary(task));
-            let surplus = old.len().saturating_sub(self.service.wanted().saturating_sub(primary_healthy));
-            return (old, surplus);
+        let is_old = |step: &Self, task: &Task| !step.is_primary(task) && !step.is_set_aside(task);
+        if self.service.is_stalled_midway() {
+            return (Vec::new(), 0);
+        }
+        let made_good = |old: Vec<String>, wanted: usize, healthy: usize| {
+            let surplus = old.len().saturating_sub(wanted.saturating_sub(healthy));
+            (old, surplus)
         };
-        // All of the one in service at the very end; those of earlier attempts at once.
-        let in_service = self.service.way_back().and_then(|index| self.service.deployments.get(index));
-        let stays = |task: &Task| course.stage != Stage::CleanUp && in_service.is_some_and(|known| known.owns(task));
-        let old = self.ranked(|step, task| !step.is_primary(task) && !stays(task));
-        let all = old.len();
-        (old, all)
+        let Some(course) = self.service.shifting().filter(|_| !self.service.is_returning()) else {
+            return made_good(self.ranked(is_old), self.service.wanted(), primary_healthy);
+        };
+        if course.stage == Stage::CleanUp {
+            let all = self.ranked(is_old);
+            let count = all.len();
+            return (all, count);
+        }
+        // The one in service stays to the very end. Beside it may stand a revision whose rollout was overtaken, in the same
+        // groups: it goes as far as the one in service has made good for it, which one that has failed never does.
+        let Some(known) = self.service.shifted_from().filter(|known| known.rollout != Rollout::Failed) else {
+            return (Vec::new(), 0);
+        };
+        let others = self.ranked(|step, task| is_old(step, task) && !known.owns(task));
+        made_good(others, self.kept_in_service(known), self.healthy_of(known))
+    }
+
+    /// How many tasks the revision in service is to have while traffic is shifted from it.
+    fn kept_in_service(&self, known: &Deployment) -> usize {
+        usize::try_from(known.kept).unwrap_or(usize::MAX).min(self.service.wanted())
+    }
+
+    fn healthy_of(&self, known: &Deployment) -> usize {
+        self.owned(known).filter(|task| self.healthy.contains(&task.id)).count()
+    }
+
+    /// Whether two revisions stand beside each other, each with all of its tasks.
+    fn keeps_both(&self) -> bool {
+        self.service.shifting().is_some() || self.service.is_stalled_midway()
+    }
+
+    fn is_set_aside(&self, task: &Task) -> bool {
+        self.service.deployments.iter().any(|known| known.set_aside && known.owns(task))
+    }
+
+    /// Healthy tasks, but for those that no traffic goes to any more.
+    fn serving(&self) -> usize {
+        self.tasks().filter(|task| self.healthy.contains(&task.id) && !self.is_set_aside(task)).count()
     }
 
     /// Whether the deployment of an unhealthy task has as many healthy ones without it as it is to have.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::{Fault, Millis, Place};
 use super::course::{self, Course, DeploymentStrategy};
-use super::deployment::{Deployment, Revision, Role, Rollout, ServiceDeployment};
+use super::deployment::{Deployment, RecordStatus, Revision, Role, Rollout, ServiceDeployment};
 use super::ids::Dice;
 use super::input::{flag, invalid, put, seconds, strings, text};
 use super::task::Task;
@@ -305,17 +305,21 @@ impl Service {
     /// Begins a deployment of `definition`: the new PRIMARY stands before the older ones.
     pub(super) fn deploy(&mut self, dice: &mut Dice, definition: &str, now: Millis) {
         let number = dice.digits();
-        let mut sources: Vec<String> =
-            self.deployments.iter().filter(|known| known.kept > 0).map(|known| known.number.clone()).collect();
-        // The one in service first: it is the one that has the traffic.
+        // The one in service first: it is the one that has the traffic, also where no task is wanted.
         let in_service = self.in_service().map(|known| known.number.clone());
+        let is_source = |known: &&Deployment| known.kept > 0 || Some(&known.number) == in_service.as_ref();
+        let mut sources: Vec<String> =
+            self.deployments.iter().filter(is_source).map(|known| known.number.clone()).collect();
         sources.sort_by_key(|number| Some(number) != in_service.as_ref());
         let groups = self.groups_of_the_next();
         for older in &mut self.history {
             older.supersede(now);
         }
+        let shifted: Vec<&String> =
+            self.history.iter().filter(|record| record.shifts()).map(|record| &record.target).collect();
         for older in &mut self.deployments {
             older.role = Role::Active;
+            older.set_aside |= !older.completed && shifted.contains(&&older.number);
             older.updated_at = now;
         }
         self.revisions.insert(
@@ -350,9 +354,28 @@ impl Service {
         Some(&latest.course)
     }
 
-    /// The latest deployment that was completed.
+    /// Whether traffic that was shifted, or was to be, has been given back, and the tasks follow.
+    pub(super) fn is_returning(&self) -> bool {
+        let returns =
+            |latest: &ServiceDeployment| latest.progress == RecordStatus::RollbackInProgress && latest.shifts();
+        self.history.first().is_some_and(returns)
+    }
+
+    /// Whether the latest attempt to shift traffic was given up with no way back: everything stays where it is.
+    pub(super) fn is_stalled_midway(&self) -> bool {
+        let ended = |latest: &&ServiceDeployment| latest.progress == RecordStatus::Stopped && latest.shifts();
+        let failed = |primary: &Deployment| primary.rollout == Rollout::Failed && !primary.completed;
+        self.history.first().filter(ended).is_some() && self.primary().is_some_and(failed)
+    }
+
+    /// The latest deployment that was completed. It goes on having the traffic when a rollback to it has failed.
     fn in_service(&self) -> Option<&Deployment> {
-        self.deployments.iter().find(|known| known.completed && known.rollout != Rollout::Failed)
+        self.deployments.iter().find(|known| known.completed)
+    }
+
+    /// The same beside a primary one that is not there yet: the one from which traffic is shifted.
+    pub(super) fn shifted_from(&self) -> Option<&Deployment> {
+        self.deployments.iter().find(|known| known.role == Role::Active && known.completed)
     }
 
     /// The target groups that the tasks of the next revision join: those of the revision in service, or, where traffic

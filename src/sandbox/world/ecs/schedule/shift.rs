@@ -2,13 +2,13 @@
 //!
 //! | stage | what is done | it ends when |
 //! |---|---|---|
-//! | `RECONCILE_SERVICE` | only where an earlier attempt still has tasks: they are stopped | they are gone |
+//! | `RECONCILE_SERVICE` | only where an earlier attempt still has tasks: the revision in service gets all of its own again, and the others are stopped | they are gone |
 //! | `PRE_SCALE_UP` | production and test rules forward to the revision in service | at once |
 //! | `SCALE_UP` | all tasks of the new revision are started, behind the other target group | they are healthy |
-//! | `POST_SCALE_UP` | | at once |
+//! | `POST_SCALE_UP` | | a task is still healthy |
 //! | `TEST_TRAFFIC_SHIFT` | the test rules forward to the new revision | at once |
 //! | `POST_TEST_TRAFFIC_SHIFT` | | at once |
-//! | `PRODUCTION_TRAFFIC_SHIFT` | the production rules too: at once, in steps, or a part and then the rest | all is shifted |
+//! | `PRODUCTION_TRAFFIC_SHIFT` | the production rules too: at once, in steps, or a part and then the rest, each only while a task is healthy | all is shifted |
 //! | `POST_PRODUCTION_TRAFFIC_SHIFT` | | at once |
 //! | `BAKE_TIME` | both run | `bakeTimeInMinutes` are over |
 //! | `CLEAN_UP` | the old revision is drained and stopped | it is gone |
@@ -20,6 +20,7 @@ use super::super::super::elb::Weighted;
 use super::super::alarms::OnAlarm;
 use super::super::course::{self, Course, DeploymentStrategy, Held, Hook, HookStatus, Stage};
 use super::super::deployment::{RecordStatus, Role, Rollback, Rollout};
+use super::super::task::Task;
 use super::Step;
 
 /// "A stage may take 24 hours."
@@ -124,8 +125,10 @@ impl Step<'_, '_> {
         };
         let threshold = self.service.threshold();
         let mut back = self.service.deployments.remove(index);
+        let shifts = self.service.underway().is_some_and(|record| record.shifts());
         for deployment in self.service.deployments.iter_mut().filter(|known| known.role == Role::Primary) {
             deployment.role = Role::Active;
+            deployment.set_aside = shifts;
             if deployment.rollout != Rollout::Failed {
                 deployment.rollout = Rollout::Failed;
                 deployment.reason = format!("ECS deployment {} stopped: rollback was requested.", deployment.id());
@@ -181,7 +184,7 @@ impl Step<'_, '_> {
 
     /// Begins the course of a deployment that shifts traffic.
     pub(super) fn begin_course(&mut self) {
-        let in_service = self.service.way_back().and_then(|index| self.service.deployments.get(index)).cloned();
+        let in_service = self.service.shifted_from().cloned();
         let earlier = self.tasks().any(|task| {
             task.is_kept() && !self.is_primary(task) && !in_service.as_ref().is_some_and(|known| known.owns(task))
         });
@@ -189,6 +192,13 @@ impl Step<'_, '_> {
         let share = if in_service.is_some() { 0.0 } else { 100.0 };
         if let Some(record) = self.service.underway() {
             (record.course.production, record.course.test) = (share, share);
+        }
+        if earlier && let Some(serving) = in_service {
+            let wanted = u32::try_from(self.service.wanted()).unwrap_or(u32::MAX);
+            let known = self.service.deployments.iter_mut().find(|known| known.number == serving.number);
+            if let Some(known) = known.filter(|known| known.kept != wanted && known.rollout != Rollout::Failed) {
+                (known.kept, known.updated_at) = (wanted, self.scene.now);
+            }
         }
         for traffic in [Traffic::Test, Traffic::Production] {
             // Told when it is to be shifted; here it is where it was.
@@ -216,16 +226,11 @@ impl Step<'_, '_> {
             return self.roll_back_or_stall(&Because::Overdue(stage));
         }
         let done = match stage {
-            Stage::ReconcileService => self.tasks().filter(|task| !task.is_over()).all(|task| {
-                let back = self.service.way_back().and_then(|index| self.service.deployments.get(index));
-                self.is_primary(task) || back.is_some_and(|known| known.owns(task))
-            }),
-            Stage::ScaleUp => {
-                let healthy = self.tasks().filter(|task| self.healthy.contains(&task.id) && self.is_primary(task));
-                healthy.count() >= self.service.wanted()
-            }
+            Stage::ReconcileService => self.is_reconciled(),
+            Stage::ScaleUp => self.standing_by() >= self.service.wanted(),
+            // Nothing is shifted to where nobody would answer.
+            Stage::PostScaleUp => self.would_answer(),
             Stage::PreScaleUp
-            | Stage::PostScaleUp
             | Stage::TestTrafficShift
             | Stage::PostTestTrafficShift
             | Stage::PostProductionTrafficShift => true,
@@ -261,9 +266,15 @@ impl Step<'_, '_> {
             }
             Stage::ScaleUp => self.count_wanted(),
             Stage::CleanUp => {
-                for older in self.service.deployments.iter_mut().filter(|known| known.role == Role::Active) {
-                    older.kept = 0;
-                    older.updated_at = now;
+                for known in &mut self.service.deployments {
+                    match known.role {
+                        // It has all of the traffic: should it be overtaken now, it is the one to go back to.
+                        Role::Primary => known.completed = true,
+                        Role::Active => {
+                            known.kept = 0;
+                            known.updated_at = now;
+                        }
+                    }
                 }
             }
             Stage::ReconcileService
@@ -305,6 +316,10 @@ impl Step<'_, '_> {
         if shifted_at.is_some_and(|at| now < at + pace.millis(strategy.wait_minutes() * 60)) {
             return Ok(false);
         }
+        if !self.would_answer() {
+            return Ok(false);
+        }
+        let Some(record) = self.service.underway() else { return Ok(false) };
         if !asked {
             record.course.asked = true;
             if self.pause_at(course::BEFORE_EVERY_SHIFT) {
@@ -319,6 +334,41 @@ impl Step<'_, '_> {
         }
         self.spread(Traffic::Production, share)?;
         Ok(false)
+    }
+
+    /// Whether what earlier attempts have left is gone, and the revision in service is whole again.
+    fn is_reconciled(&self) -> bool {
+        let left = |wanted: fn(&Self, &Task) -> bool| self.tasks().any(|task| !task.is_over() && wanted(self, task));
+        if left(Self::is_set_aside) {
+            return false;
+        }
+        let Some(known) = self.service.shifted_from().filter(|known| known.rollout != Rollout::Failed) else {
+            return true;
+        };
+        let others = self.tasks().any(|task| !task.is_over() && !self.is_primary(task) && !known.owns(task));
+        !others && self.healthy_of(known) >= self.kept_in_service(known)
+    }
+
+    /// Healthy tasks of the new revision.
+    fn standing_by(&self) -> usize {
+        self.tasks().filter(|task| self.healthy.contains(&task.id) && self.is_primary(task)).count()
+    }
+
+    fn would_answer(&self) -> bool {
+        self.standing_by() > 0 || self.service.wanted() == 0
+    }
+
+    /// Takes the traffic back from a revision that was overtaken midway by a deployment that shifts none itself.
+    pub(super) fn return_traffic(&mut self) {
+        let midway = self.service.shifting().is_some() || self.service.is_stalled_midway();
+        if midway || !self.service.deployments.iter().any(|known| known.set_aside) {
+            return;
+        }
+        // The primary stands where the one in service does.
+        for traffic in [Traffic::Test, Traffic::Production] {
+            // A rule that is gone carries no traffic that could be given back.
+            let _gone = self.spread(traffic, 100.0);
+        }
     }
 
     /// Gives the primary's target groups this share of the traffic, and the groups beside them the rest.

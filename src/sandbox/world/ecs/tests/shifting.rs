@@ -2,6 +2,8 @@
 
 use super::*;
 
+mod model;
+
 /// A service `web` behind two target groups.
 struct Shifting {
     sim: Sim,
