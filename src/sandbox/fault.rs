@@ -26,6 +26,7 @@ struct Met {
 pub(super) enum Strike {
     Throttled,
     Failed,
+    Denied,
     Stalled(Duration),
     Cut,
 }
@@ -53,6 +54,7 @@ impl Faults {
                 struck = Some(match kind {
                     FaultKind::Throttle => Strike::Throttled,
                     FaultKind::Error => Strike::Failed,
+                    FaultKind::Deny => Strike::Denied,
                     FaultKind::Stall(lasts) => Strike::Stalled(*lasts),
                     FaultKind::Cut => Strike::Cut,
                 });
@@ -69,20 +71,35 @@ impl Faults {
 
 impl Strike {
     /// The error that AWS would answer with, where it is one. ELB, STS and EC2 throttle under names of their own.
-    pub(super) fn fault(self, service: &str) -> Option<Fault> {
+    pub(super) fn fault(self, service: &str, operation: &str) -> Option<Fault> {
+        let throttled = || "Rate exceeded".to_owned();
+        let failed = || "The scenario of the sandbox lets this call fail.".to_owned();
         let (status, code, message) = match (self, service) {
-            (Self::Throttled, "elb" | "sts") => (400, "Throttling", "Rate exceeded"),
-            (Self::Throttled, "ec2") => (503, "RequestLimitExceeded", "Request limit exceeded."),
-            (Self::Throttled, _) => (400, "ThrottlingException", "Rate exceeded"),
-            (Self::Failed, "elb" | "sts") => {
-                (500, "InternalFailure", "The scenario of the sandbox lets this call fail.")
+            (Self::Throttled, "elb" | "sts") => (400, "Throttling", throttled()),
+            (Self::Throttled, "ec2") => (503, "RequestLimitExceeded", "Request limit exceeded.".to_owned()),
+            (Self::Throttled, _) => (400, "ThrottlingException", throttled()),
+            (Self::Failed, "elb" | "sts") => (500, "InternalFailure", failed()),
+            (Self::Failed, "ec2") => (500, "InternalError", failed()),
+            (Self::Failed, _) => (500, "ServerException", failed()),
+            (Self::Denied, "elb" | "sts") => (403, "AccessDenied", denied(service, operation)),
+            (Self::Denied, "ec2") => {
+                (403, "UnauthorizedOperation", "You are not authorized to perform this operation.".to_owned())
             }
-            (Self::Failed, "ec2") => (500, "InternalError", "The scenario of the sandbox lets this call fail."),
-            (Self::Failed, _) => (500, "ServerException", "The scenario of the sandbox lets this call fail."),
+            (Self::Denied, "registry") => (403, "DENIED", "requested access to the resource is denied".to_owned()),
+            (Self::Denied, _) => (400, "AccessDeniedException", denied(service, operation)),
             (Self::Stalled(_) | Self::Cut, _) => return None,
         };
-        Some(Fault { status, code: code.to_owned(), message: message.to_owned() })
+        Some(Fault { status, code: code.to_owned(), message })
     }
+}
+
+/// As IAM says it of a user without a policy for the action.
+fn denied(service: &str, operation: &str) -> String {
+    let service = if service == "elb" { "elasticloadbalancing" } else { service };
+    format!(
+        "User: arn:aws:iam::000000000000:user/sandbox is not authorized to perform: {service}:{operation} on resource: * \
+         because no identity-based policy allows the {service}:{operation} action"
+    )
 }
 
 #[cfg(test)]
@@ -114,6 +131,10 @@ mod tests {
         let faults = Faults::new(vec![fault(None, None, 0, None)]);
         assert_eq!(faults.strike("registry", "PUT"), Some(Strike::Throttled));
         assert_eq!(faults.strike("sts", "GetCallerIdentity"), Some(Strike::Throttled));
-        assert_eq!(Strike::Throttled.fault("elb").map(|fault| fault.code), Some("Throttling".to_owned()));
+        let code = |strike: Strike, service| strike.fault(service, "Call").map(|fault| fault.code);
+        assert_eq!(code(Strike::Throttled, "elb"), Some("Throttling".to_owned()));
+        assert_eq!(code(Strike::Denied, "ecs"), Some("AccessDeniedException".to_owned()));
+        let denied = Strike::Denied.fault("elb", "DescribeTargetGroups").expect("an error");
+        assert!(denied.message.ends_with("allows the elasticloadbalancing:DescribeTargetGroups action"), "{denied:?}");
     }
 }

@@ -127,6 +127,8 @@ pub struct WireFault {
 pub enum FaultKind {
     Throttle,
     Error,
+    /// Whoever calls may not.
+    Deny,
     /// The answer comes so much later.
     Stall(Duration),
     /// The connection ends instead of an answer.

@@ -66,7 +66,7 @@ pub(super) const LOAD: &[Key] = &[
 
 const SERVICES: &[&str] =
     &["ecs", "ecr", "elb", "logs", "ssm", "secretsmanager", "cloudwatch", "sts", "ec2", "registry"];
-const FAULT_WORDS: &[&str] = &["throttle", "error", "stall", "cut"];
+const FAULT_WORDS: &[&str] = &["throttle", "error", "deny", "stall", "cut"];
 const FAIL_WORDS: &[&str] = &["image", "architecture", "secret", "log_group"];
 const OF_WORDS: &[&str] = &["new", "old", "all"];
 const ANSWER_WORDS: &[&str] = &["timeout", "refused", "own"];
@@ -304,6 +304,7 @@ impl Reader {
             }
             ("throttle", _) => FaultKind::Throttle,
             ("cut", _) => FaultKind::Cut,
+            ("deny", _) => FaultKind::Deny,
             _ => FaultKind::Error,
         };
         Some(WireFault { service, operation, kind, after: after.unwrap_or(0), times })

@@ -103,6 +103,7 @@ fn fault(fault: &WireFault) -> String {
     let what = match kind {
         FaultKind::Throttle => "throttled".to_owned(),
         FaultKind::Error => "answered with a server error".to_owned(),
+        FaultKind::Deny => "denied".to_owned(),
         FaultKind::Stall(lasts) => format!("answered {} late", told(*lasts)),
         FaultKind::Cut => "cut off".to_owned(),
     };

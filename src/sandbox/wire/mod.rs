@@ -116,7 +116,7 @@ fn full(response: Response<Full<Bytes>>) -> Response<Body> {
 struct Cut;
 
 /// What a fault leaves of a call: nothing to answer any more, or the call itself, late or at once.
-async fn struck(strike: Option<Strike>, service: &str) -> Result<Option<Fault>, Cut> {
+async fn struck(strike: Option<Strike>, service: &str, operation: &str) -> Result<Option<Fault>, Cut> {
     match strike {
         None => Ok(None),
         Some(Strike::Cut) => Err(Cut),
@@ -124,7 +124,7 @@ async fn struck(strike: Option<Strike>, service: &str) -> Result<Option<Fault>, 
             let _over = tokio::time::timeout(lasts, std::future::pending::<()>()).await;
             Ok(None)
         }
-        Some(strike @ (Strike::Throttled | Strike::Failed)) => Ok(strike.fault(service)),
+        Some(strike @ (Strike::Throttled | Strike::Failed | Strike::Denied)) => Ok(strike.fault(service, operation)),
     }
 }
 
@@ -143,8 +143,8 @@ fn called(head: &Parts, body: &[u8]) -> (&'static str, String) {
 async fn respond(desk: &Desk, request: Request<Incoming>) -> Result<Response<Body>, Cut> {
     let path = request.uri().path();
     if path == "/v2" || path.starts_with("/v2/") {
-        let strike = desk.faults.strike("registry", request.method().as_str());
-        if let Some(fault) = struck(strike, "registry").await? {
+        let method = request.method().as_str();
+        if let Some(fault) = struck(desk.faults.strike("registry", method), "registry", method).await? {
             return Ok(full(registry_fault(&fault)));
         }
         return Ok(registry(desk, request).await);
@@ -160,7 +160,7 @@ async fn respond(desk: &Desk, request: Request<Incoming>) -> Result<Response<Bod
     };
     let body = body.to_bytes();
     let (service, operation) = called(&head, &body);
-    let fault = struck(desk.faults.strike(service, &operation), service).await?;
+    let fault = struck(desk.faults.strike(service, &operation), service, &operation).await?;
     Ok(full(match (head.headers.get("x-amz-target").and_then(|value| value.to_str().ok()), fault) {
         (Some(_), Some(fault)) => json11::answer(&Err(fault), &id),
         (None, Some(fault)) => {
@@ -176,10 +176,11 @@ async fn respond(desk: &Desk, request: Request<Incoming>) -> Result<Response<Bod
     }))
 }
 
-/// `TOOMANYREQUESTS` and `UNKNOWN` are the words of the distribution specification.
+/// `TOOMANYREQUESTS`, `DENIED` and `UNKNOWN` are the words of the distribution specification.
 fn registry_fault(fault: &Fault) -> Response<Full<Bytes>> {
     let (status, code) = match fault.status {
         400 => (StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS"),
+        403 => (StatusCode::FORBIDDEN, "DENIED"),
         _ => (StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN"),
     };
     let body = json!({ "errors": [{ "code": code, "message": fault.message }] });
