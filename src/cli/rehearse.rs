@@ -26,7 +26,7 @@ use crate::{
         findings::{self, Sighting},
         image::{self, Sources},
         production::{Production, ReadError},
-        report::{Played, Rehearsal},
+        report::{self, Played, Rehearsal},
         stage::{self, Stage},
         tap::{self, Moments},
     },
@@ -302,7 +302,10 @@ impl Company<'_> {
             notes,
             findings,
             scenario,
-            before: service.before.as_ref().map(|before| secret::shown_command(&before.command)),
+            before: service.before.as_ref().zip(moments.before).map(|(before, run)| report::Before {
+                command: secret::shown_command(&before.command),
+                run,
+            }),
         })
     }
 

@@ -96,7 +96,17 @@ impl Production {
             elb::health_check(aws, &group.arn),
             ecs::grace_period(aws, &service.cluster, &service.service)
         );
-        let mut notes: Vec<String> = active.unread.iter().filter(|unread| is_of_drain(unread)).map(missing).collect();
+        let mut notes = Vec::new();
+        let deregistration_delay_s = if active.unread.iter().any(|unread| is_drain_of(unread, group)) {
+            notes.push(
+                "the deregistration delay may not be read (elasticloadbalancing:DescribeTargetGroupAttributes): it is that of \
+                 ship.toml"
+                    .to_owned(),
+            );
+            Self::of_file(service).deregistration_delay_s
+        } else {
+            group.deregistration_delay_s
+        };
         let check = match check {
             Ok(check) => check,
             // The rest is worth having without it.
@@ -117,7 +127,6 @@ impl Production {
         let minimum_healthy_percent = minimum_healthy.unwrap_or(minimum_healthy_percent);
         let maximum_percent = maximum.unwrap_or(maximum_percent);
         let container = service.container.clone().unwrap_or_else(|| group.container.clone());
-        let deregistration_delay_s = group.deregistration_delay_s;
         let container_port = u16::try_from(group.container_port).unwrap_or_default();
         Ok(Some(Self {
             read_from: ReadFrom::Service,
@@ -152,12 +161,8 @@ impl Production {
     }
 }
 
-const fn is_of_drain(unread: &Unread) -> bool {
-    matches!(unread, Unread::DeregistrationDelay(_))
-}
-
-fn missing(unread: &Unread) -> String {
-    format!("{unread} ({})", unread.action())
+fn is_drain_of(unread: &Unread, group: &TargetGroupObserved) -> bool {
+    matches!(unread, Unread::DeregistrationDelay(name) if name == group.name())
 }
 
 /// What is said where a service has more target groups than the one that is rehearsed.

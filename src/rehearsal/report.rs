@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{
     findings::{self, Cause, Ending, Finding, Rehearsed, Weight},
     production::{Production, ReadFrom},
+    tap::Run,
 };
 use crate::{
     event::ToldError,
@@ -51,8 +52,15 @@ pub struct Rehearsal {
     pub findings: Vec<Finding>,
     /// What was made to go wrong.
     pub scenario: Option<Played>,
-    /// The command that ran before the rollout, as it does before a deploy.
-    pub before: Option<String>,
+    /// What ran before the rollout, as it does before a deploy; `None` where nothing did.
+    pub before: Option<Before>,
+}
+
+/// The task that must succeed before a rollout.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Before {
+    pub command: String,
+    pub run: Run,
 }
 
 /// A scenario, as it was played.
@@ -153,7 +161,8 @@ impl Rehearsal {
         let value = json!({
             "schema": SCHEMA, "service": service, "from": from, "to": to, "exit": exit.code(),
             "error": error, "requests": tally.requests, "lost": self.lost(), "slowest_ms": tally.slowest_ms,
-            "phases": phases, "failures": tally.failures, "lost_requests": lost_requests, "load": load, "scenario": scenario, "before": before,
+            "phases": phases, "failures": tally.failures, "lost_requests": lost_requests, "load": load, "scenario": scenario,
+            "before": before.as_ref().map(|before| &before.command),
             "statuses": tally.statuses,
             "answers": tally.answers, "websockets": tally.websockets, "live_ms": live_ms, "drained_ms": drained_ms,
             "tasks": tasks, "rehearsed": rehearsed, "production": production, "forecast": forecast,
@@ -254,17 +263,24 @@ impl Rehearsal {
             let text = format!("{crashed} of {} ended before their time", words::count(of, "new task"));
             page.signed(Sign::Failed, Meaning::Bad, &text);
         }
-        let endings = self.endings();
-        if let Some((good, text)) = endings {
+        for (good, text) in self.endings() {
             let (sign, meaning) = if good { (Sign::Done, Meaning::Good) } else { (Sign::Failed, Meaning::Bad) };
             page.signed(sign, meaning, &text);
         }
     }
 
     fn draw_scenario(&self, page: &mut Page) {
-        if let Some(before) = &self.before {
+        if let Some(Before { command, run }) = &self.before {
             page.blank();
-            page.flowing("  ", &format!("Before the rollout, as before a deploy, {before} ran once in the new image."));
+            let came = match run {
+                Run::Succeeded => "and succeeded.",
+                Run::Failed => "and failed: nothing was rolled out.",
+                Run::Begun => "and did not come to its end.",
+            };
+            page.flowing(
+                "  ",
+                &format!("Before the rollout, as before a deploy, {command} ran once in the new image {came}"),
+            );
         }
         let Some(Played { file, acts }) = &self.scenario else { return };
         if acts.is_empty() {
@@ -277,25 +293,30 @@ impl Rehearsal {
         }
     }
 
-    /// How the old tasks ended, in one line, and whether that is how it should be.
-    fn endings(&self) -> Option<(bool, String)> {
-        let old: Vec<&Life> = self.seen.side(Side::Old).filter(|life| life.signalled_at.is_some()).collect();
-        if old.is_empty() {
-            return None;
+    /// How the old tasks ended, in a line or two, each with whether that is how it should be.
+    fn endings(&self) -> Vec<(bool, String)> {
+        let old = self.seen.side(Side::Old).filter(|life| life.signalled_at.is_some());
+        let (early, told): (Vec<&Life>, Vec<&Life>) = old.partition(|life| findings::ended_early(life));
+        let all = words::count(early.len() + told.len(), "old task");
+        let mut lines = Vec::new();
+        if !early.is_empty() {
+            let (were, it) = if early.len() == 1 { ("was", "it") } else { ("were", "they") };
+            lines.push((false, format!("{} of {all} {were} gone before {it} got SIGTERM", early.len())));
         }
-        let killed = old.iter().filter(|life| Ending::of(life) == Ending::Killed).count();
-        let slowest = old.iter().filter_map(|life| findings::stop_ms(life)).max().unwrap_or_default();
-        let all = words::count(old.len(), "old task");
-        Some(match killed {
-            0 => (true, format!("{all} ended on SIGTERM, within {}", words::duration(slowest))),
-            killed => (
+        let killed = told.iter().filter(|life| Ending::of(life) == Ending::Killed).count();
+        let slowest = words::duration(told.iter().filter_map(|life| findings::stop_ms(life)).max().unwrap_or_default());
+        match killed {
+            _ if told.is_empty() => {}
+            0 => {
+                let those = if early.is_empty() { all } else { words::count(told.len(), "old task") };
+                lines.push((true, format!("{those} ended on SIGTERM, within {slowest}")));
+            }
+            killed => lines.push((
                 false,
-                format!(
-                    "{killed} of {all} did not end on SIGTERM and had to be killed after {}",
-                    words::duration(slowest)
-                ),
-            ),
-        })
+                format!("{killed} of {all} did not end on SIGTERM and had to be killed after {slowest}"),
+            )),
+        }
+        lines
     }
 
     fn draw_phases(&self, page: &mut Page) {
@@ -463,6 +484,9 @@ fn ending(life: &Life) -> String {
         Ending::WithError(code) => format!("{after} after SIGTERM (exit {code})"),
         Ending::Killed => format!("killed {after} after SIGTERM (exit 137)"),
         Ending::OutOfMemory => "killed for its memory (exit 137)".to_owned(),
+        Ending::Unasked(code) if life.drained_from.is_some_and(|from| life.ended_at.is_some_and(|at| from < at)) => {
+            format!("by itself, while it drained (exit {code})")
+        }
         Ending::Unasked(code) => format!("by itself (exit {code})"),
         Ending::None => match (&life.stopped_reason, life.gone_at) {
             (Some(reason), Some(_)) => findings::explained(reason),

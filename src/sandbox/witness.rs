@@ -79,6 +79,8 @@ pub struct ExitSeen {
     pub container: String,
     pub essential: bool,
     pub code: i64,
+    /// Before anybody told it to.
+    pub by_itself: bool,
     pub reason: Option<String>,
 }
 
@@ -337,6 +339,7 @@ impl Life {
                     container: container.name.clone(),
                     essential: container.essential,
                     code: container.exit_code?,
+                    by_itself: container.by_itself,
                     reason: container.reason.clone(),
                 })
             })

@@ -6,7 +6,7 @@ use super::{Finding, Sighting, Weight, finding, round_up, slowest_stop_ms, stop_
 use crate::{
     report::words,
     rollout::reason,
-    sandbox::witness::{Life, Side},
+    sandbox::witness::{ExitSeen, Life, Side},
 };
 
 /// How one task ended.
@@ -49,21 +49,25 @@ impl Ending {
 
     #[must_use]
     pub fn of(life: &Life) -> Self {
-        let essential = life.exits.iter().filter(|exit| exit.essential);
-        // The worst of several is the one to tell.
-        let Some(exit) = essential.max_by_key(|exit| (exit.code == SIGKILL, exit.code)) else { return Self::None };
+        let Some(exit) = decisive(life) else { return Self::None };
         let out_of_memory = exit.reason.as_deref().is_some_and(|reason| reason.starts_with("OutOfMemory"));
-        match (exit.code, life.signalled_at) {
+        match exit.code {
             _ if out_of_memory => Self::OutOfMemory,
-            (code, None) => Self::Unasked(code),
-            // It ended first, and was told to stop because of that.
-            (code, Some(_)) if life.stop_code.as_deref() == Some("EssentialContainerExited") => Self::Unasked(code),
-            (0, Some(_)) => Self::Finished,
-            (SIGKILL, Some(_)) => Self::Killed,
-            (SIGTERM, Some(_)) => Self::BySignal,
-            (code, Some(_)) => Self::WithError(code),
+            // Whatever the task as a whole was told meanwhile: one may crash while its task drains.
+            code if exit.by_itself => Self::Unasked(code),
+            0 => Self::Finished,
+            SIGKILL => Self::Killed,
+            SIGTERM => Self::BySignal,
+            code => Self::WithError(code),
         }
     }
+}
+
+/// Of its containers' ends the one that says how the task ended: one that ended by itself took the others with it; else
+/// the worst of them.
+fn decisive(life: &Life) -> Option<&ExitSeen> {
+    let essential = life.exits.iter().filter(|exit| exit.essential);
+    essential.max_by_key(|exit| (exit.by_itself, exit.code == SIGKILL, exit.code))
 }
 
 pub(super) fn endings(sighting: &Sighting<'_>, found: &mut Vec<Finding>) {
@@ -116,7 +120,7 @@ pub(super) fn endings(sighting: &Sighting<'_>, found: &mut Vec<Finding>) {
     }
     let errors = with(|ending| matches!(ending, Ending::WithError(_)));
     if let Some(first) = errors.first() {
-        let code = first.exits.iter().filter(|exit| exit.essential).map(|exit| exit.code).max().unwrap_or_default();
+        let code = decisive(first).map_or(0, |exit| exit.code);
         found.push(finding(
             "stop_with_error",
             Weight::Note,
@@ -139,10 +143,8 @@ pub(super) fn endings(sighting: &Sighting<'_>, found: &mut Vec<Finding>) {
     }
     let unasked = with(|ending| matches!(ending, Ending::Unasked(_)));
     if !unasked.is_empty() {
-        let codes: BTreeSet<String> = unasked
-            .iter()
-            .flat_map(|life| life.exits.iter().filter(|exit| exit.essential).map(|exit| exit.code.to_string()))
-            .collect();
+        let codes: BTreeSet<String> =
+            unasked.iter().filter_map(|life| decisive(life).map(|exit| exit.code.to_string())).collect();
         let itself = if unasked.len() == 1 { "itself" } else { "themselves" };
         let lived = unasked.iter().filter_map(|life| lived_ms(life)).max();
         let after = lived.map(|ms| format!(", at most {} after their start", words::duration(ms))).unwrap_or_default();

@@ -49,7 +49,7 @@ fn old() -> Life {
         ended_at: Some(BEGIN + 20_300),
         gone_at: Some(BEGIN + 20_400),
         targets: BTreeSet::from(["127.0.0.1:1".to_owned()]),
-        exits: vec![ExitSeen { container: "web".to_owned(), essential: true, code: 0, reason: None }],
+        exits: vec![ExitSeen { container: "web".to_owned(), essential: true, code: 0, by_itself: false, reason: None }],
         stop_code: Some("ServiceSchedulerInitiated".to_owned()),
         created_at: BEGIN - 61_000,
         answered_at: None,
@@ -154,7 +154,7 @@ fn a_lost_request_is_laid_at_the_door_of_whoever_lost_it() {
     let crashed = Life {
         signalled_at: Some(BEGIN + 5_000),
         stop_code: Some("EssentialContainerExited".to_owned()),
-        exits: vec![ExitSeen { container: "web".to_owned(), essential: true, code: 3, reason: None }],
+        exits: vec![ExitSeen { container: "web".to_owned(), essential: true, code: 3, by_itself: true, reason: None }],
         ..new("new", Side::New)
     };
     let reclaimed = Life { stop_code: Some("SpotInterruption".to_owned()), ..new("new", Side::New) };
@@ -177,18 +177,23 @@ fn a_lost_request_is_laid_at_the_door_of_whoever_lost_it() {
 
 #[test]
 fn ends_are_told_apart() {
-    let ended = |code: i64, reason: Option<&str>| Life {
-        exits: vec![ExitSeen { container: "web".to_owned(), essential: true, code, reason: reason.map(str::to_owned) }],
-        ..old()
-    };
+    let exit =
+        |code: i64| ExitSeen { container: "web".to_owned(), essential: true, code, by_itself: false, reason: None };
+    let asked = |code: i64| Life { exits: vec![exit(code)], ..old() };
+    let crash = ExitSeen { by_itself: true, ..exit(3) };
+    let memory = "OutOfMemoryError: Container killed due to memory usage".to_owned();
     let cases = [
-        (ended(0, None), Ending::Finished),
-        (ended(143, None), Ending::BySignal),
-        (ended(137, None), Ending::Killed),
-        (ended(1, None), Ending::WithError(1)),
-        (ended(137, Some("OutOfMemoryError: Container killed due to memory usage")), Ending::OutOfMemory),
-        (Life { signalled_at: None, ..ended(3, None) }, Ending::Unasked(3)),
-        (Life { stop_code: Some("EssentialContainerExited".to_owned()), ..ended(3, None) }, Ending::Unasked(3)),
+        (asked(0), Ending::Finished),
+        (asked(143), Ending::BySignal),
+        (asked(137), Ending::Killed),
+        (asked(1), Ending::WithError(1)),
+        (Life { exits: vec![ExitSeen { reason: Some(memory), ..exit(137) }], ..old() }, Ending::OutOfMemory),
+        (Life { signalled_at: None, exits: vec![crash.clone()], ..old() }, Ending::Unasked(3)),
+        // The scheduler had chosen it, and it crashed while it drained: nobody had sent it a signal yet.
+        (Life { ended_at: Some(BEGIN + 20_000), exits: vec![crash.clone()], ..old() }, Ending::Unasked(3)),
+        // One container crashed, and the other was killed with it.
+        (Life { exits: vec![exit(143), crash.clone(), exit(137)], ..old() }, Ending::Unasked(3)),
+        (Life { exits: vec![exit(0), ExitSeen { essential: false, ..crash }], ..old() }, Ending::Finished),
         (Life { exits: Vec::new(), ..old() }, Ending::None),
     ];
     for (life, ending) in cases {
@@ -200,7 +205,7 @@ fn ends_are_told_apart() {
 fn a_program_that_ignores_sigterm_and_one_that_takes_nearly_as_long_are_told() {
     let slow = |code, ended_after| Life {
         ended_at: Some(BEGIN + 20_000 + ended_after),
-        exits: vec![ExitSeen { container: "web".to_owned(), essential: true, code, reason: None }],
+        exits: vec![ExitSeen { container: "web".to_owned(), essential: true, code, by_itself: false, reason: None }],
         ..old()
     };
     let found = told(&production(), vec![slow(137, 30_100), new("new", Side::New)], &tally(), &forecast());
@@ -265,7 +270,7 @@ fn nobody_there_because_all_had_crashed_is_laid_at_the_door_of_the_crash() {
         signalled_at: Some(BEGIN + 5_000),
         ended_at: Some(BEGIN + 4_900),
         stop_code: Some("EssentialContainerExited".to_owned()),
-        exits: vec![ExitSeen { container: "web".to_owned(), essential: true, code: 3, reason: None }],
+        exits: vec![ExitSeen { container: "web".to_owned(), essential: true, code: 3, by_itself: true, reason: None }],
         ..new("new", Side::New)
     };
     let tally = Tally { failed: 1, lost: vec![lost(6_000, 10, "503 from the balancer", None)], ..tally() };
@@ -280,7 +285,7 @@ fn nobody_there_because_all_had_crashed_is_laid_at_the_door_of_the_crash() {
 fn most_of_the_new_tasks_ending_by_themselves_is_what_the_program_is_like() {
     let crashed = |ended_at| Life {
         ended_at: Some(ended_at),
-        exits: vec![ExitSeen { container: "web".to_owned(), essential: true, code: 3, reason: None }],
+        exits: vec![ExitSeen { container: "web".to_owned(), essential: true, code: 3, by_itself: true, reason: None }],
         ..new("new", Side::New)
     };
     let seen = |lives| Seen { lives, phases: Vec::new() };

@@ -39,7 +39,11 @@ fn life(task: &str, side: Side) -> Life {
 }
 
 fn exit(code: i64) -> Vec<ExitSeen> {
-    vec![ExitSeen { container: "web".to_owned(), essential: true, code, reason: None }]
+    vec![ExitSeen { container: "web".to_owned(), essential: true, code, by_itself: false, reason: None }]
+}
+
+fn by_itself(code: i64) -> Vec<ExitSeen> {
+    exit(code).into_iter().map(|exit| ExitSeen { by_itself: true, ..exit }).collect()
 }
 
 /// One of the old image that was drained from 3 to 13 s and then ended as given.
@@ -63,7 +67,7 @@ fn crashed(task: &str) -> Life {
         signalled_at: Some(BEGIN + 2_500),
         ended_at: Some(BEGIN + 2_500),
         gone_at: Some(BEGIN + 2_700),
-        exits: exit(3),
+        exits: by_itself(3),
         stop_code: Some("EssentialContainerExited".to_owned()),
         stopped_reason: Some("Essential container in task exited".to_owned()),
         ..life(task, Side::New)
@@ -166,7 +170,10 @@ fn rehearsal(lives: Vec<Life>, tally: Tally, forecast: Forecast, exit: Exit) -> 
 
 fn clean() -> Rehearsal {
     let lives = vec![old("0a1b2c3d", 0, 300), old("1a1b2c3d", 0, 200), life("2a1b2c3d4", Side::New)];
-    Rehearsal { before: Some("rake db:migrate".to_owned()), ..rehearsal(lives, tally(), forecast(), Exit::Done) }
+    Rehearsal {
+        before: Some(Before { command: "rake db:migrate".to_owned(), run: Run::Succeeded }),
+        ..rehearsal(lives, tally(), forecast(), Exit::Done)
+    }
 }
 
 /// Crashes, cut requests and a program that has to be killed, in one.
@@ -255,4 +262,24 @@ fn a_rollout_that_failed_has_nothing_good_to_say_of_the_settings() {
     let text = text.text(Style::BARE, 80);
     assert!(text.contains("the rollout did not succeed: roll out web failed"), "{text}");
     assert!(!text.contains("nothing to change"), "{text}");
+}
+
+#[test]
+fn an_old_task_that_ends_while_it_drains_is_not_said_to_have_heard_sigterm() {
+    let fell = Life {
+        signalled_at: Some(BEGIN + 5_000),
+        ended_at: Some(BEGIN + 5_000),
+        exits: by_itself(3),
+        ..old("0a1b2c3d", 3, 0)
+    };
+    let lives = vec![fell, old("1a1b2c3d", 0, 200), life("2a1b2c3d4", Side::New)];
+    let text = rehearsal(lives, tally(), forecast(), Exit::Done).text(Style::BARE, 100);
+    for said in [
+        "1 of 2 old tasks was gone before it got SIGTERM",
+        "1 old task ended on SIGTERM, within 0.2s",
+        "by itself, while it drained (exit 3)",
+        "1 task ended by itself (exit 3)",
+    ] {
+        assert!(text.contains(said), "{said}: {text}");
+    }
 }

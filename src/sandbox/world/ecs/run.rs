@@ -267,11 +267,13 @@ pub fn report(world: &mut World, id: &str, report: Report, now: Millis) {
             }
         }
         Report::Exited { container, code, reason } => {
+            let handed = task.handed;
             let Some(known) = task.containers.iter_mut().find(|known| known.name == container) else { return };
             if known.exit_code.is_some() {
                 return;
             }
             known.exit_code = Some(code);
+            known.by_itself = handed != Handed::Stop;
             known.reason = reason;
             if known.essential {
                 // A container that ends while its task is still draining ends the task, but not by itself.

@@ -57,6 +57,8 @@ pub struct ContainerSight {
     pub name: String,
     pub essential: bool,
     pub exit_code: Option<i64>,
+    /// It ended before anybody was sent to end it.
+    pub by_itself: bool,
     pub reason: Option<String>,
     pub bindings: Vec<Binding>,
 }
@@ -138,6 +140,7 @@ fn sight(world: &World, task: &Task) -> Sight {
         name: container.name.clone(),
         essential: container.essential,
         exit_code: container.exit_code,
+        by_itself: container.by_itself,
         reason: container.reason.clone(),
         bindings: container.bindings.clone(),
     });

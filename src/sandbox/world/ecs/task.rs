@@ -105,6 +105,9 @@ pub(super) struct Container {
     pub(super) runtime_id: Option<String>,
     pub(super) bindings: Vec<Binding>,
     pub(super) exit_code: Option<i64>,
+    /// It ended before anybody was sent to end it.
+    #[serde(default)]
+    pub(super) by_itself: bool,
     pub(super) reason: Option<String>,
     pub(super) health: ContainerHealth,
     /// Whether somebody looks at its health at all.
@@ -213,6 +216,7 @@ impl Task {
                 runtime_id: None,
                 bindings: Vec::new(),
                 exit_code: None,
+                by_itself: false,
                 reason: None,
                 health: ContainerHealth::Unknown,
                 checked: container.get("healthCheck").is_some(),
@@ -411,6 +415,7 @@ impl Task {
             runtime_id,
             bindings,
             exit_code,
+            by_itself: _,
             reason,
             health,
             checked: _,

@@ -904,6 +904,26 @@ mod balanced {
     }
 
     #[test]
+    fn a_container_that_ends_while_its_task_drains_ended_by_itself() {
+        let mut sim = Sim::new();
+        let group = sim.target_group("30");
+        sim.register("app:1");
+        sim.create_balanced(&group, 2, &json!({}));
+        sim.wait("steady", 100, Sim::is_steady);
+        let (first, other) = (sim.tasks("RUNNING").remove(0), sim.tasks("RUNNING").remove(1));
+        sim.update(json!({ "desiredCount": 0 }));
+        sim.wait("draining", 40, |sim| sim.status_of(&first) == "DEACTIVATING");
+        sim.crash(&first, 3);
+        sim.wait("gone", 100, |sim| sim.status_of(&first) == "STOPPED" && sim.status_of(&other) == "STOPPED");
+        let sights = sight::sights(&sim.world);
+        let by_itself = |task: &Value| {
+            let id = short(task["taskArn"].as_str().unwrap());
+            sights.iter().find(|sight| sight.task == id).unwrap().containers[0].by_itself
+        };
+        assert_eq!((by_itself(&first), by_itself(&other)), (true, false));
+    }
+
+    #[test]
     fn load_balancers_must_fit() {
         let mut sim = Sim::new();
         let group = sim.target_group("0");
