@@ -8,7 +8,7 @@ use crate::scenario::Scenario;
 
 const UP: [&str; 6] = ["sandbox", "up", "--port", "0", "--speed", "20"];
 
-fn ecs(scenario: &Scenario) -> aws_sdk_ecs::Client {
+pub(crate) fn ecs(scenario: &Scenario) -> aws_sdk_ecs::Client {
     let config = aws_sdk_ecs::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .endpoint_url(scenario.endpoint())

@@ -6,9 +6,11 @@ use std::{
     time::Duration,
 };
 
+use aws_sdk_ecs::types::{ContainerDefinition, KeyValuePair};
 use serde_json::Value;
 
 use crate::{
+    killed::ecs,
     rollout::as_aws,
     scenario::{Said, Scenario, end},
 };
@@ -182,23 +184,167 @@ fn a_revision_of_aws_is_pulled_with_the_login_of_the_environment_and_rehearsed()
     let scenario = Scenario::with_version_one(20, SHORT);
     // Revision 2 is live; what is asked for is the one before it, whose image the engine no longer has.
     scenario.deploy("2", &[]).ended_with(0);
-    let file = scenario.hello().join("ship.toml");
-    let text = std::fs::read_to_string(&file).expect("a file");
-    std::fs::write(file, text + "\n[environments.production]\nregion = \"us-east-1\"\n").expect("a new file");
+    append(&scenario, PRODUCTION);
     let registry = scenario.endpoint().trim_start_matches("http://").to_owned();
     let images = docker(&["images", "--quiet", "--no-trunc", "--filter", &format!("reference={registry}/hello")]);
     for image in images.lines() {
         docker(&["rmi", "--force", image]);
     }
-    let words =
-        ["rehearse", "-e", "production", "--from", "1", "--progress", "quiet", "--format", "json", "--speed", "20"];
-    let mut command = as_aws(&scenario, &words);
-    let said: Said = command.env("HELLO_VERSION", "3").output().expect("the program starts").into();
-    let report = report(&said.ended_with(0));
+    let report = report(&from(&scenario, "1").ended_with(0));
     assert_eq!((&report["from"], &report["lost"]), (&Value::from("hello:1"), &Value::from(0)), "{report}");
     assert_eq!(report["production"]["read_from"], "service", "{report}");
     assert_eq!(scenario.serving(), "2", "what is live was not touched");
     leaves_nothing(&scenario, &report);
+}
+
+/// An environment whose AWS is whatever `as_aws` says.
+const PRODUCTION: &str = "[environments.production]\nregion = \"us-east-1\"";
+
+/// Rehearses version 3 from this revision or image, with what plays AWS.
+fn from(scenario: &Scenario, from: &str) -> Said {
+    let words =
+        ["rehearse", "-e", "production", "--from", from, "--progress", "quiet", "--format", "json", "--speed", "50"];
+    as_aws(scenario, &words).env("HELLO_VERSION", "3").output().expect("the program starts").into()
+}
+
+fn notes(report: &Value) -> String {
+    report["notes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect::<Vec<_>>().join("\n")
+}
+
+/// The first revision with these containers beside its own, registered as a new one: `hello:3`.
+fn with_sidecars(scenario: &Scenario, sidecars: &[ContainerDefinition]) -> String {
+    let client = ecs(scenario);
+    scenario.block_on(async {
+        let first = client.describe_task_definition().task_definition("hello:1").send().await.expect("it is there");
+        let own = first.task_definition().expect("it").container_definitions()[0].clone();
+        let all = client.register_task_definition().family("hello").container_definitions(own);
+        let all = sidecars.iter().fold(all, |all, one| all.container_definitions(one.clone()));
+        let made = all.send().await.expect("it is registered").task_definition.expect("it");
+        format!("hello:{}", made.revision())
+    })
+}
+
+#[test]
+fn what_is_replaced_can_be_named_in_every_way_and_with_its_sidecars() {
+    let scenario = Scenario::with_version_one(20, SHORT);
+    scenario.deploy("2", &[]).ended_with(0);
+    append(&scenario, PRODUCTION);
+    let image = scenario.block_on(async {
+        let first = ecs(&scenario).describe_task_definition().task_definition("hello:1").send().await;
+        let first = first.expect("it is there").task_definition.expect("it");
+        first.container_definitions()[0].image().expect("an image").to_owned()
+    });
+    let arn = "arn:aws:ecs:us-east-1:000000000000:task-definition/hello:1";
+    for (asked, told) in [("hello:1", "hello:1"), (arn, "hello:1"), (&image, &image)] {
+        let report = report(&from(&scenario, asked).ended_with(0));
+        assert_eq!((&report["from"], &report["lost"]), (&Value::from(told), &Value::from(0)), "{report}");
+        assert_eq!(report["production"]["read_from"], "service", "{report}");
+        leaves_nothing(&scenario, &report);
+    }
+    // One beside it that serves on a port of its own, and one that the program can do without and nobody has.
+    let beside = |name: &str, image: &str| ContainerDefinition::builder().name(name).image(image).memory(64);
+    let port = KeyValuePair::builder().name("PORT").value("8081").build();
+    let proxy = beside("proxy", &image).essential(true).environment(port).build();
+    let agent = beside("agent", "127.0.0.1:1/agent:1").essential(false).build();
+    let revision = with_sidecars(&scenario, &[proxy, agent]);
+    let report = report(&from(&scenario, &revision).ended_with(0));
+    assert_eq!((&report["from"], &report["lost"]), (&Value::from(revision), &Value::from(0)), "{report}");
+    assert!(notes(&report).contains("agent is left out: its image 127.0.0.1:1/agent:1 cannot be had"), "{report}");
+    for old in tasks(&report, "old") {
+        let exits: Vec<&Value> = old["exits"].as_array().into_iter().flatten().collect();
+        assert_eq!(exits.len(), 2, "hello and proxy, each with its end: {report}");
+        assert_eq!(old["ending"], "finished", "{report}");
+    }
+    // One that it cannot do without.
+    let revision = with_sidecars(&scenario, &[beside("proxy", "127.0.0.1:1/proxy:1").essential(true).build()]);
+    let said = from(&scenario, &revision);
+    assert_ne!(said.code, 0);
+    assert!(said.talk.contains("127.0.0.1:1/proxy:1"), "{}", said.talk);
+    // And what is not there at all.
+    for nowhere in ["99", "hello:99"] {
+        let said = from(&scenario, nowhere);
+        assert_ne!(said.code, 0);
+        assert!(said.talk.contains("revision hello:99 cannot be looked up"), "{}", said.talk);
+    }
+    leaves_nothing(&scenario, &Value::Null);
+}
+
+/// A sandbox that plays AWS and lets whoever asks do less than everything.
+fn denying(speed: u32, calls: &[&str]) -> Scenario {
+    let scenario = Scenario::new(SHORT);
+    append(&scenario, PRODUCTION);
+    let faults = calls.iter().map(|call| {
+        let (service, operation) = call.split_once(' ').expect("service and operation");
+        format!("[[faults]]\nservice = \"{service}\"\noperation = \"{operation}\"\nfault = \"deny\"\n")
+    });
+    let text = format!("format = 1\n{}", faults.collect::<String>());
+    std::fs::write(scenario.hello().join("denied.toml"), text).expect("a new file");
+    let speed = speed.to_string();
+    scenario.ship(&["sandbox", "up", "--port", "0", "--speed", &speed, "--scenario", "denied.toml"]).ended_with(0);
+    scenario
+}
+
+#[test]
+fn what_may_not_be_read_is_taken_from_ship_toml_and_said() {
+    let rehearse = |scenario: &Scenario| -> Said {
+        let words = ["rehearse", "-e", "production", "--progress", "quiet", "--format", "json", "--speed", "50"];
+        as_aws(scenario, &words).env("HELLO_VERSION", "2").output().expect("the program starts").into()
+    };
+    // The target group may not be looked at.
+    let scenario = denying(20, &["elb DescribeTargetGroups", "elb DescribeTargetGroupAttributes"]);
+    scenario.deploy("1", &[]).ended_with(0);
+    let report = report(&rehearse(&scenario).ended_with(0));
+    assert_eq!(
+        (&report["from"], &report["production"]["read_from"]),
+        (&"hello:1".into(), &"service".into()),
+        "{report}"
+    );
+    let told = notes(&report);
+    for action in ["elasticloadbalancing:DescribeTargetGroups", "elasticloadbalancing:DescribeTargetGroupAttributes"] {
+        assert!(told.contains(action), "{action}: {report}");
+    }
+    // What ship.toml says of both, and not AWS's defaults.
+    assert_eq!(report["production"]["deregistration_delay_s"], 3, "{report}");
+    assert_eq!(report["production"]["health_check"]["path"], "/health", "{report}");
+    leaves_nothing(&scenario, &report);
+    // The service itself may not.
+    let scenario = denying(20, &["ecs DescribeServices"]);
+    let report = self::report(&rehearse(&scenario).ended_with(0));
+    assert_eq!(report["production"]["read_from"], "file", "{report}");
+    let told = notes(&report);
+    assert!(told.contains("the live service could not be read") && told.contains("ecs:DescribeServices"), "{report}");
+    assert!(told.contains("the new image replaces itself"), "{report}");
+    leaves_nothing(&scenario, &report);
+}
+
+/// Adds to the scenario's ship.toml.
+fn append(scenario: &Scenario, text: &str) {
+    let file = scenario.hello().join("ship.toml");
+    let known = std::fs::read_to_string(&file).expect("a file");
+    std::fs::write(file, format!("{known}\n{text}\n")).expect("a new file");
+}
+
+#[test]
+fn what_must_succeed_before_a_rollout_runs_in_a_rehearsal_too() {
+    let scenario = Scenario::new(SHORT);
+    append(&scenario, "[services.hello.before]\ncommand = [\"migrate\", \"0\"]");
+    let words = ["rehearse", "--environment", "sandbox", "--progress", "plain", "--speed", "20"];
+    let said = scenario.ship(&words).ended_with(0);
+    let ran = "Before the rollout, as before a deploy, migrate 0 ran once in the new image and succeeded.";
+    assert!(said.out.contains(ran), "{}", said.out);
+    // Once, for the new image alone.
+    assert_eq!(said.talk.matches("migrating the schema").count(), 1, "{}", said.talk);
+    // One that fails: nothing is rolled out, and what it wrote is told.
+    let file = scenario.hello().join("ship.toml");
+    let text = std::fs::read_to_string(&file).expect("a file").replace("\"0\"", "\"3\"");
+    std::fs::write(&file, text).expect("a new file");
+    let said = scenario.ship(&words).ended_with(24);
+    assert!(said.out.contains("ran once in the new image and failed: nothing was rolled out"), "{}", said.out);
+    assert!(said.talk.contains("column `greeting` exists already"), "{}", said.talk);
+    for misplaced in ["nothing to change", "live after", "ended on SIGTERM"] {
+        assert!(!said.out.contains(misplaced), "{misplaced}: {}", said.out);
+    }
+    leaves_nothing(&scenario, &Value::Null);
 }
 
 #[test]
