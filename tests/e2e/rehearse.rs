@@ -172,9 +172,17 @@ fn sockets_are_counted_and_a_lost_spot_task_is_named() {
 #[test]
 fn a_second_deployer_takes_over_and_the_load_goes_on_until_that_is_through() {
     let scenario = Scenario::new(SHORT);
-    let report = report(&play(&scenario, "[[deploys]]\nat = \"1s\"\n").ended_with(23));
+    // Slow to come and slow to start, so that both rollouts are under way for a while.
+    let slow = "[[tasks]]\nof = \"new\"\npull = \"500ms\"\nboot = \"1s\"\n";
+    let report = report(&play(&scenario, &format!("[[deploys]]\nat = \"1s\"\n{slow}")).ended_with(23));
     assert_eq!((&report["lost"], &report["exit"]), (&Value::from(0), &Value::from(23)), "{report}");
     assert!(codes(&report).contains(&"superseded"), "{report}");
+    let serving: Vec<&Value> = tasks(&report, "new").into_iter().filter(|task| task["gone_at"].is_null()).collect();
+    for task in &serving {
+        let at = |moment: &str| task[moment].as_u64().unwrap_or_default();
+        assert!(at("started_at") >= at("created_at") + 500 && at("boot_ms") >= 1_000, "{report}");
+    }
+    assert_eq!(serving.len(), 2, "{report}");
     assert!(tasks(&report, "old").iter().all(|task| task["gone_at"].is_u64()), "it was watched to its end: {report}");
     leaves_nothing(&scenario, &report);
 }
