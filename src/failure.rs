@@ -141,6 +141,15 @@ pub struct RunFailure {
     /// `production`, when the run was for one.
     pub environment: Option<String>,
     pub shown: Shown,
+    pub traces: Traces,
+}
+
+/// Whether what a failed run did can still be looked at, and changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Traces {
+    Stay,
+    /// It was in a rehearsal. A command about the service would be one about production, where nothing has happened.
+    AreGone,
 }
 
 /// Whether the user has read of a failed run already.
@@ -173,6 +182,7 @@ impl RunFailure {
             RunError::Aws(error) => hints::hints(error),
             RunError::Docker(error) => vec![error.remedy()],
             RunError::Check(failure) => failure.hints(),
+            _ if self.traces == Traces::AreGone => Vec::new(),
             RunError::Rollout { service, failed, verdict, way_back, .. } => {
                 let mut hints = match verdict {
                     Verdict::DrainUnfinished => {
@@ -296,9 +306,19 @@ impl Failure {
             None => Ok(exit),
             Some((title, error)) => {
                 let name = name.to_owned();
-                Err(Self::Run(Box::new(RunFailure { title, error, live, exit, name, environment, shown })))
+                let traces = Traces::Stay;
+                Err(Self::Run(Box::new(RunFailure { title, error, live, exit, name, environment, shown, traces })))
             }
         }
+    }
+
+    /// Of a run whose traces are gone: no advice is given that is about them.
+    #[must_use]
+    pub fn without_traces(mut self) -> Self {
+        if let Self::Run(run) = &mut self {
+            run.traces = Traces::AreGone;
+        }
+        self
     }
 
     /// The name of this kind of failure; a promise to scripts, like the exit codes.
@@ -625,7 +645,8 @@ impl Failure {
             let title = "roll out web failed".to_owned();
             let environment = Some("production".to_owned());
             let shown = Shown::Nowhere;
-            Self::Run(Box::new(RunFailure { title, error, live, exit, name, environment, shown }))
+            let traces = Traces::Stay;
+            Self::Run(Box::new(RunFailure { title, error, live, exit, name, environment, shown, traces }))
         };
         let check = |why, log: &[&str]| {
             let log = log.iter().map(|line| (*line).to_owned()).collect();

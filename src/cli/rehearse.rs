@@ -72,6 +72,11 @@ pub async fn run(args: &args::Rehearse, door: &Door) -> Result<Exit, Failure> {
         () = stage.close(&engine) => {}
         () = cancel.again() => {}
     }
+    if played.as_ref().is_err_and(|failure| failure.exit() == Exit::Cancelled) {
+        door.tell(
+            "The rehearsal was stopped: its sandbox, tasks and images are gone, and nothing on AWS was changed.\n",
+        )?;
+    }
     let rehearsal = played?;
     match args.format {
         TableFormat::Json => door.print(&rehearsal.json())?,

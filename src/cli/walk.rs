@@ -14,7 +14,7 @@ use crate::{
     env,
     event::{Event, Live, ServiceLive},
     exit::Exit,
-    failure::{Failure, Shown, render, verb::VerbError},
+    failure::{Failure, Shown, Traces, render, verb::VerbError},
     id::{Key, RunId},
     plan::step::Plan,
     plugin::signals,
@@ -34,6 +34,7 @@ pub(crate) struct Begun {
     at_ms: u64,
     reports: Vec<Box<dyn Report>>,
     shown: Shown,
+    traces: Traces,
     pub(crate) cancel: Cancel,
     /// Services that the plan has no step for, and what they run.
     idle: Vec<ServiceLive>,
@@ -43,10 +44,10 @@ pub(crate) struct Begun {
 pub(crate) fn begin(display: &Display, door: &Door) -> Result<Begun, Failure> {
     let at_ms = show::now_ms();
     let Faces { reports, shown } = show::faces(display, door)?;
-    Ok(Begun { at_ms, reports, shown, cancel: hear(door)?, idle: Vec::new() })
+    Ok(Begun { at_ms, reports, shown, traces: Traces::Stay, cancel: hear(door)?, idle: Vec::new() })
 }
 
-/// The next run of a command that listens already, with one more face.
+/// A run of a rehearsal, which listens already: with one more face, and with nothing left of it at the end.
 pub(crate) fn begin_again(
     at_ms: u64,
     cancel: Cancel,
@@ -56,7 +57,7 @@ pub(crate) fn begin_again(
 ) -> Result<Begun, Failure> {
     let Faces { mut reports, shown } = show::faces(display, door)?;
     reports.extend(more);
-    Ok(Begun { at_ms, reports, shown, cancel, idle: Vec::new() })
+    Ok(Begun { at_ms, reports, shown, traces: Traces::AreGone, cancel, idle: Vec::new() })
 }
 
 /// A token that the signals of the process and docker's plugin socket ask for.
@@ -104,7 +105,7 @@ impl Begun {
         display: &Display,
         door: &Door,
     ) -> Result<Exit, Failure> {
-        let Self { at_ms, reports, shown, cancel, idle } = self;
+        let Self { at_ms, reports, shown, traces, cancel, idle } = self;
         let recording = match &display.record {
             Some(path) => Some(teller::recording(path).map_err(|source| Failure::write(path.clone(), source))?),
             None => None,
@@ -122,7 +123,10 @@ impl Begun {
         let mut outcome = runner::run(plan, opening, hands, &teller, &cancel).await;
         outcome.live.extend(idle);
         let (summary, exit, live) = (outcome.summary.clone(), outcome.exit.code(), outcome.live.clone());
-        let ended = Failure::of_run(outcome, &door.name, environment, shown);
+        let ended = Failure::of_run(outcome, &door.name, environment, shown).map_err(|failure| match traces {
+            Traces::Stay => failure,
+            Traces::AreGone => failure.without_traces(),
+        });
         let error = ended.as_ref().err().map(render::told);
         teller.tell(Event::Ended { summary, exit, live, elapsed_ms: since(), error }).await;
         drop(teller);

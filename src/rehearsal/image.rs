@@ -54,7 +54,11 @@ pub async fn named(
     let container = service.container.clone().or_else(|| production.container.clone()).or_else(|| only(&definition));
     let image = container.as_deref().and_then(|container| image_of(&definition, container));
     match image {
-        Some(image) => Ok((Some(image), Some(revision), Some(definition))),
+        // `hello:1`, however long it was asked for.
+        Some(image) => {
+            let name = revision.rsplit_once('/').map_or(revision.as_str(), |(_, name)| name).to_owned();
+            Ok((Some(image), Some(name), Some(definition)))
+        }
         None => Err(RehearsalError::NoContainer { revision, container: container.unwrap_or_default() }),
     }
 }

@@ -329,8 +329,8 @@ impl Rehearsal {
             (Phase::Before, "the old tasks alone"),
             (Phase::Start, "new tasks start"),
             (Phase::Shift, "old and new serve"),
-            (Phase::Drain, "old ones finish their requests"),
-            (Phase::Stop, "old ones are told to end"),
+            (Phase::Drain, "old ones finish up"),
+            (Phase::Stop, "old ones end"),
             (Phase::After, "the new tasks alone"),
         ];
         for (phase, meaning) in all {

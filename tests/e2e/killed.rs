@@ -28,7 +28,7 @@ fn card(scenario: &Scenario) -> (i32, String) {
 }
 
 /// Whether the service has come to rest with one deployment and all its tasks.
-async fn is_settled(ecs: &aws_sdk_ecs::Client) -> bool {
+pub(crate) async fn is_settled(ecs: &aws_sdk_ecs::Client) -> bool {
     let Ok(answer) = ecs.describe_services().cluster("hello").services("hello").send().await else { return false };
     let service = &answer.services()[0];
     let [only] = service.deployments() else { return false };

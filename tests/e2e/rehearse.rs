@@ -6,11 +6,12 @@ use std::{
     time::Duration,
 };
 
-use aws_sdk_ecs::types::{ContainerDefinition, KeyValuePair};
+use aws_sdk_ecs::types::{ContainerDefinition, KeyValuePair, LoadBalancer};
+use aws_sdk_elasticloadbalancingv2 as elb;
 use serde_json::Value;
 
 use crate::{
-    killed::ecs,
+    killed::{ecs, is_settled},
     rollout::as_aws,
     scenario::{Said, Scenario, end},
 };
@@ -224,12 +225,45 @@ fn with_sidecars(scenario: &Scenario, sidecars: &[ContainerDefinition]) -> Strin
     let client = ecs(scenario);
     scenario.block_on(async {
         let first = client.describe_task_definition().task_definition("hello:1").send().await.expect("it is there");
-        let own = first.task_definition().expect("it").container_definitions()[0].clone();
+        let first = first.task_definition.expect("it");
+        let own = first.container_definitions()[0].clone();
         let all = client.register_task_definition().family("hello").container_definitions(own);
+        let all = all.set_network_mode(first.network_mode).set_cpu(first.cpu).set_memory(first.memory);
         let all = sidecars.iter().fold(all, |all, one| all.container_definitions(one.clone()));
         let made = all.send().await.expect("it is registered").task_definition.expect("it");
         format!("hello:{}", made.revision())
     })
+}
+
+/// Puts the service behind one more target group, `internal`.
+fn put_behind_another_group(scenario: &Scenario) {
+    use elb::types::{Action, ActionTypeEnum, ProtocolEnum, TargetTypeEnum};
+    let config = elb::Config::builder()
+        .behavior_version(elb::config::BehaviorVersion::latest())
+        .endpoint_url(scenario.endpoint())
+        .region(elb::config::Region::new("us-east-1"))
+        .credentials_provider(elb::config::Credentials::new("sandbox", "sandbox", None, None, "test"))
+        .build();
+    let (elb, ecs) = (elb::Client::from_conf(config), ecs(scenario));
+    scenario.block_on(async {
+        let group = elb.create_target_group().name("internal").protocol(ProtocolEnum::Http).port(8080).vpc_id("vpc-1");
+        let group = group.target_type(TargetTypeEnum::Ip).health_check_path("/health");
+        let group = group.health_check_interval_seconds(5).health_check_timeout_seconds(2);
+        let made = group.healthy_threshold_count(2).send().await.expect("a group");
+        let group = made.target_groups()[0].target_group_arn().expect("an ARN");
+        let known = elb.describe_load_balancers().send().await.expect("it answers");
+        let balancer = known.load_balancers()[0].load_balancer_arn().expect("an ARN");
+        let forward = Action::builder().r#type(ActionTypeEnum::Forward).target_group_arn(group).build();
+        let listener = elb.create_listener().load_balancer_arn(balancer).protocol(ProtocolEnum::Http);
+        listener.default_actions(forward).send().await.expect("a listener");
+        let known = ecs.describe_services().cluster("hello").services("hello").send().await.expect("it answers");
+        let own = known.services()[0].load_balancers()[0].clone();
+        let other =
+            LoadBalancer::builder().target_group_arn(group).container_name("hello").container_port(8080).build();
+        let update = ecs.update_service().cluster("hello").service("hello").load_balancers(own).load_balancers(other);
+        update.send().await.expect("it is updated");
+    });
+    scenario.until("behind both", async || is_settled(&ecs).await);
 }
 
 #[test]
@@ -237,6 +271,7 @@ fn what_is_replaced_can_be_named_in_every_way_and_with_its_sidecars() {
     let scenario = Scenario::with_version_one(20, SHORT);
     scenario.deploy("2", &[]).ended_with(0);
     append(&scenario, PRODUCTION);
+    put_behind_another_group(&scenario);
     let image = scenario.block_on(async {
         let first = ecs(&scenario).describe_task_definition().task_definition("hello:1").send().await;
         let first = first.expect("it is there").task_definition.expect("it");
@@ -247,6 +282,7 @@ fn what_is_replaced_can_be_named_in_every_way_and_with_its_sidecars() {
         let report = report(&from(&scenario, asked).ended_with(0));
         assert_eq!((&report["from"], &report["lost"]), (&Value::from(told), &Value::from(0)), "{report}");
         assert_eq!(report["production"]["read_from"], "service", "{report}");
+        assert!(notes(&report).contains("(port 8080) is rehearsed: internal is left out"), "{report}");
         leaves_nothing(&scenario, &report);
     }
     // One beside it that serves on a port of its own, and one that the program can do without and nobody has.
@@ -339,7 +375,8 @@ fn what_must_succeed_before_a_rollout_runs_in_a_rehearsal_too() {
     let words = ["rehearse", "--environment", "sandbox", "--progress", "plain", "--speed", "20"];
     let said = scenario.ship(&words).ended_with(0);
     let ran = "Before the rollout, as before a deploy, migrate 0 ran once in the new image and succeeded.";
-    assert!(said.out.contains(ran), "{}", said.out);
+    let flat = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(flat(&said.out).contains(ran), "{}", said.out);
     // Once, for the new image alone.
     assert_eq!(said.talk.matches("migrating the schema").count(), 1, "{}", said.talk);
     // One that fails: nothing is rolled out, and what it wrote is told.
@@ -347,10 +384,14 @@ fn what_must_succeed_before_a_rollout_runs_in_a_rehearsal_too() {
     let text = std::fs::read_to_string(&file).expect("a file").replace("\"0\"", "\"3\"");
     std::fs::write(&file, text).expect("a new file");
     let said = scenario.ship(&words).ended_with(24);
-    assert!(said.out.contains("ran once in the new image and failed: nothing was rolled out"), "{}", said.out);
+    assert!(flat(&said.out).contains("ran once in the new image and failed: nothing was rolled out"), "{}", said.out);
     assert!(said.talk.contains("column `greeting` exists already"), "{}", said.talk);
     for misplaced in ["nothing to change", "live after", "ended on SIGTERM"] {
         assert!(!said.out.contains(misplaced), "{misplaced}: {}", said.out);
+    }
+    // Its sandbox is gone, and what could be done to a service of that name would be done to another one.
+    for misplaced in ["logs --environment", "status --environment", "the next deploy makes another"] {
+        assert!(!said.talk.contains(misplaced), "{misplaced}: {}", said.talk);
     }
     leaves_nothing(&scenario, &Value::Null);
 }
