@@ -307,10 +307,11 @@ impl Company<'_> {
             notes,
             findings,
             scenario,
-            before: service.before.as_ref().zip(moments.before).map(|(before, run)| report::Before {
-                command: secret::shown_command(&before.command),
-                run,
-            }),
+            before: service
+                .before
+                .as_ref()
+                .zip(moments.before)
+                .map(|(before, run)| report::Before { command: secret::shown_command(&before.command), run }),
         })
     }
 
