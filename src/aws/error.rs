@@ -380,6 +380,10 @@ impl AwsError {
         let request_id = error.request_id().map(str::to_owned);
         let status = error.raw_response().map(|response| response.status().as_u16());
         let (kind, cause) = match error {
+            // Every answer of the API that says no has a code, and a page of a proxy or a guest network has none.
+            SdkError::ServiceError(_) if code.is_none() && status.is_some_and(|status| status < 500) => {
+                (Kind::Unreadable { status }, None)
+            }
             SdkError::ServiceError(_) => {
                 let words = Words { code: code.as_deref(), message: message.as_deref(), status };
                 (words.kind(aws, service, operation), None)

@@ -471,6 +471,9 @@ fn what_goes_wrong_names_cause_and_cure() {
         .set("HTTPS_PROXY", &proxy().0)
         .set("ECS_SHIP_CREDENTIAL_STORE", "none");
     add(&mut text, "a proxy that lets nobody through", &environment.run(PROGRAM, ["login", REGISTRY]));
+    let stand_in = StandIn::start();
+    stand_in.answer("GetAuthorizationToken", (200, "<html>Sign in to the guest network</html>".to_owned()));
+    add(&mut text, "a page instead of an answer", &signed_in(&stand_in, "none").run(PROGRAM, ["login", REGISTRY]));
 
     let mut environment = Environment::new();
     environment.set("AWS_EC2_METADATA_DISABLED", "true");
