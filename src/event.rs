@@ -128,6 +128,8 @@ pub enum StepKind {
     /// What must succeed before anything is pushed: a stage that builds, or a command in the built image.
     Check,
     Push,
+    /// An image that is brought from the repository of another environment.
+    Copy,
     Register,
     /// A one-off task of the new revision, before anything is rolled out.
     Before,

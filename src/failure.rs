@@ -181,6 +181,7 @@ impl RunFailure {
         match &self.error {
             RunError::Aws(error) => hints::hints(error),
             RunError::Docker(error) => vec![error.remedy()],
+            RunError::Copy(error) => vec![error.hint()],
             RunError::Check(failure) => failure.hints(),
             _ if self.traces == Traces::AreGone => Vec::new(),
             RunError::Rollout { service, failed, verdict, way_back, .. } => {
@@ -375,6 +376,7 @@ impl Failure {
             Self::Docker(_) => "docker",
             Self::Observe(error) => match error {
                 ObserveError::Aws(_) => "aws::observe",
+                ObserveError::Image { .. } => "aws::observe_image",
                 ObserveError::ReadFile { .. } => "task_definition::read",
                 ObserveError::ParseFile { .. } => "task_definition::parse",
                 ObserveError::NotAnObject { .. } => "task_definition::not_an_object",
@@ -396,6 +398,7 @@ impl Failure {
             Self::Run(run) => match run.error {
                 RunError::Aws(_) => "run::aws",
                 RunError::Docker(_) => "run::docker",
+                RunError::Copy(_) => "run::copy",
                 RunError::Check(_) => "run::check",
                 RunError::Rollout { .. } => "run::rollout",
                 RunError::Task { .. } => "run::task",
@@ -452,7 +455,7 @@ impl Failure {
                 | RehearsalError::NoAddress => Exit::Environment,
             },
             Self::Observe(error) => match error {
-                ObserveError::Aws(_) => Exit::Environment,
+                ObserveError::Aws(_) | ObserveError::Image { .. } => Exit::Environment,
                 ObserveError::ReadFile { .. } | ObserveError::ParseFile { .. } | ObserveError::NotAnObject { .. } => {
                     Exit::Config
                 }
@@ -537,6 +540,7 @@ impl Failure {
             Self::Docker(error) => vec![error.remedy()],
             Self::Observe(error) => match error {
                 ObserveError::Aws(error) => hints::hints(error),
+                ObserveError::Image { source, .. } => vec![source.hint()],
                 ObserveError::ReadFile { path, .. } => {
                     vec![format!("`task_definition` in ship.toml names {}; paths are relative to ship.toml", path.display())]
                 }
@@ -571,6 +575,7 @@ impl Failure {
                 RunError::Check(failure) => &failure.log,
                 RunError::Docker(DockerError::Build(failure)) => &failure.log,
                 RunError::Docker(_)
+                | RunError::Copy(_)
                 | RunError::Aws(_)
                 | RunError::Rollout { .. }
                 | RunError::Task { .. }
@@ -627,6 +632,11 @@ impl Failure {
         };
 
         let io = || io::Error::from(io::ErrorKind::PermissionDenied);
+        let gone = || crate::aws::copy::CopyError::Gone {
+            what: "image",
+            digest: format!("sha256:{}", "3f".repeat(32)),
+            repository: "jobs/api".to_owned(),
+        };
         let usage = |mistake| {
             Self::from(UsageError {
                 mistake,
@@ -749,6 +759,8 @@ impl Failure {
                 source: serde_json::from_str::<u8>("x").expect_err("this is no number"),
             },
             run(RunError::Docker(DockerError::NoBuildKit), Exit::Build),
+            run(RunError::Copy(Box::new(gone())), Exit::Push),
+            Self::Observe(ObserveError::Image { from: "staging".to_owned(), source: Box::new(gone()) }),
             check(Why::Exited { code: 3, memory_mib: None }, &["one", "two"]),
             run(
                 RunError::Task {

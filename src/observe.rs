@@ -3,6 +3,7 @@
 //! Everything that does not need another answer is asked at once, so the time to a plan is two round
 //! trips: the services, then their task definitions and target groups.
 
+mod promotion;
 pub mod services;
 pub mod standing;
 
@@ -17,12 +18,15 @@ use serde_json::Value;
 
 use crate::{
     aws::{
-        Aws, AwsError, Endpoint, ecr, ecs,
+        Aws, AwsError, Endpoint,
+        copy::CopyError,
+        ecr, ecs,
         sts::{self, Caller},
     },
     config::spec::{Spec, TaskDefinitionSource},
     docker::build::inputs::{self, BuildVariables},
-    id::{Cluster, ServiceName},
+    id::{Cluster, Key, ServiceName},
+    image::Tag,
     plan::{
         drift,
         observed::{
@@ -52,13 +56,20 @@ pub enum ObserveError {
     },
     #[error("the task definition `{}` is JSON, but not an object", path.display())]
     NotAnObject { path: PathBuf },
+    #[error("the image that {from} runs cannot be read")]
+    Image {
+        from: String,
+        #[source]
+        source: Box<CopyError>,
+    },
 }
 
 /// Reads the world for `spec`. Of several failures the one told is the one that explains the others:
-/// who we are, then files, then the rest.
+/// who we are, then files, then the rest. `source` is where images are promoted from.
 pub async fn observe(
     spec: &Spec,
     aws: &Aws,
+    source: Option<&Aws>,
     engine: &EngineObserved,
     variables: &BuildVariables,
 ) -> Result<Observed, ObserveError> {
@@ -69,14 +80,27 @@ pub async fn observe(
     }));
     let services =
         join_all(spec.services.values().map(|service| ecs::service(aws, &service.cluster, &service.service)));
-    let repositories = join_all(spec.images.values().map(|image| ecr::repository(aws, &image.repository, &image.tag)));
-    let (caller, told, clusters, services, repositories, files) = tokio::join!(
+    let repositories = join_all(repositories_of(spec).into_iter().map(async |(key, repository, tag)| {
+        let observed = match tag {
+            Some(tag) => ecr::repository(aws, repository, tag).await,
+            None => ecr::repository_alone(aws, repository).await.map(|observed| (observed, None)),
+        };
+        (key.clone(), repository, observed)
+    }));
+    let promoted = async {
+        match (&spec.promotion, source) {
+            (Some(promotion), Some(source)) => promotion::candidates(spec, promotion, source, aws).await,
+            (Some(_) | None, _) => Ok(BTreeMap::new()),
+        }
+    };
+    let (caller, told, clusters, services, repositories, files, promoted) = tokio::join!(
         sts::caller(aws),
         told_registry(aws),
         known_clusters(aws, &wanted_clusters),
         services,
         repositories,
         join_all(files.iter().map(|path| read(path))),
+        promoted,
     );
     let caller = caller?;
     let task_definition_files: Vec<(PathBuf, Value)> = files.into_iter().collect::<Result<_, _>>()?;
@@ -103,21 +127,19 @@ pub async fn observe(
         Some(registry) => registry,
         None => registry(&caller, aws.region(), &repositories),
     };
-    let repositories = spec
-        .images
-        .iter()
-        .zip(repositories)
-        .map(|((key, image), observed)| match observed {
+    let repositories = repositories
+        .into_iter()
+        .map(|(key, repository, observed)| match observed {
             Ok((observed, denied)) => {
                 unread.extend(denied);
-                Ok((key.clone(), observed))
+                Ok((key, observed))
             }
             // Many roles may push but not describe: then the push itself will tell.
             Err(error) if error.is_out_of_reach() => {
-                unread.insert(Unread::Repository(image.repository.clone()));
-                let uri = format!("{registry}/{}", image.repository);
+                unread.insert(Unread::Repository(repository.to_owned()));
+                let uri = format!("{registry}/{repository}");
                 let observed = RepositoryObserved::Present { uri, immutable_tags: Mutability::Mutable, tagged: None };
-                Ok((key.clone(), observed))
+                Ok((key, observed))
             }
             Err(error) => Err(error),
         })
@@ -138,8 +160,16 @@ pub async fn observe(
             .map(|(key, image)| (key.clone(), inputs::missing(image, variables)))
             .filter(|(_, missing)| !missing.is_empty())
             .collect(),
+        promoted: promoted?,
         unread,
     })
+}
+
+/// Where images go, by their keys, and the tag of this build where there is one.
+fn repositories_of(spec: &Spec) -> Vec<(&Key, &str, Option<&Tag>)> {
+    let built = spec.images.iter().map(|(key, image)| (key, image.repository.as_str(), Some(&image.tag)));
+    let destinations = spec.promotion.iter().flat_map(|promotion| &promotion.destinations);
+    built.chain(destinations.map(|(key, destination)| (key, destination.repository.as_str(), None))).collect()
 }
 
 /// How many revisions before the live one are looked at. They are asked for at once, and only where the live one is
@@ -209,9 +239,9 @@ async fn known_clusters(aws: &Aws, names: &[Cluster]) -> Result<Option<BTreeMap<
 fn registry(
     caller: &Caller,
     region: &str,
-    repositories: &[Result<(RepositoryObserved, Option<Unread>), AwsError>],
+    repositories: &[(Key, &str, Result<(RepositoryObserved, Option<Unread>), AwsError>)],
 ) -> String {
-    let present = repositories.iter().find_map(|observed| match observed {
+    let present = repositories.iter().find_map(|(_, _, observed)| match observed {
         Ok((RepositoryObserved::Present { uri, .. }, _)) => uri.split('/').next(),
         Ok((RepositoryObserved::Missing, _)) | Err(_) => None,
     });
@@ -331,6 +361,7 @@ mod tests {
             images: BTreeMap::from([(key.clone(), image)]),
             services: BTreeMap::from([(key, service)]),
             release: crate::config::spec::Release::Independent,
+            promotion: None,
         }
     }
 
@@ -365,9 +396,14 @@ mod tests {
 
     async fn seen(world: BTreeMap<&'static str, Answer>) -> (Result<Observed, ObserveError>, Server) {
         let server = Server::start(world).await;
-        let observed =
-            observe(&spec(TaskDefinitionSource::Live), &server.aws().await, &engine(), &BuildVariables::default())
-                .await;
+        let observed = observe(
+            &spec(TaskDefinitionSource::Live),
+            &server.aws().await,
+            None,
+            &engine(),
+            &BuildVariables::default(),
+        )
+        .await;
         (observed, server)
     }
 
@@ -475,10 +511,15 @@ mod tests {
             let others = world().into_iter().filter(|(operation, _)| *operation != "DescribeTaskDefinition");
             let definitions = definitions.into_iter().map(|answer| ("DescribeTaskDefinition", answer));
             let server = Server::start(others.chain(definitions)).await;
-            let observed =
-                observe(&spec(TaskDefinitionSource::Live), &server.aws().await, &engine(), &BuildVariables::default())
-                    .await
-                    .unwrap();
+            let observed = observe(
+                &spec(TaskDefinitionSource::Live),
+                &server.aws().await,
+                None,
+                &engine(),
+                &BuildVariables::default(),
+            )
+            .await
+            .unwrap();
             let ServiceObserved::Active(service) = &observed.services[&Key::new("api")] else { panic!("{observed:?}") };
             (service.shipped.clone(), server.counts()["DescribeTaskDefinition"])
         };
@@ -555,16 +596,16 @@ mod tests {
         let server = Server::start(world()).await;
         let aws = server.aws().await;
         let spec = spec(TaskDefinitionSource::File(path.clone()));
-        let error = observe(&spec, &aws, &engine(), &BuildVariables::default()).await.unwrap_err();
+        let error = observe(&spec, &aws, None, &engine(), &BuildVariables::default()).await.unwrap_err();
         assert!(matches!(error, ObserveError::ReadFile { .. }), "{error:?}");
         std::fs::write(&path, "{\n  \"family\": }").unwrap();
-        let error = observe(&spec, &aws, &engine(), &BuildVariables::default()).await.unwrap_err();
+        let error = observe(&spec, &aws, None, &engine(), &BuildVariables::default()).await.unwrap_err();
         assert!(matches!(error, ObserveError::ParseFile { line: 2, column: 13, .. }), "{error:?}");
         std::fs::write(&path, "[]").unwrap();
-        let error = observe(&spec, &aws, &engine(), &BuildVariables::default()).await.unwrap_err();
+        let error = observe(&spec, &aws, None, &engine(), &BuildVariables::default()).await.unwrap_err();
         assert!(matches!(error, ObserveError::NotAnObject { .. }), "{error:?}");
         std::fs::write(&path, r#"{"family": "api"}"#).unwrap();
-        let observed = observe(&spec, &aws, &engine(), &BuildVariables::default()).await.unwrap();
+        let observed = observe(&spec, &aws, None, &engine(), &BuildVariables::default()).await.unwrap();
         assert_eq!(observed.task_definition_files[&path], json!({"family": "api"}));
     }
 

@@ -6,7 +6,7 @@
 use std::{
     collections::HashMap,
     fmt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -175,6 +175,7 @@ pub struct Aws {
     pub(super) instances: Arc<Mutex<HashMap<String, String>>>,
     pub(super) batches: Arc<Batches>,
     allowance: Arc<Allowance>,
+    ca_bundle: Option<PathBuf>,
 }
 
 /// What is asked for together.
@@ -266,6 +267,23 @@ impl Aws {
             .region(aws_sdk_cloudwatchlogs::config::Region::new(region.to_owned()))
             .build();
         aws_sdk_cloudwatchlogs::Client::from_conf(config)
+    }
+}
+
+impl Aws {
+    /// What reads an address that is not of an API, as those of layers are: by the same proxy and with the same trust as
+    /// the calls.
+    pub(super) fn connector(&self) -> Result<Connector, AwsError> {
+        if matches!(self.whence.endpoint, Endpoint::At { .. }) {
+            return Ok(Connector::builder().build_http());
+        }
+        let mut connector = Connector::builder().proxy_config(ProxyConfig::from_env());
+        connector.set_sleep_impl(Some(self.sleep.clone()));
+        let tls = match &self.ca_bundle {
+            Some(path) => trust(path)?,
+            None => TlsContext::default(),
+        };
+        Ok(connector.tls_provider(Provider::Rustls(CryptoMode::AwsLc)).tls_context(tls).build())
     }
 }
 
@@ -363,6 +381,7 @@ pub(crate) async fn open(endpoint: &Endpoint, identity: &Identity, patience: Pat
         whence,
         sleep,
         progress: None,
+        ca_bundle: identity.variables.ca_bundle.clone(),
         instances: Arc::default(),
         batches: Arc::default(),
         allowance: Arc::new(Allowance::at_speed(match endpoint {
@@ -397,14 +416,7 @@ async fn resolve_region(identity: &Identity) -> Result<String, AwsError> {
 /// trusts the system's roots. Both honour `HTTPS_PROXY` and `NO_PROXY`.
 fn trusted(identity: &Identity) -> Result<Option<SharedHttpClient>, AwsError> {
     let Some(path) = &identity.variables.ca_bundle else { return Ok(None) };
-    let unusable = |cause: ConnectCause| AwsError::before_any_call(Kind::CaBundle { path: path.clone() }, Some(cause));
-    let pem = std::fs::read(path).map_err(|error| unusable(error.into()))?;
-    // The connector panics on a bundle without a certificate, so that is looked at here.
-    if !pem.windows(PEM_BEGIN.len()).any(|window| window == PEM_BEGIN) {
-        return Err(unusable("the file holds no certificate in PEM form".into()));
-    }
-    let store = TrustStore::empty().with_pem_certificate(pem);
-    let tls = TlsContext::builder().with_trust_store(store).build().map_err(|error| unusable(error.into()))?;
+    let tls = trust(path)?;
     let client = HttpClientBuilder::new().build_with_connector_fn(move |settings, components| {
         let mut connector = Connector::builder().proxy_config(ProxyConfig::from_env());
         connector.set_connector_settings(settings.cloned());
@@ -412,6 +424,19 @@ fn trusted(identity: &Identity) -> Result<Option<SharedHttpClient>, AwsError> {
         connector.tls_provider(Provider::Rustls(CryptoMode::AwsLc)).tls_context(tls.clone()).build()
     });
     Ok(Some(client))
+}
+
+/// What trusts the certificates of a file, and nothing else.
+fn trust(path: &Path) -> Result<TlsContext, AwsError> {
+    let unusable =
+        |cause: ConnectCause| AwsError::before_any_call(Kind::CaBundle { path: path.to_owned() }, Some(cause));
+    let pem = std::fs::read(path).map_err(|error| unusable(error.into()))?;
+    // The connector panics on a bundle without a certificate, so that is looked at here.
+    if !pem.windows(PEM_BEGIN.len()).any(|window| window == PEM_BEGIN) {
+        return Err(unusable("the file holds no certificate in PEM form".into()));
+    }
+    let store = TrustStore::empty().with_pem_certificate(pem);
+    TlsContext::builder().with_trust_store(store).build().map_err(|error| unusable(error.into()))
 }
 
 const PEM_BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";

@@ -83,19 +83,10 @@ fn host(endpoint: &str) -> &str {
 
 /// The repository and what `tag` points at, in one round trip; with what may not be read.
 pub async fn repository(aws: &Aws, name: &str, tag: &Tag) -> Result<(RepositoryObserved, Option<Unread>), AwsError> {
-    let describe = async { send!(aws, "DescribeRepositories", aws.ecr.describe_repositories().repository_names(name)) };
-    let (described, tagged) = tokio::join!(describe, image_digest(aws, name, tag));
-    let described = match described {
-        Ok(described) => described.repositories.unwrap_or_default().into_iter().next(),
-        Err(error) if error.is_not_found() => None,
-        Err(error) => return Err(error),
+    let (described, tagged) = tokio::join!(repository_alone(aws, name), image_digest(aws, name, tag));
+    let RepositoryObserved::Present { uri, immutable_tags, tagged: _ } = described? else {
+        return Ok((RepositoryObserved::Missing, None));
     };
-    let Some(described) = described else { return Ok((RepositoryObserved::Missing, None)) };
-    let uri = described.repository_uri;
-    let uri = uri.ok_or_else(|| AwsError::unreadable(aws, SERVICE, "DescribeRepositories", "it names no URI"))?;
-    // With IMMUTABLE_WITH_EXCLUSION a filter may free this very tag. A plan refused wrongly is worse
-    // than a push that ECR refuses, hence only the plain value counts.
-    let immutable = described.image_tag_mutability == Some(ImageTagMutability::Immutable);
     let (tagged, unread) = match tagged {
         Ok(digest) => (digest, None),
         // Not essential: it only spares a push that would change nothing.
@@ -104,8 +95,25 @@ pub async fn repository(aws: &Aws, name: &str, tag: &Tag) -> Result<(RepositoryO
         }
         Err(error) => return Err(error),
     };
-    let immutable_tags = if immutable { Mutability::Immutable } else { Mutability::Mutable };
     Ok((RepositoryObserved::Present { uri, immutable_tags, tagged }, unread))
+}
+
+/// The repository, without a look at any tag.
+pub async fn repository_alone(aws: &Aws, name: &str) -> Result<RepositoryObserved, AwsError> {
+    let request = aws.ecr.describe_repositories().repository_names(name);
+    let described = match send!(aws, "DescribeRepositories", request) {
+        Ok(described) => described.repositories.unwrap_or_default().into_iter().next(),
+        Err(error) if error.is_not_found() => None,
+        Err(error) => return Err(error),
+    };
+    let Some(described) = described else { return Ok(RepositoryObserved::Missing) };
+    let uri = described.repository_uri;
+    let uri = uri.ok_or_else(|| AwsError::unreadable(aws, SERVICE, "DescribeRepositories", "it names no URI"))?;
+    // With IMMUTABLE_WITH_EXCLUSION a filter may free this very tag. A plan refused wrongly is worse
+    // than a push that ECR refuses, hence only the plain value counts.
+    let immutable = described.image_tag_mutability == Some(ImageTagMutability::Immutable);
+    let immutable_tags = if immutable { Mutability::Immutable } else { Mutability::Mutable };
+    Ok(RepositoryObserved::Present { uri, immutable_tags, tagged: None })
 }
 
 /// What the registry says the tag is; `None` when there is no such image.

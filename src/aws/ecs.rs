@@ -23,6 +23,7 @@ use super::{
 use crate::{
     config::spec::{Percentages, SandboxService},
     id::{Cluster, ServiceName, TaskDefArn},
+    image::Digest,
     plan::{
         observed::{
             Attached, ClusterObserved, DeploymentObserved, ServiceActive, ServiceObserved, Shipped,
@@ -560,6 +561,23 @@ pub async fn view_tasks(
     let tasks: Vec<Task> = tasks.into_iter().flatten().collect();
     let hosts = instances(aws, cluster, &tasks).await;
     Ok(tasks.iter().filter_map(|task| task_view(task, ports, &hosts)).collect())
+}
+
+/// The digest of the image that each running task of a service has in a container, where ECS tells it.
+pub async fn running_digests(
+    aws: &Aws,
+    cluster: &Cluster,
+    service: &ServiceName,
+    container: &str,
+) -> Result<Vec<Option<Digest>>, AwsError> {
+    let arns = task_arns(aws, cluster, service, DesiredStatus::Running).await?;
+    let tasks = try_join_all(arns.into_iter().map(|arn| describe_task(aws, cluster, arn))).await?;
+    let running = tasks.into_iter().flatten().filter(|task| task.last_status() == Some("RUNNING"));
+    let digest = |task: Task| {
+        let container = task.containers().iter().find(|one| one.name() == Some(container))?;
+        container.image_digest()?.parse().ok()
+    };
+    Ok(running.map(digest).collect())
 }
 
 async fn describe_task(aws: &Aws, cluster: &Cluster, arn: String) -> Result<Option<Task>, AwsError> {

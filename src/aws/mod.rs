@@ -1,4 +1,4 @@
-//! AWS: [`connect`] makes the clients, once; [`ecs`], [`deployments`], [`ecr`], [`ecr_public`], [`elb`], [`logs`], [`tasks`] and [`sts`] each ask
+//! AWS: [`connect`] makes the clients, once; [`copy`] brings an image from one repository to another; [`ecs`], [`deployments`], [`ecr`], [`ecr_public`], [`elb`], [`logs`], [`tasks`] and [`sts`] each ask
 //! or change one thing and answer in our own words; [`error`] turns every failure into one type and
 //! [`hints`] says what to do about it. [`principal`] knows who asks without asking anybody, [`assume`] takes on a role,
 //! whose [`session`] may be kept.
@@ -8,6 +8,7 @@ pub mod assume;
 mod batch;
 mod call;
 pub mod connect;
+pub mod copy;
 pub mod deployments;
 pub mod ecr;
 pub mod ecr_public;

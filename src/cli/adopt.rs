@@ -122,6 +122,7 @@ pub(crate) async fn connect(args: &args::Init, door: &Door) -> Result<Aws, Failu
         images: BTreeMap::new(),
         services: BTreeMap::new(),
         release: Release::Independent,
+        promotion: None,
     };
     Ok(prepare::connect(&spec, door, Sleeping::Refuse).await?.aws)
 }

@@ -14,7 +14,7 @@ pub async fn run(args: &args::Deploy, door: &Door) -> Result<Exit, Failure> {
     let selection = args::Selection { done_when: args.done_when, ..args.selection.clone() };
     let prepared =
         begun.unless_cancelled(prepare::patiently(&selection, door, Others::of(args.wait_for_other))).await?;
-    let Prepared { understood, place, engine, observed, plan } = prepared;
+    let Prepared { understood, place, engine, source, observed, plan } = prepared;
     show::warnings(&understood, door)?;
     let plan = plan.map_err(Failure::Refused)?;
 
@@ -39,7 +39,8 @@ pub async fn run(args: &args::Deploy, door: &Door) -> Result<Exit, Failure> {
         registry_auth: auth,
         build_variables: prepare::build_variables(&understood.spec, door),
         aws: place.aws,
-        engine: Some(engine),
+        engine,
+        source,
     };
     let ended = begun.walk("deploy", &plan, &hands, environment, &args.display, door).await;
     if door.progress(args.display.progress)? != args::Progress::Quiet {

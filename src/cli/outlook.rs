@@ -14,7 +14,7 @@ use crate::{
         drift::{Drift, Fate},
         observed::Observed,
         outlook::{self, Expected, Outlook, ServiceOutlook},
-        step::{Action, BuildAction, Plan, Step},
+        step::{Action, BuildAction, CopyAction, Plan, Step},
     },
     report::{style::Meaning, words},
     secret,
@@ -179,6 +179,7 @@ impl Page {
                 | Action::Check(_)
                 | Action::Push { .. }
                 | Action::PushTag { .. }
+                | Action::Copy(_)
                 | Action::StopDeployment { .. }
                 | Action::Register(_)
                 | Action::Watch { .. } => {}
@@ -206,6 +207,13 @@ impl Page {
             let Action::Build(building) = &step.action else { return None };
             Some(&**building)
         });
+        let copying = steps.iter().find_map(|step| {
+            let Action::Copy(copy) = &step.action else { return None };
+            Some((&**copy, &step.cause))
+        });
+        if let Some((CopyAction { to, tag, digest, .. }, cause)) = copying {
+            return self.item("copy", &format!("{}:{tag}, {}: {cause}", to.repository, digest.short()));
+        }
         match (building, &service.image.digest) {
             (Some(BuildAction { tags, platform, .. }), _) => {
                 told.insert(service.image.image.clone(), service.service.clone());
@@ -296,6 +304,8 @@ fn is_of(step: &Step, service: &ServiceOutlook) -> bool {
         Action::Build(build) => build.image == service.image.image,
         Action::Check(check) => check.image == service.image.image,
         Action::Push { image, .. } | Action::PushTag { image, .. } => *image == service.image.image,
+        // Services with one image may run two versions of it there.
+        Action::Copy(copy) => copy.image == service.image.image && Some(&copy.digest) == service.image.digest.as_ref(),
         other => other.subject() == Some(&service.service),
     }
 }

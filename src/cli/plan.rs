@@ -14,7 +14,7 @@ use crate::{
 };
 
 pub async fn run(args: &args::Plan, door: &Door) -> Result<Exit, Failure> {
-    let Prepared { understood, place: _, engine: _, observed, plan } =
+    let Prepared { understood, place: _, engine: _, source: _, observed, plan } =
         prepare::prepare(&args.selection, door, Sleeping::Refuse).await?;
     show::warnings(&understood, door)?;
     let spec = &understood.spec;

@@ -16,7 +16,7 @@ use crate::{
     config::{
         error::{self, ConfigError, ConfigErrors, ConfigWarning, Mistake},
         file::{self, Parsed},
-        resolve::{self, Facts, Resolved, Typed},
+        resolve::{self, Facts, Images, Resolved, Typed},
         sources::Sources,
         spec::{self, BuildSecret, CacheImage, CacheTo, GitFacts, NoGit, Spec},
     },
@@ -28,7 +28,12 @@ use crate::{
     env,
     failure::Failure,
     git, observe,
-    plan::{make, observed::Observed, refusal::Refusal, step::Plan},
+    plan::{
+        make,
+        observed::{EngineObserved, Observed},
+        refusal::Refusal,
+        step::Plan,
+    },
     rollout::goal::Pace,
     run::{
         guests::Guests,
@@ -128,6 +133,16 @@ pub(crate) async fn understand(selection: &Selection, door: &Door) -> Result<Und
 
 /// The same with the origin of each value.
 pub(crate) async fn resolve(selection: &Selection, door: &Door) -> Result<Resolved, Failure> {
+    resolve_with(selection, Images::AsWritten, door).await
+}
+
+/// The same where images are built that would otherwise be promoted.
+pub(crate) async fn understand_built(selection: &Selection, door: &Door) -> Result<Understood, Failure> {
+    let Resolved { spec, warnings, sources, origins: _ } = resolve_with(selection, Images::Built, door).await?;
+    Ok(Understood { spec, warnings, sources })
+}
+
+async fn resolve_with(selection: &Selection, images: Images, door: &Door) -> Result<Resolved, Failure> {
     let found = read(selection.at.file.as_deref(), door)?.parse();
     let facts = found.facts(door).await;
     let typed = Typed {
@@ -140,6 +155,7 @@ pub(crate) async fn resolve(selection: &Selection, door: &Door) -> Result<Resolv
             DoneWhen::Drained => spec::DoneWhen::Drained,
             DoneWhen::Steady => spec::DoneWhen::Steady,
         }),
+        images,
     };
     let look = show::look(door);
     resolve::resolve(&found.parsed, &typed, &facts).map_err(|errors| Failure::Config { errors, look })
@@ -175,7 +191,10 @@ pub(crate) enum Sleeping {
 pub(crate) struct Prepared {
     pub(crate) understood: Understood,
     pub(crate) place: Connected,
-    pub(crate) engine: Engine,
+    /// `None` where nothing is built.
+    pub(crate) engine: Option<Engine>,
+    /// Where images are promoted from.
+    pub(crate) source: Option<Aws>,
     pub(crate) observed: Observed,
     pub(crate) plan: Result<Plan, Vec<Refusal>>,
 }
@@ -209,9 +228,22 @@ const QUICKEST_MS: u64 = 200;
 pub(crate) async fn prepare(selection: &Selection, door: &Door, sleeping: Sleeping) -> Result<Prepared, Failure> {
     let understood = understand(selection, door).await?;
     // The engine comes first: without one there is nothing to build with, and no sandbox either.
-    let engine = engine(door).await?;
-    let (place, described) = tokio::join!(connect(&understood.spec, door, sleeping), engine.describe());
+    let engine = match &understood.spec.promotion {
+        None => Some(engine(door).await?),
+        Some(_) => None,
+    };
+    let described = async {
+        match &engine {
+            Some(engine) => engine.describe().await.map(|described| described.observed),
+            None => Ok(EngineObserved::unasked()),
+        }
+    };
+    let (place, described) = tokio::join!(connect(&understood.spec, door, sleeping), described);
     let (place, described) = (place?, described?);
+    let source = match &understood.spec.promotion {
+        Some(promotion) => Some(connect_to(&promotion.environment, door, Sleeping::Refuse).await?.aws),
+        None => None,
+    };
     let services = understood.spec.services.len();
     let seconds = place.aws.to_read(services).as_secs();
     // A shorter silence needs no word.
@@ -219,9 +251,9 @@ pub(crate) async fn prepare(selection: &Selection, door: &Door, sleeping: Sleepi
         door.tell(&format!("reading {services} services, no faster than AWS's limits allow: about {seconds} s\n"))?;
     }
     let variables = build_variables(&understood.spec, door);
-    let observed = observe::observe(&understood.spec, &place.aws, &described.observed, &variables).await?;
+    let observed = observe::observe(&understood.spec, &place.aws, source.as_ref(), &described, &variables).await?;
     let plan = make::plan(&understood.spec, &observed).map(|plan| plan.at_speed(place.speed()));
-    Ok(Prepared { understood, place, engine, observed, plan })
+    Ok(Prepared { understood, place, engine, source, observed, plan })
 }
 
 /// What to do about a deployment that somebody else has started.
@@ -268,12 +300,20 @@ pub(crate) async fn patiently(selection: &Selection, door: &Door, wish: Others) 
 
 /// As whom the environment is worked on.
 pub(crate) fn identity(spec: &Spec, door: &Door) -> Identity {
-    let spec::Environment { region, profile, role_arn, .. } = &spec.environment;
+    identity_in(&spec.environment, door)
+}
+
+fn identity_in(environment: &spec::Environment, door: &Door) -> Identity {
+    let spec::Environment { region, profile, role_arn, .. } = environment;
     credentials::identity(door, region.clone(), profile.clone(), role_arn.clone())
 }
 
 /// The ECR tokens for the place the spec names.
 pub(crate) fn ecr_logins(spec: &Spec, door: &Door) -> Result<Logins, Failure> {
+    // What is promoted goes by ECR's API, which needs no login.
+    if spec.promotion.is_some() {
+        return Ok(Logins::of_this_run());
+    }
     match spec.environment.place {
         spec::Place::Aws => credentials::logins(door, &identity(spec, door)),
         // Gone with the sandbox, and had for nothing.
@@ -289,7 +329,11 @@ pub(crate) fn guests(spec: &Spec, door: &Door) -> Guests {
 
 /// Clients for the place the spec names.
 pub(crate) async fn connect(spec: &Spec, door: &Door, sleeping: Sleeping) -> Result<Connected, Failure> {
-    let sandbox = match spec.environment.place {
+    connect_to(&spec.environment, door, sleeping).await
+}
+
+async fn connect_to(environment: &spec::Environment, door: &Door, sleeping: Sleeping) -> Result<Connected, Failure> {
+    let sandbox = match environment.place {
         spec::Place::Aws => None,
         spec::Place::Sandbox => Some(sandbox(door, sleeping).await?),
     };
@@ -297,7 +341,7 @@ pub(crate) async fn connect(spec: &Spec, door: &Door, sleeping: Sleeping) -> Res
         None => Endpoint::Aws,
         Some(running) => Endpoint::At { url: running.endpoint.clone() },
     };
-    let aws = aws::connect(&endpoint, &identity(spec, door)).await?;
+    let aws = aws::connect(&endpoint, &identity_in(environment, door)).await?;
     let aws = match &sandbox {
         None => aws,
         Some(running) => aws.at_speed(running.speed.max(1.0)),

@@ -48,7 +48,7 @@ pub async fn run(args: &args::Rehearse, door: &Door) -> Result<Exit, Failure> {
     let cancel = walk::hear(door)?;
     let begun = show::now_ms();
     let scenario = scenario(args, door)?;
-    let understood = prepare::understand(&args.selection, door).await?;
+    let understood = prepare::understand_built(&args.selection, door).await?;
     show::warnings(&understood, door)?;
     let key = the_service(&understood.spec)?;
     let engine = prepare::engine(door).await?;
@@ -322,7 +322,7 @@ impl Company<'_> {
     async fn plan(&self, spec: &Spec, place: &Connected) -> Result<Plan, Failure> {
         let described = self.engine.describe().await?;
         let variables = prepare::build_variables(spec, self.door);
-        let observed = observe::observe(spec, &place.aws, &described.observed, &variables).await?;
+        let observed = observe::observe(spec, &place.aws, None, &described.observed, &variables).await?;
         let plan = make::plan(spec, &observed).map_err(|refusals: Vec<Refusal>| Failure::Refused(refusals))?;
         Ok(plan.at_speed(place.speed()))
     }
@@ -339,6 +339,7 @@ impl Company<'_> {
             build_variables: prepare::build_variables(spec, self.door),
             aws: place.aws.clone(),
             engine: Some(self.engine.clone()),
+            source: None,
         })
     }
 

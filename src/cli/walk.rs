@@ -147,6 +147,7 @@ pub(crate) fn hands(place: Connected, spec: &Spec) -> Hands {
         build_variables: BuildVariables::default(),
         aws: place.aws,
         engine: None,
+        source: None,
     }
 }
 

@@ -57,8 +57,12 @@ pub enum Mistake {
     ExtendsNotText { path: String, line: usize },
     #[error("{}", circle(chain))]
     ExtendsCircle { chain: Vec<String> },
-    #[error("`{key}` is not supported by docker-ecs-ship {}", env!("CARGO_PKG_VERSION"))]
-    Later { key: String, instead: &'static str },
+    #[error("an environment cannot be promoted from itself")]
+    PromoteFromItself { name: String },
+    #[error("environments are promoted in a circle: {}", chain.join(" → "))]
+    PromoteCircle { chain: Vec<String> },
+    #[error("`{from}` is the sandbox, and `{to}` is not")]
+    PromoteFromSandbox { from: String, to: String },
     #[error("the file is not UTF-8 text; line {line} is the first that is not")]
     NotText { line: usize },
     #[error("{message}")]
@@ -254,6 +258,8 @@ pub enum Doubt {
     UnusedOverride { image: String, environment: String },
     #[error("`[environments.{environment}.{kind}.{key}]` changes nothing: it is empty")]
     EmptyOverride { kind: &'static str, key: String, environment: String },
+    #[error("`{key}` changes nothing in `{environment}`, which builds no image")]
+    NotBuilt { key: String, environment: String },
     #[error("tag `{tag}` is the same for every build")]
     FixedTag { tag: String },
     #[error("tag `{tag}` names a commit, but the work tree has changes that are not in it")]
@@ -301,7 +307,9 @@ impl Mistake {
             Self::ExtendsUnread { .. } => "config::extends_unread",
             Self::ExtendsNotText { .. } => "config::extends_not_text",
             Self::ExtendsCircle { .. } => "config::extends_circle",
-            Self::Later { .. } => "config::not_supported",
+            Self::PromoteFromItself { .. } => "config::promote_from_itself",
+            Self::PromoteCircle { .. } => "config::promote_circle",
+            Self::PromoteFromSandbox { .. } => "config::promote_from_sandbox",
             Self::BadRole { .. } => "config::bad_role",
             Self::RoleOfOtherAccount { .. } => "config::role_of_other_account",
             Self::SecretSource { .. } => "config::secret_source",
@@ -368,6 +376,7 @@ impl Doubt {
             Self::UnusedImage { .. } => "config::unused_image",
             Self::UnusedOverride { .. } => "config::unused_override",
             Self::EmptyOverride { .. } => "config::empty_override",
+            Self::NotBuilt { .. } => "config::not_built",
             Self::FixedTag { .. } => "config::fixed_tag",
             Self::DirtyTag { .. } => "config::dirty_tag",
             Self::LooksSecret { .. } => "config::looks_secret",

@@ -42,10 +42,6 @@ const ACCOUNT: &str = "[0-9]{12}";
 const ROLE_ARN: &str = "arn:aws[a-z-]*:iam::[0-9]{12}:role/.+";
 const PLATFORM: &str = "(linux|windows)/[a-z0-9]+(/v[0-9]+)?";
 
-/// Keys that are planned and have no meaning yet.
-pub(super) const OF_LATER_VERSIONS: &[(&str, &str)] =
-    &[("promote_from", "until then, `tags` and a repository shared by both environments bring the same image to both")];
-
 macro_rules! table {
     ($(#[doc = $about:literal])* $type:ident $(($whole:ident))? {
         $($(#[doc = $doc:literal])* $key:ident : $field:ty = $example:literal $(in $shape:expr)?,)*
@@ -345,6 +341,9 @@ table! {
         sandbox: Option<Written<bool>> = "true",
         /// Show the plan and ask before acting; `--yes` answers for CI.
         confirm: Option<Written<bool>> = "true",
+        /// The environment whose images are taken here. Nothing is built: each service gets the image that the service of
+        /// the same key runs there now, by its digest, copied into the repository of this environment.
+        promote_from: Option<Written<String>> = "\"staging\"",
         /// Keys of services that are different here.
         services: BTreeMap<String, ServiceTable> = "{ api = { cluster = \"jobs-production\" } }",
         /// Keys of images that are different here.

@@ -8,7 +8,7 @@ use toml::{Spanned, de::DeTable, de::DeValue};
 use super::{
     duration,
     error::{ConfigError, Mistake, Place, nearest},
-    file::{EnvironmentTable, ImageTable, OF_LATER_VERSIONS, RolloutTable, SandboxTable, ServiceTable, TimeoutsTable},
+    file::{EnvironmentTable, ImageTable, RolloutTable, SandboxTable, ServiceTable, TimeoutsTable},
     secrets::looks_secret,
 };
 
@@ -207,10 +207,6 @@ impl Reader<'_> {
     }
 
     pub(super) fn unknown_key(&mut self, table: &str, key: &str, span: Range<usize>, keys: &[KeyOutline]) {
-        if let Some((_, instead)) = OF_LATER_VERSIONS.iter().find(|(later, _)| *later == key) {
-            self.mistake(Mistake::Later { key: key.to_owned(), instead }, span);
-            return;
-        }
         let names = || keys.iter().map(|key| key.name);
         let plain = key.to_lowercase().replace('-', "_");
         let habits = || HABITS.iter().filter(|(habit, _)| *habit == plain);

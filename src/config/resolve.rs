@@ -31,6 +31,7 @@ mod environment;
 mod expand;
 mod image;
 mod overlays;
+mod promotion;
 mod rollout;
 mod sandbox;
 mod service;
@@ -51,6 +52,17 @@ pub struct Typed {
     pub services: Vec<String>,
     /// `--done-when`.
     pub done_when: Option<DoneWhen>,
+    pub images: Images,
+}
+
+/// Where the images come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Images {
+    /// Built, or promoted where the environment says so.
+    #[default]
+    AsWritten,
+    /// Built in any case: a rehearsal ships nothing to the environment that it is about.
+    Built,
 }
 
 /// What the surroundings say, read once by the caller.
@@ -154,7 +166,11 @@ fn resolve_in(shared: &mut Shared, parsed: &Parsed, typed: &Typed, facts: &Facts
     ] {
         resolver.origins.extend(span.map(|span| (key.to_owned(), Place::File(span.clone()))));
     }
-    let mut images = BTreeMap::new();
+    let promote_from = match typed.images {
+        Images::AsWritten => resolver.table.promote_from.clone(),
+        Images::Built => None,
+    };
+    let (mut images, mut destinations) = (BTreeMap::new(), BTreeMap::new());
     let mut services = BTreeMap::new();
     for key in file.services.keys() {
         let wanted = chosen.is_ok() && selected.contains(key);
@@ -170,6 +186,12 @@ fn resolve_in(shared: &mut Shared, parsed: &Parsed, typed: &Typed, facts: &Facts
     }
     for key in file.images.keys() {
         let wanted = resolver.used.contains(key);
+        if wanted && promote_from.is_some() {
+            if let Some(destination) = resolver.destination(key) {
+                destinations.insert(Key::new(key), destination);
+            }
+            continue;
+        }
         resolver.scope = if wanted { Scope::Here } else { Scope::Elsewhere };
         if let Some(image) = resolver.image(key)
             && wanted
@@ -179,7 +201,20 @@ fn resolve_in(shared: &mut Shared, parsed: &Parsed, typed: &Typed, facts: &Facts
     }
     errors.append(&mut resolver.errors);
     warnings.append(&mut resolver.warnings);
-    let origins = std::mem::take(&mut resolver.origins);
+    let mut origins = std::mem::take(&mut resolver.origins);
+    let from = promote_from.and_then(|written| file.environments.get_key_value(&written.value));
+    let promotion = from.and_then(|(from, _)| {
+        let mut source = Resolver::new(file, facts, Some(from), shared);
+        source.scope = Scope::Source;
+        let promotion = source.promotion(from, services.keys(), destinations);
+        errors.append(&mut source.errors);
+        origins.extend(
+            std::mem::take(&mut source.origins)
+                .into_iter()
+                .map(|(name, place)| (format!("environments.{from}.{name}"), place)),
+        );
+        promotion
+    });
 
     let each_is_judged = shared.purpose == Purpose::JudgeEach;
     for other in file.environments.keys().filter(|other| !each_is_judged && name != Some(other.as_str())) {
@@ -201,7 +236,7 @@ fn resolve_in(shared: &mut Shared, parsed: &Parsed, typed: &Typed, facts: &Facts
         Some(environment) if errors.is_empty() => {
             warnings.sort_by_key(|warning| warning.place.order());
             warnings.dedup();
-            let spec = Spec { root: tidy(&facts.root), environment, images, services, release };
+            let spec = Spec { root: tidy(&facts.root), environment, images, services, release, promotion };
             Ok((spec, warnings, origins))
         }
         _ => {
@@ -288,6 +323,8 @@ impl Facts {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Scope {
     Here,
+    /// The environment that images are promoted from: read in this run, and steered by no flag or variable of it.
+    Source,
     Elsewhere,
 }
 
@@ -359,7 +396,7 @@ impl<'a> Resolver<'a> {
 
     /// Keeps where the values of a table were written, if this run uses them.
     fn note_origins<T: Table>(&mut self, path: &str, table: &T) {
-        if self.scope == Scope::Here && self.shared.purpose == Purpose::Use {
+        if self.scope != Scope::Elsewhere && self.shared.purpose == Purpose::Use {
             let mut places = Vec::new();
             table.places(path, &mut places);
             self.origins.extend(places.into_iter().map(|(name, span)| (name, Place::File(span))));
@@ -376,7 +413,7 @@ impl<'a> Resolver<'a> {
 
     fn mistake(&mut self, mistake: Mistake, place: Place) {
         let circumstance = matches!(mistake, Mistake::Missing { .. } | Mistake::NoImage { .. } | Mistake::Unset { .. });
-        if self.scope == Scope::Here || !circumstance {
+        if self.scope != Scope::Elsewhere || !circumstance {
             self.errors.push(ConfigError::new(mistake, place));
         }
     }

@@ -14,9 +14,9 @@ use super::{
     secrets::looks_secret,
     sources::{Language, Sources},
     spec::{
-        self, Before, BuildSecret, BuildSsh, Builder, CacheImage, CacheTo, Check, CheckWork, Confirm, DoneWhen,
-        Environment, Image, MissingRepository, OnFailure, OnInterrupt, Overlays, Percentages, Release, Rollout,
-        SandboxService, Service, Spec, TaskDefinitionSource,
+        self, Before, BuildSecret, BuildSsh, Builder, CacheImage, CacheTo, Check, CheckWork, Confirm, Destination,
+        DoneWhen, Environment, Image, MissingRepository, OnFailure, OnInterrupt, Overlays, Percentages, Promotion,
+        PromotionSource, Release, Rollout, SandboxService, Service, Spec, TaskDefinitionSource,
     },
 };
 use crate::secret;
@@ -59,7 +59,7 @@ pub struct Shown {
 #[must_use]
 pub fn show(resolved: &Resolved) -> Vec<Shown> {
     let Resolved { spec, warnings: _, sources, origins } = resolved;
-    let Spec { root, environment, images, services, release } = spec;
+    let Spec { root, environment, images, services, release, promotion } = spec;
     let mut page = Page { root, origins, homes: Homes::of(sources), sources, tables: Vec::new() };
     page.begin("");
     let origin = page.origin("format");
@@ -77,10 +77,18 @@ pub fn show(resolved: &Resolved) -> Vec<Shown> {
     for (key, image) in images {
         page.image(key.as_str(), image);
     }
+    for (key, Destination { repository, missing_repository }) in promotion.iter().flat_map(|one| &one.destinations) {
+        page.begin(format!("images.{key}"));
+        page.set("repository", repository.as_str());
+        page.set("create_repository", *missing_repository == MissingRepository::Create);
+    }
     for (key, service) in services {
         page.service(key.as_str(), service, &environment.place);
     }
-    page.environment(environment);
+    page.environment(environment, "");
+    if let Some(promotion) = promotion {
+        page.promotion(promotion);
+    }
     page.tables
 }
 
@@ -195,6 +203,12 @@ impl Page<'_> {
     fn push(&mut self, key: &str, value: Option<Value>, left: &'static str, origin: Origin) {
         let entry = Entry { key: key.to_owned(), value, left, origin };
         self.tables.last_mut().expect("a table was begun").entries.push(entry);
+    }
+
+    /// A value whose origin is known by another name than that of its place.
+    fn set_from(&mut self, key: &str, value: impl Into<Value>, name: &str) {
+        let origin = self.origin(name);
+        self.push(key, Some(value.into()), "", origin);
     }
 
     /// A value that is there in any case.
@@ -418,7 +432,8 @@ impl Page<'_> {
         self.named(&format!("{table}.environment"), environment);
     }
 
-    fn environment(&mut self, environment: &Environment) {
+    /// What goes before the name of a value in [`Resolved::origins`]: nothing for the environment of the run.
+    fn environment(&mut self, environment: &Environment, before: &str) {
         let Environment { name, place, region, profile, role_arn, account, confirm } = environment;
         // Without one there is no table these could stand in.
         let Some(name) = name else { return };
@@ -436,8 +451,22 @@ impl Page<'_> {
             ("account", text(account), "any"),
             ("confirm", Some(json!(*confirm == Confirm::Ask)), ""),
         ] {
-            let origin = self.origin(key);
+            let origin = self.origin(&format!("{before}{key}"));
             self.push(key, value, left, origin);
+        }
+    }
+
+    /// Where images come from: after the table of the environment that they go to.
+    fn promotion(&mut self, promotion: &Promotion) {
+        let Promotion { from, environment, sources, destinations: _ } = promotion;
+        self.set_from("promote_from", from.as_str(), "promote_from");
+        let table = format!("environments.{from}");
+        self.environment(environment, &format!("{table}."));
+        for (key, PromotionSource { cluster, service, container }) in sources {
+            self.begin(format!("{table}.services.{key}"));
+            self.set("cluster", cluster.as_str());
+            self.set("service", service.as_str());
+            self.maybe("container", container.clone(), "the only essential one");
         }
     }
 }
@@ -622,6 +651,19 @@ services.api.cluster = "jobs-local"
         let first = meant(&whole().replace("API_KEY = \"${env.KEY}\"", "API_KIND = \"a$$b\""));
         let shown = to_toml(&show(&first));
         assert_eq!(meant(&shown).spec, first.spec, "{shown}");
+    }
+
+    #[test]
+    fn where_images_come_from_is_shown_and_read_again() {
+        let text = "format = 1\ndefault_environment = \"production\"\n\n[images.api]\nrepository = \"jobs/api\"\n\n\
+                    [services.api]\ncluster = \"jobs\"\n\n[environments.staging]\nprofile = \"staging\"\n\n\
+                    [environments.staging.services.api]\ncluster = \"jobs-staging\"\n\n\
+                    [environments.production]\npromote_from = \"staging\"\n";
+        let first = meant(text);
+        let shown = to_toml(&show(&first));
+        assert_eq!(meant(&shown).spec, first.spec, "{shown}");
+        let (_, environments) = shown.split_once("[environments.production]").expect("its table");
+        insta::assert_snapshot!(environments.trim());
     }
 
     #[test]

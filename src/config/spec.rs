@@ -15,10 +15,42 @@ pub struct Spec {
     /// The folder of `ship.toml`; all paths below are already joined to it.
     pub root: PathBuf,
     pub environment: Environment,
-    /// Only the images that a selected service uses.
+    /// What is built: only the images that a selected service uses, and none of them where images are promoted.
     pub images: BTreeMap<Key, Image>,
     pub services: BTreeMap<Key, Service>,
     pub release: Release,
+    /// `None` where images are built.
+    pub promotion: Option<Promotion>,
+}
+
+/// Where the images of an environment come from that builds none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Promotion {
+    /// `staging`: the name of the environment whose images are taken.
+    pub from: String,
+    /// Where that is, and as whom it is read.
+    pub environment: Environment,
+    /// What runs the images there, by the keys of the selected services.
+    pub sources: BTreeMap<Key, PromotionSource>,
+    /// Where the images go, by their keys.
+    pub destinations: BTreeMap<Key, Destination>,
+}
+
+/// The service of another environment that has the same key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PromotionSource {
+    pub cluster: Cluster,
+    pub service: ServiceName,
+    /// The container whose image is taken; `None`: the only essential one.
+    pub container: Option<String>,
+}
+
+/// The repository that a promoted image is copied to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Destination {
+    /// The ECR repository's name, without a registry host.
+    pub repository: String,
+    pub missing_repository: MissingRepository,
 }
 
 /// What the failure of one rollout means for the others of the same run.

@@ -23,16 +23,19 @@ impl Spelling<'static> {
 impl Spelling<'_> {
     /// The same hint with our commands in the user's spelling.
     pub(super) fn respell(self, hint: &str) -> Cow<'_, str> {
-        static COMMAND: LazyLock<Regex> =
-            LazyLock::new(|| Regex::new("`docker-ecs-ship ([a-z-]+)").expect("the pattern is a constant that parses"));
+        static COMMAND: LazyLock<Regex> = LazyLock::new(|| {
+            Regex::new("`docker-ecs-ship ([a-z-]+)( --environment )?").expect("the pattern is a constant that parses")
+        });
         let respelled = COMMAND.replace_all(hint, |found: &Captures<'_>| {
             let verb = &found[1];
             // What makes the other spellings work, and takes them away.
             if matches!(verb, "install" | "uninstall") {
                 return found[0].to_owned();
             }
-            let environment = self.environment.filter(|_| takes_environment(verb));
-            let environment = environment.map(|name| format!(" --environment {name}")).unwrap_or_default();
+            // Some hints are about another environment than the one that was asked for.
+            let named = found.get(2).map(|named| named.as_str().to_owned());
+            let asked = self.environment.filter(|_| takes_environment(verb));
+            let environment = named.or_else(|| asked.map(|name| format!(" --environment {name}"))).unwrap_or_default();
             format!("`{} {verb}{environment}", self.name)
         });
         Cow::Owned(respelled.into_owned())
@@ -57,6 +60,10 @@ mod tests {
             typed.respell(hint),
             "see `docker ecs-ship tasks --environment production web`, start `docker ecs-ship sandbox up`, or \
              `docker-ecs-ship install`"
+        );
+        assert_eq!(
+            typed.respell("see `docker-ecs-ship tasks --environment staging web`"),
+            "see `docker ecs-ship tasks --environment staging web`"
         );
         assert_eq!(Spelling::STANDALONE.respell(hint), hint);
         assert_eq!(typed.respell("install docker-ecs-ship"), "install docker-ecs-ship");

@@ -8,24 +8,25 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use self::{image::resolve_image, service::resolve, steps::Steps};
+use self::{image::resolve_image, promotion::refuse_promotion, service::resolve, steps::Steps};
 pub(super) use self::{
     service::{containers, primary, rollout_of, running},
     watch::{budget_of, terms},
 };
 use super::{
-    observed::{ClusterObserved, Observed, ServiceActive},
+    observed::{Candidate, ClusterObserved, Observed, ServiceActive},
     refusal::Refusal,
-    step::{Plan, Release},
+    step::{Later, Plan, Release},
 };
 use crate::{
     config::spec::{Image, Place, Service, Spec},
     id::{Cluster, Key, StepId},
-    image::{Digest, ImageName},
+    image::{Digest, ImageName, Tag},
 };
 
 mod definition;
 mod image;
+mod promotion;
 mod service;
 mod steps;
 mod watch;
@@ -55,13 +56,23 @@ pub fn plan(spec: &Spec, observed: &Observed) -> Result<Plan, Vec<Refusal>> {
         .iter()
         .filter_map(|(key, image)| resolve_image(spec, observed, key, image, &services, &mut refusals))
         .collect();
+    if let Some(promotion) = &spec.promotion {
+        refuse_promotion(promotion, &services, spec, observed, &mut refusals);
+    }
     if !refusals.is_empty() {
         return Err(refusals);
     }
     let mut steps = Steps::default();
     let clusters = steps.clusters(&services, observed);
-    let digests = steps.images(&images, observed);
-    let registered: Vec<_> = services.iter().map(|service| steps.register(service, &digests)).collect();
+    let given: Vec<_> = match &spec.promotion {
+        None => {
+            let digests = steps.images(&images, observed);
+            services.iter().map(|service| built(service, &digests)).collect()
+        }
+        Some(promotion) => steps.copies(&services, promotion, observed),
+    };
+    let registered: Vec<_> =
+        services.iter().zip(given).map(|(service, given)| steps.register(service, given)).collect();
     let before: Vec<_> = services
         .iter()
         .zip(&registered)
@@ -90,8 +101,11 @@ pub fn plan(spec: &Spec, observed: &Observed) -> Result<Plan, Vec<Refusal>> {
 struct Resolved<'a> {
     key: &'a Key,
     spec: &'a Service,
-    image: &'a Image,
     name: ImageName,
+    /// The tag of the image that it gets.
+    tag: Tag,
+    /// What it gets where images are promoted.
+    candidate: Option<&'a Candidate>,
     /// What will be registered, but for the image.
     base: Value,
     tags: Vec<(String, String)>,
@@ -99,6 +113,18 @@ struct Resolved<'a> {
     container: String,
     /// `None`: the sandbox creates it.
     live: Option<&'a ServiceActive>,
+}
+
+/// The image that a service gets.
+struct Given {
+    digest: Later<Digest>,
+    /// What brings a digest that is known already.
+    after: Option<StepId>,
+}
+
+fn built(service: &Resolved, digests: &BTreeMap<Key, Later<Digest>>) -> Given {
+    let digest = digests.get(&service.spec.image).expect("every image of a service was planned").clone();
+    Given { digest, after: None }
 }
 
 /// An image that is either made or known.

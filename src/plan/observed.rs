@@ -9,9 +9,10 @@ use std::{
 
 use serde_json::Value;
 
+use super::promote::Unpromotable;
 use crate::{
     id::{Cluster, Key, TaskDefArn},
-    image::Digest,
+    image::{Digest, ImageName, Tag},
     rollout::past::Past,
 };
 
@@ -35,8 +36,35 @@ pub struct Observed {
     pub task_definition_files: BTreeMap<PathBuf, Value>,
     /// What the builds of these images ask for and is not there.
     pub missing_inputs: BTreeMap<Key, Vec<MissingInput>>,
+    /// What may come from the environment that is promoted from, by the key of the service; none where images are built.
+    pub promoted: BTreeMap<Key, Result<Candidate, Unpromotable>>,
     /// What these credentials may not read.
     pub unread: BTreeSet<Unread>,
+}
+
+/// An image that another environment runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// What runs it there.
+    pub revision: TaskDefArn,
+    /// Where it is there.
+    pub name: ImageName,
+    pub digest: Digest,
+    /// The tag that it is to have here.
+    pub tag: Tag,
+    /// `linux/arm64`; none where the image does not say.
+    pub platforms: Vec<String>,
+    pub here: Here,
+    /// What the repository here has under that tag.
+    pub tagged: Option<Digest>,
+}
+
+/// Whether the repository here has an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Here {
+    Present,
+    /// Not, or without a tag to keep it, or nobody may ask.
+    Absent,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +73,14 @@ pub struct EngineObserved {
     pub platform: String,
     /// Whether the engine has a BuildKit of its own.
     pub buildkit: BuildKit,
+}
+
+impl EngineObserved {
+    /// Nothing is built, so nobody has asked.
+    #[must_use]
+    pub const fn unasked() -> Self {
+        Self { platform: String::new(), buildkit: BuildKit::Absent }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

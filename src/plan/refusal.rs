@@ -5,7 +5,10 @@
 
 use std::path::PathBuf;
 
-use super::observed::{BuildInput, WhyMissing};
+use super::{
+    observed::{BuildInput, WhyMissing},
+    promote::Unpromotable,
+};
 use crate::{
     config::spec::Builder,
     id::{Cluster, Key, ServiceName, TaskDefArn},
@@ -81,6 +84,19 @@ pub enum Refusal {
     NeedsBuildKit { image: Key, keys: Vec<&'static str>, wanted: Builder },
     #[error("{} are the same service {name} in cluster {cluster}", list(services))]
     SameService { services: Vec<Key>, name: ServiceName, cluster: Cluster },
+    #[error("service {service} cannot be promoted: {from} {why}")]
+    NotPromotable { service: Key, from: String, why: Unpromotable },
+    #[error(
+        "the image that {from} runs as {service} is for {}, but the task definition of {service} here runs {wanted}",
+        list(platforms)
+    )]
+    PromotedPlatform { service: Key, from: String, platforms: Vec<String>, wanted: String },
+    #[error(
+        "tag {tag} of repository {repository} is immutable and points at {}, and {from} runs {} under it",
+        digest.short(),
+        promoted.short()
+    )]
+    PromotedTagTaken { service: Key, from: String, repository: String, tag: Tag, digest: Digest, promoted: Digest },
 }
 
 impl Refusal {
@@ -116,6 +132,9 @@ impl Refusal {
             Self::InputMissing { input: BuildInput::Buildx, .. } => "plan::buildx_missing",
             Self::NeedsBuildKit { .. } => "plan::needs_buildkit",
             Self::SameService { .. } => "plan::same_service",
+            Self::NotPromotable { why, .. } => why.code(),
+            Self::PromotedPlatform { .. } => "plan::promote_platform",
+            Self::PromotedTagTaken { .. } => "plan::promote_tag_taken",
         }
     }
 
@@ -216,6 +235,15 @@ impl Refusal {
             ),
             Self::InputMissing { image, input, why } => missing_hint(image, input, why),
             Self::NeedsBuildKit { image, keys, wanted } => buildkit_hint(image, keys, *wanted),
+            Self::NotPromotable { service, from, why } => why.hint(service, from),
+            Self::PromotedPlatform { service, from, wanted, .. } => format!(
+                "build it for {wanted} as well and ship it to {from} first, or change `runtimePlatform` in the task \
+                 definition of [services.{service}] here"
+            ),
+            Self::PromotedTagTaken { service, from, tag, .. } => format!(
+                "a tag is of one image: ship another build to {from} with `docker-ecs-ship deploy --environment {from} \
+                 {service}`, under another tag than {tag}, and promote that"
+            ),
             Self::SameService { services, .. } => format!(
                 "give each its own `service`: {}",
                 services.iter().map(|key| format!("[services.{key}]")).collect::<Vec<_>>().join(", ")
@@ -351,7 +379,9 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{BuildInput, Builder, Refusal, WhyMissing, at_least, at_most, enough_percent, is_deadlock};
+    use super::{
+        BuildInput, Builder, Refusal, Unpromotable, WhyMissing, at_least, at_most, enough_percent, is_deadlock,
+    };
     use crate::{
         id::{Cluster, Key, ServiceName, TaskDefArn},
         image::{Digest, Tag},
@@ -359,6 +389,56 @@ mod tests {
 
     fn one_of_each() -> Vec<Refusal> {
         of_services().into_iter().chain(of_images()).collect()
+    }
+
+    fn of_promotions() -> Vec<Refusal> {
+        let name = || ServiceName::new("shop-web");
+        let revision = || TaskDefArn::new("arn:aws:ecs:eu-west-1:222222222222:task-definition/web:57");
+        let image = || "222222222222.dkr.ecr.eu-west-1.amazonaws.com/shop/web:latest".to_owned();
+        let digest = |letter: &str| -> Digest { format!("sha256:{}", letter.repeat(64)).parse().expect("a digest") };
+        let (service, from) = (|| Key::new("web"), || "staging".to_owned());
+        let containers = || vec!["web".to_owned(), "log".to_owned()];
+        let why = [
+            Unpromotable::ServiceMissing { name: name(), cluster: Cluster::new("shop-staging") },
+            Unpromotable::OtherController { name: name(), controller: "CODE_DEPLOY".to_owned() },
+            Unpromotable::Going { name: name(), revision: revision() },
+            Unpromotable::Failed { name: name(), revision: revision() },
+            Unpromotable::RolledBack { name: name(), failed: Some(revision()), revision: revision() },
+            Unpromotable::NothingRuns { name: name(), revision: revision() },
+            Unpromotable::ContainerNotFound {
+                revision: revision(),
+                wanted: "api".to_owned(),
+                containers: containers(),
+            },
+            Unpromotable::ContainerUnclear { revision: revision(), containers: containers() },
+            Unpromotable::NotEcr { image: "docker.io/library/nginx:1".to_owned() },
+            Unpromotable::SeveralDigests { image: image(), digests: vec![digest("a"), digest("b")] },
+            Unpromotable::NoDigest { image: image() },
+            Unpromotable::ImageGone {
+                name: "222222222222.dkr.ecr.eu-west-1.amazonaws.com/shop/web".parse().expect("a name"),
+                digest: digest("a"),
+            },
+            Unpromotable::WrongAccount { expected: "222222222222".to_owned(), actual: "111111111111".to_owned() },
+            Unpromotable::Unread { action: "ecs:DescribeServices".to_owned(), resource: None },
+        ];
+        let not = why.into_iter().map(|why| Refusal::NotPromotable { service: service(), from: from(), why });
+        not.chain([
+            Refusal::PromotedPlatform {
+                service: service(),
+                from: from(),
+                platforms: vec!["linux/amd64".to_owned()],
+                wanted: "linux/arm64".to_owned(),
+            },
+            Refusal::PromotedTagTaken {
+                service: service(),
+                from: from(),
+                repository: "shop/web".to_owned(),
+                tag: "v7".parse().expect("a tag"),
+                digest: digest("a"),
+                promoted: digest("b"),
+            },
+        ])
+        .collect()
     }
 
     fn of_services() -> Vec<Refusal> {
@@ -473,13 +553,20 @@ mod tests {
         ]
     }
 
+    fn told(refusals: &[Refusal]) -> String {
+        let one = |refusal: &Refusal| format!("{}\n  {refusal}\n  hint: {}", refusal.code(), refusal.hint());
+        refusals.iter().map(one).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn every_refusal_of_a_promotion_says_what_to_do() {
+        insta::assert_snapshot!(told(&of_promotions()));
+    }
+
     #[test]
     fn every_refusal_says_what_to_do() {
-        let text: Vec<_> = one_of_each()
-            .iter()
-            .map(|refusal| format!("{}\n  {refusal}\n  hint: {}", refusal.code(), refusal.hint()))
-            .collect();
-        insta::assert_snapshot!(text.join("\n"), @r#"
+        let text = told(&one_of_each());
+        insta::assert_snapshot!(text, @r#"
         plan::wrong_account
           the credentials belong to account 222222222222, but this environment may only touch 111111111111
           hint: choose another profile or environment, or change `account` of the environment in ship.toml
@@ -618,7 +705,7 @@ mod tests {
 
     #[test]
     fn codes_are_unique() {
-        let refusals = one_of_each();
+        let refusals: Vec<_> = one_of_each().into_iter().chain(of_promotions()).collect();
         let codes: BTreeSet<_> = refusals.iter().map(Refusal::code).collect();
         assert_eq!(codes.len(), refusals.len());
     }

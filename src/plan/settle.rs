@@ -11,8 +11,8 @@ use super::{
     diff::{self, TAG_FINGERPRINT},
     drift,
     step::{
-        Action, BuildAction, CheckAction, CheckCall, CheckRun, Going, ImagePatch, Later, OneOff, Percentages, Produced,
-        RegisterAction, RolloutObserved, Running, Started, Step, Terms, Toward,
+        Action, BuildAction, CheckAction, CheckCall, CheckRun, CopyAction, Going, ImagePatch, Later, OneOff,
+        Percentages, Produced, RegisterAction, RolloutObserved, Running, Started, Step, Terms, Toward,
     },
 };
 use crate::{
@@ -81,6 +81,7 @@ pub enum Ready {
         reference: Reference,
         login: StepId,
     },
+    Copy(Box<CopyAction>),
     /// `json` is the whole body of `RegisterTaskDefinition`.
     Register {
         service: Key,
@@ -179,6 +180,7 @@ pub fn settle(step: &Step, produced: &BTreeMap<StepId, Produced>) -> Settled {
         Action::Push { image, reference, login } => {
             Ready::Push { image: image.clone(), reference: reference.clone(), login: *login }
         }
+        Action::Copy(copy) => Ready::Copy(copy.clone()),
         Action::Register(register) => return settle_register(register, &earlier),
         // The listener is waited for, not used.
         Action::CreateService {

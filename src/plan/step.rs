@@ -82,7 +82,7 @@ impl Plan {
     #[must_use]
     pub fn nothing_to_do(&self, skipped: &BTreeSet<StepId>) -> bool {
         self.steps.iter().all(|step| match step.action.kind() {
-            StepKind::Login | StepKind::Build | StepKind::Check | StepKind::Push => true,
+            StepKind::Login | StepKind::Build | StepKind::Check | StepKind::Push | StepKind::Copy => true,
             StepKind::SetUp
             | StepKind::Register
             | StepKind::Before
@@ -154,6 +154,8 @@ pub enum Action {
     Push { image: Key, reference: Reference, login: StepId },
     /// The engine pushes the same image under one more tag.
     PushTag { image: Key, reference: Reference, login: StepId },
+    /// ECR's own calls bring an image from the repository of another environment, byte by byte; yields its digest.
+    Copy(Box<CopyAction>),
     /// ECS `RegisterTaskDefinition`, unless the result would equal what `compare_to` runs.
     Register(Box<RegisterAction>),
     /// ECS `CreateService`; sandbox only.
@@ -302,6 +304,17 @@ impl CheckCall {
     }
 }
 
+/// An image that goes from one repository to another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopyAction {
+    pub image: Key,
+    pub from: ImageName,
+    pub digest: Digest,
+    pub to: ImageName,
+    /// What it is called there.
+    pub tag: Tag,
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct RegisterAction {
     pub service: Key,
@@ -412,6 +425,7 @@ impl Action {
             Self::Build(build) => Some(&build.image),
             Self::Check(check) => Some(&check.image),
             Self::Push { image, .. } | Self::PushTag { image, .. } => Some(image),
+            Self::Copy(copy) => Some(&copy.image),
             Self::Register(register) => Some(&register.service),
             Self::Before { service, .. }
             | Self::CreateTargetGroup { service, .. }
@@ -440,6 +454,7 @@ impl Action {
             Self::PushTag { image, reference, .. } => {
                 format!("push {image} as {}", reference.tag.as_ref().map_or("latest", |tag| tag.as_str()))
             }
+            Self::Copy(copy) => format!("copy {}", copy.image),
             Self::Register(register) => format!("register {}", register.service),
             Self::Before { service, .. } => format!("run before {service}"),
             Self::CreateService { service, .. } => format!("create service {service}"),
@@ -463,6 +478,7 @@ impl Action {
             Self::Build(_) => StepKind::Build,
             Self::Check(_) => StepKind::Check,
             Self::Push { .. } | Self::PushTag { .. } => StepKind::Push,
+            Self::Copy(_) => StepKind::Copy,
             Self::Register(_) => StepKind::Register,
             Self::Before { .. } => StepKind::Before,
             // The first rollout of a service; it ends in a watch as every other does.

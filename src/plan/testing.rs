@@ -77,6 +77,7 @@ pub(crate) fn spec(place: Place) -> Spec {
         images: BTreeMap::from([(Key::new("web"), image("shop/web"))]),
         services: BTreeMap::from([(Key::new("web"), service("web", "web"))]),
         release: Release::Independent,
+        promotion: None,
     }
 }
 
@@ -149,6 +150,7 @@ pub(crate) fn observed() -> Observed {
         clusters: BTreeMap::from([(Cluster::new("shop"), ClusterObserved::Active)]),
         task_definition_files: BTreeMap::new(),
         missing_inputs: BTreeMap::new(),
+        promoted: BTreeMap::new(),
         unread: BTreeSet::new(),
     }
 }

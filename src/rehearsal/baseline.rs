@@ -32,7 +32,8 @@ pub fn of(mut plan: Plan, baseline: &Baseline) -> Plan {
             | Action::Login { .. }
             | Action::Build(_)
             | Action::Push { .. }
-            | Action::PushTag { .. } => *baseline == Baseline::Itself,
+            | Action::PushTag { .. }
+            | Action::Copy(_) => *baseline == Baseline::Itself,
             // It prepares the world for the new image, or judges it, and belongs to its rollout.
             Action::Before { .. } | Action::Check(_) => false,
             Action::CreateCluster { .. }
@@ -99,6 +100,7 @@ fn renumbered(mut step: Step, numbers: &BTreeMap<StepId, StepId>) -> Step {
         | Action::CreateLoadBalancer { .. }
         | Action::Login { .. }
         | Action::StopDeployment { .. }
+        | Action::Copy(_)
         | Action::Build(_)
         // Left out above.
         | Action::Check(_) => {}

@@ -199,6 +199,7 @@ pub fn spec(
         images: BTreeMap::from([(service.image.clone(), image)]),
         services: BTreeMap::from([(key.clone(), service)]),
         release: spec.release,
+        promotion: None,
     }
 }
 

@@ -337,6 +337,7 @@ pub fn title(outline: &StepOutline) -> &str {
         | StepKind::Build
         | StepKind::Check
         | StepKind::Push
+        | StepKind::Copy
         | StepKind::Register
         | StepKind::Before
         | StepKind::Update

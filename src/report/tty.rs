@@ -281,12 +281,13 @@ fn running_note(view: &StepView, now_ms: u64) -> String {
     }
     match view.outline.kind {
         StepKind::Build | StepKind::Check => fold::build_line(view),
-        StepKind::Push if !view.layers.is_empty() => fold::layers_line(&view.layers),
+        StepKind::Push | StepKind::Copy if !view.layers.is_empty() => fold::layers_line(&view.layers),
         StepKind::Watch => {
             view.board.as_ref().map(|board| fold::phase_line(board, view.board_ms, now_ms)).unwrap_or_default()
         }
         StepKind::Before => view.task.clone().unwrap_or_default(),
         StepKind::Push
+        | StepKind::Copy
         | StepKind::SetUp
         | StepKind::Login
         | StepKind::Register
@@ -379,7 +380,7 @@ fn crowd(
 fn detail(view: &StepView, now_ms: u64, style: Style, most: usize) -> Vec<Line> {
     let lines = match view.outline.kind {
         StepKind::Build | StepKind::Check => build_detail(view),
-        StepKind::Push => push_detail(view, style),
+        StepKind::Push | StepKind::Copy => push_detail(view, style),
         StepKind::Watch => watch_detail(view, now_ms, style, most),
         StepKind::SetUp
         | StepKind::Login

@@ -16,7 +16,11 @@ use super::{
     watch::{self, Finished, Watched},
 };
 use crate::{
-    aws::{self, Aws, Endpoint, ecr, ecs, elb, tasks},
+    aws::{
+        self, Aws, Endpoint,
+        copy::{self, Attached, Copied},
+        ecr, ecs, elb, tasks,
+    },
     credentials::{Had, How, Login, Want},
     docker::{
         self, BuildInputs, BuildVariables, DockerError, Engine, Lent, RegistryAuth, RegistryCredentials,
@@ -28,7 +32,7 @@ use crate::{
     image::{Digest, EcrHost, Reference},
     plan::{
         settle::{NewDeployment, Ready},
-        step::{BuildAction, Going, OneOff, Produced, Started, Toward},
+        step::{BuildAction, CopyAction, Going, OneOff, Produced, Started, Toward},
     },
     rollout::{
         goal::{Goal, Pace},
@@ -48,6 +52,8 @@ pub struct Hands {
     pub logins: Logins,
     /// Who logs in to the registries of other accounts.
     pub guests: Guests,
+    /// The environment that images are promoted from; `None` in a run that copies nothing.
+    pub source: Option<Aws>,
     /// The ECR registry of this run, as in an image reference.
     pub registry: String,
     /// How often a rollout is looked at.
@@ -129,6 +135,7 @@ pub(crate) async fn act(
             let note = digest.to_string();
             Acted::new(Produced::Digest(digest), note)
         }
+        Ready::Copy(copy) => until_cancelled(cancel, copy_image(&copy, hands, aws, &progress)).await?,
         Ready::Register { service: _, json } => {
             let arn = ecs::register(aws, &json).await?;
             let note = arn.to_string();
@@ -417,6 +424,31 @@ async fn push_image(
         }
         pushed => Ok(pushed?),
     }
+}
+
+async fn copy_image(
+    action: &CopyAction,
+    hands: &Hands,
+    aws: &Aws,
+    progress: &mpsc::Sender<Progress>,
+) -> Result<Acted, RunError> {
+    let CopyAction { image: _, from, digest, to, tag } = action;
+    let source = hands.source.as_ref().expect("a plan that copies is walked with both ends");
+    let source = source.telling(progress.clone());
+    let Copied { layers, bytes, attached } =
+        copy::copy(&source, aws, copy::Wanted { from, digest, to, tag }, progress).await?;
+    let attached = match attached {
+        Attached::Copied(0) => String::new(),
+        Attached::Copied(1) => ", with the one artifact attached to it".to_owned(),
+        Attached::Copied(count) => format!(", with the {count} artifacts attached to it"),
+        Attached::NotListed => "; what is attached to it stays there: ecr:ListImageReferrers is not allowed".to_owned(),
+    };
+    let sent = match layers {
+        0 => "all layers were there".to_owned(),
+        1 => format!("1 layer, {bytes} bytes"),
+        _ => format!("{layers} layers, {bytes} bytes"),
+    };
+    Ok(Acted::new(Produced::Digest(digest.clone()), format!("{digest} as {tag}, {sent}{attached}")))
 }
 
 fn credentials(registry: &str, login: &Login) -> RegistryCredentials {

@@ -2,7 +2,7 @@
 
 use super::{check::CheckFailure, task::Ended};
 use crate::{
-    aws::AwsError,
+    aws::{AwsError, copy::CopyError},
     docker::DockerError,
     event::{FailedHow, FailedTask, Live},
     exit::Exit,
@@ -16,6 +16,9 @@ pub enum RunError {
     Aws(#[from] AwsError),
     #[error(transparent)]
     Docker(#[from] DockerError),
+    /// An image did not get from one repository to the other.
+    #[error(transparent)]
+    Copy(Box<CopyError>),
     /// The rollout ended, and not well; or it went well and its drain did not end in time.
     #[error("{}", words(verdict))]
     Rollout { service: Key, verdict: Verdict, live: Live, exit: Exit, failed: Vec<FailedTask>, way_back: WayBack },
@@ -71,12 +74,26 @@ impl WayBack {
     }
 }
 
+impl From<CopyError> for RunError {
+    fn from(error: CopyError) -> Self {
+        match error {
+            CopyError::Aws(error) => Self::Aws(error),
+            other => Self::Copy(Box::new(other)),
+        }
+    }
+}
+
 impl RunError {
     #[must_use]
     pub const fn is_cancelled(&self) -> bool {
         match self {
             Self::Cancelled | Self::StoppedWatching { .. } => true,
-            Self::Aws(_) | Self::Docker(_) | Self::Check(_) | Self::Rollout { .. } | Self::Task { .. } => false,
+            Self::Aws(_)
+            | Self::Docker(_)
+            | Self::Copy(_)
+            | Self::Check(_)
+            | Self::Rollout { .. }
+            | Self::Task { .. } => false,
         }
     }
 
@@ -101,6 +118,7 @@ impl RunError {
             }
             | Self::Aws(_)
             | Self::Docker(_)
+            | Self::Copy(_)
             | Self::Check(_)
             | Self::Task { .. } => FailedHow::Failed,
         }

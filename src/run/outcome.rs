@@ -141,9 +141,9 @@ fn exit(step: Option<&Step>, error: &RunError) -> Exit {
         RunError::Rollout { exit, .. } => *exit,
         RunError::Task { .. } => Exit::TaskFailed,
         RunError::Check(_) => Exit::Build,
-        RunError::Aws(_) | RunError::Docker(_) => match step.map(|step| &step.action) {
+        RunError::Aws(_) | RunError::Docker(_) | RunError::Copy(_) => match step.map(|step| &step.action) {
             Some(Action::Build(_) | Action::Check(_)) => Exit::Build,
-            Some(Action::Push { .. } | Action::PushTag { .. }) => Exit::Push,
+            Some(Action::Push { .. } | Action::PushTag { .. } | Action::Copy(_)) => Exit::Push,
             Some(
                 Action::Register(_)
                 | Action::Update { .. }
@@ -182,6 +182,7 @@ fn change<'a>(service: &Key, plan: &'a Plan) -> Option<(StepId, Option<&'a TaskD
         | Action::Check(_)
         | Action::Push { .. }
         | Action::PushTag { .. }
+        | Action::Copy(_)
         | Action::Register(_)
         | Action::Before { .. }
         | Action::Watch { .. } => None,
@@ -203,6 +204,7 @@ fn watch<'a>(service: &Key, plan: &'a Plan) -> Option<(StepId, &'a Later<Started
         | Action::Check(_)
         | Action::Push { .. }
         | Action::PushTag { .. }
+        | Action::Copy(_)
         | Action::Register(_)
         | Action::Before { .. }
         | Action::Update { .. }
@@ -226,6 +228,7 @@ fn version<'a>(service: &Key, plan: &'a Plan) -> Option<&'a str> {
         | Action::Check(_)
         | Action::Push { .. }
         | Action::PushTag { .. }
+        | Action::Copy(_)
         | Action::CreateService { .. }
         | Action::Update { .. }
         | Action::StopDeployment { .. }
@@ -330,6 +333,7 @@ fn rolled_out(service: &Key, started: &Started, new: &str, watched: Option<&Step
             StepEnd::Failed(
                 RunError::Aws(_)
                 | RunError::Docker(_)
+                | RunError::Copy(_)
                 | RunError::Check(_)
                 | RunError::Task { .. }
                 | RunError::Cancelled,
@@ -369,7 +373,9 @@ fn after(live: Live, verdict: &Verdict, started: &Started, new: &str, service: &
 fn is_refusal(error: &RunError) -> bool {
     match error {
         RunError::Aws(error) => !error.is_passing() && error.code().is_some(),
-        RunError::Docker(_) | RunError::Check(_) | RunError::Task { .. } | RunError::Cancelled => true,
+        RunError::Docker(_) | RunError::Copy(_) | RunError::Check(_) | RunError::Task { .. } | RunError::Cancelled => {
+            true
+        }
         RunError::Rollout { .. } | RunError::StoppedWatching { .. } => false,
     }
 }

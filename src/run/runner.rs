@@ -109,7 +109,9 @@ enum ForOthers {
 
 fn meaning_for_others(error: &RunError) -> ForOthers {
     match error {
-        RunError::Aws(_) | RunError::Docker(_) | RunError::Check(_) | RunError::Task { .. } => ForOthers::Failed,
+        RunError::Aws(_) | RunError::Docker(_) | RunError::Copy(_) | RunError::Check(_) | RunError::Task { .. } => {
+            ForOthers::Failed
+        }
         RunError::Rollout { exit, .. } => match exit {
             Exit::RolloutFailed | Exit::RolloutUnknown => ForOthers::Failed,
             // It is live, or somebody has shipped something newer: taking the others back would only undo that.

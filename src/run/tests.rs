@@ -89,6 +89,7 @@ async fn hands(endpoint: &str) -> Hands {
         build_variables: BuildVariables::default(),
         logins: Logins::of_this_run(),
         guests: Guests::none(),
+        source: None,
         registry: endpoint.trim_start_matches("http://").to_owned(),
         pace: Pace::every(50),
     }

@@ -11,6 +11,7 @@ mod aws_cli;
 mod image;
 mod killed;
 mod login;
+mod promote;
 mod rehearse;
 mod rollout;
 mod scenario;

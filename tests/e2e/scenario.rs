@@ -186,7 +186,12 @@ impl Scenario {
 
     /// Puts load on the balancer, some of it slow enough to be in flight whenever a drain begins.
     pub(crate) fn put_load(&self) -> Running {
-        let load = Self::load(&self.authority(), 150, 5);
+        self.put_load_on(&self.authority())
+    }
+
+    /// The same on the balancer at an address.
+    pub(crate) fn put_load_on(&self, authority: &str) -> Running {
+        let load = Self::load(authority, 150, 5);
         let (stop, stopped) = watch::channel(());
         Running { stop, tally: self.runtime.spawn(load::drive(load, stopped)) }
     }

@@ -24,6 +24,7 @@ mod permissions;
 mod plan;
 mod plugin;
 mod preflight;
+mod promote;
 mod scenario;
 #[cfg(target_os = "linux")]
 mod secret_service;

@@ -109,9 +109,13 @@ impl Paper {
 
     /// Waits until no rollout of service `web` is going.
     pub(crate) fn steady(&self) {
+        self.steady_in("shop");
+    }
+
+    pub(crate) fn steady_in(&self, cluster: &str) {
         // Three thousand looks, a minute on an idle machine.
         for _ in 0..3000 {
-            let answer = self.ecs("DescribeServices", &serde_json::json!({ "cluster": "shop", "services": ["web"] }));
+            let answer = self.ecs("DescribeServices", &serde_json::json!({ "cluster": cluster, "services": ["web"] }));
             let deployments = answer["services"][0]["deployments"].as_array().expect("deployments");
             if deployments.len() == 1 && deployments[0]["rolloutState"] == "COMPLETED" {
                 return;

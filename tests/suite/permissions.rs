@@ -11,7 +11,7 @@ use std::{
 };
 
 use crate::{
-    plan,
+    plan, promote,
     stand_in::{self, Request},
     verbs::{self, ship},
 };
@@ -138,4 +138,46 @@ fn no_verb_calls_what_the_guide_does_not_list_for_it() {
     let exec = verbs::heard_of_exec();
     let missing: Vec<_> = exec.difference(&documented("exec")).cloned().collect();
     assert!(missing.is_empty() && exec.contains("ecs:ExecuteCommand"), "{exec:?}");
+}
+
+/// The policy of whoever promotes is one for each side: the one that is read needs to be read, and no more.
+#[test]
+fn a_promotion_reads_there_and_writes_here_as_the_guide_says() {
+    let mut paper = verbs::shop("200", "");
+    paper.environment.write("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n");
+    let (there, here) =
+        (Listening::before(paper.authority().to_owned()), Listening::before(paper.authority().to_owned()));
+    let profiles =
+        format!("[profile there]\nendpoint_url = {}\n[profile here]\nendpoint_url = {}\n", there.url, here.url);
+    let config = paper.environment.write("aws-config", &profiles);
+    paper.environment.unset("AWS_ENDPOINT_URL").set("AWS_CONFIG_FILE", &config.display().to_string());
+    paper.environment.write(
+        "ship.toml",
+        "format = 1\n\n[images.web]\nrepository = \"shop/web\"\n\n[services.web]\ncluster = \"shop\"\n\n\
+         [environments.staging]\nregion = \"us-east-1\"\nprofile = \"there\"\naccount = \"000000000000\"\n\n\
+         [environments.production]\nregion = \"us-east-1\"\nprofile = \"here\"\npromote_from = \"staging\"\n\n\
+         [environments.production.services.web]\ncluster = \"live\"\n\n\
+         [environments.production.images.web]\nrepository = \"live/web\"\n",
+    );
+    plan::commit(&paper);
+    paper.repository();
+    paper.repository_called("live/web");
+    promote::service_in(&paper, "live");
+    let shipped = ship(&paper, &["deploy", "--environment", "staging", "--yes"]);
+    assert_eq!(shipped.code, Some(0), "{shipped}");
+    there.take();
+
+    let promoted = ship(&paper, &["deploy", "--environment", "production", "--yes"]);
+    assert_eq!(promoted.code, Some(0), "{promoted}");
+    let mut reads = there.take();
+    // Only of a registry whose name is not ECR's own, as the sandbox's.
+    reads.remove("ecr:DescribeRepositories");
+    let policy = actions(GUIDE.split("```").nth(3).expect("the policy of the other side"));
+    let missing: Vec<_> = reads.difference(&policy).collect();
+    assert!(missing.is_empty() && reads.contains("ecr:GetDownloadUrlForLayer"), "there: {missing:?} of {reads:?}");
+    let writes = here.take();
+    let missing: Vec<_> = writes.difference(&documented("deploy")).cloned().collect();
+    assert!(missing.is_empty() && writes.contains("ecr:UploadLayerPart"), "here: {missing:?} of {writes:?}");
+    assert!(!writes.contains("ecr:GetAuthorizationToken"), "no login is needed: {writes:?}");
+    paper.remove_images();
 }

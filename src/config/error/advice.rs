@@ -57,7 +57,6 @@ impl Mistake {
             Self::Unset { why: Unset::NoEnvironment, .. } => "the file has no environments".to_owned(),
             Self::Unset { why: Unset::NotInEnvironment, .. } => "the environment does not say it".to_owned(),
             Self::Unset { why: Unset::NotInTable { table }, .. } => format!("not written in [{table}]"),
-            Self::Later { .. } => "not supported yet".to_owned(),
             Self::SecretSource { found: Found::None, .. } => "from where?".to_owned(),
             Self::CheckWork { found: Found::None } => "what is to be done?".to_owned(),
             Self::NoFile { .. }
@@ -66,6 +65,9 @@ impl Mistake {
             | Self::ExtendsUnread { .. }
             | Self::ExtendsNotText { .. }
             | Self::ExtendsCircle { .. }
+            | Self::PromoteFromItself { .. }
+            | Self::PromoteCircle { .. }
+            | Self::PromoteFromSandbox { .. }
             | Self::BadRole { .. }
             | Self::RoleOfOtherAccount { .. }
             | Self::SecretSource { .. }
@@ -143,7 +145,19 @@ impl Mistake {
                 "it must be a file that you may read".to_owned()
             }
             Self::ExtendsCircle { .. } => "take one of the `extends` out".to_owned(),
-            Self::Later { instead, .. } => (*instead).to_owned(),
+            Self::PromoteFromItself { .. } => {
+                "name the environment whose images are to come here, as in `promote_from = \"staging\"`; without \
+                 `promote_from` the images are built"
+                    .to_owned()
+            }
+            Self::PromoteCircle { .. } => {
+                "take one `promote_from` out: the images must be built somewhere".to_owned()
+            }
+            Self::PromoteFromSandbox { .. } => {
+                "what ran on this machine alone has proven nothing about AWS: name an environment of AWS, or take \
+                 `promote_from` out"
+                    .to_owned()
+            }
             Self::BadRole { written, .. } if written.contains(":user/") => {
                 "that is a user, and nobody can act as one: write the ARN of a role, as in \
                  `role_arn = \"arn:aws:iam::111111111111:role/ship\"`"
@@ -359,6 +373,11 @@ impl Doubt {
                 format!("take the table out, or name it in a service: `image = \"{image}\"`")
             }
             Self::UnusedOverride { .. } => "take the table out: what it says is built for nobody".to_owned(),
+            Self::NotBuilt { .. } => {
+                "take it out: with `promote_from` the images come as they run there, and only `repository` and \
+                 `create_repository` say something about them"
+                    .to_owned()
+            }
             Self::EmptyOverride { .. } => "take the table out, or write what is different there".to_owned(),
             Self::FixedTag { .. } => {
                 "the tag of an older build is lost with each push, and a rollback by tag finds the wrong \

@@ -46,6 +46,7 @@ impl Resolver<'_> {
         for (key, span) in [
             ("confirm", table.confirm.as_ref().map(|written| &written.span)),
             ("sandbox", table.sandbox.as_ref().map(|written| &written.span)),
+            ("promote_from", table.promote_from.as_ref().map(|written| &written.span)),
         ] {
             self.origins.extend(span.map(|span| (key.to_owned(), Place::File(span.clone()))));
         }
@@ -59,7 +60,7 @@ impl Resolver<'_> {
         // would lie in another region for each terminal.
         let fallbacks = |names: &'static [&'static str]| match (&place, self.scope) {
             (spec::Place::Aws, Scope::Here) => names,
-            (spec::Place::Sandbox, _) | (spec::Place::Aws, Scope::Elsewhere) => &[],
+            (spec::Place::Sandbox, _) | (spec::Place::Aws, Scope::Source | Scope::Elsewhere) => &[],
         };
         let region_fallbacks = fallbacks(&[env::AWS_REGION, env::AWS_DEFAULT_REGION]);
         let profile_fallbacks = fallbacks(&[env::AWS_PROFILE]);
@@ -109,6 +110,8 @@ impl Resolver<'_> {
         if let Some((role, at)) = &role {
             self.judge_role(role, at);
         }
+
+        self.judge_promotion(&table);
 
         (self.errors.len() == before).then(|| Environment {
             name: self.name.map(ToOwned::to_owned),

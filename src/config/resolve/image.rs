@@ -9,8 +9,7 @@ use crate::{
         error::{BadCacheTo, BadRepository, CacheLess, Doubt, Found, Home, Mistake, Place, nearest},
         file::{BUILDERS, CheckTable, ImageTable, SecretTable, Table, Written, tidy},
         spec::{
-            BuildSecret, BuildSsh, Builder, CacheImage, CacheTo, Check, CheckWork, GitFacts, Image, MissingRepository,
-            NoGit, WorkTree,
+            BuildSecret, BuildSsh, Builder, CacheImage, CacheTo, Check, CheckWork, GitFacts, Image, NoGit, WorkTree,
         },
         variables::{self, Piece},
     },
@@ -31,18 +30,7 @@ impl Resolver<'_> {
         own.defaults = vec![("context", ".".to_owned())];
         let before = self.errors.len();
 
-        let repository = if let Some(written) = &written.repository {
-            self.repository(written, &own)
-        } else {
-            let mistake =
-                Mistake::Missing { key: "repository", table: format!("images.{key}"), example: "\"jobs/api\"" };
-            self.mistake(mistake, Place::File(written.header.clone()));
-            None
-        };
-        let missing_repository = match written.create_repository {
-            Some(Written { value: true, .. }) => MissingRepository::Create,
-            Some(Written { value: false, .. }) | None => MissingRepository::Refuse,
-        };
+        let (repository, missing_repository) = self.repository_of(key, &written, &own);
         let context = self.not_empty("context", written.context.as_ref(), &own, "\".\"");
         let context = match (&written.context, context) {
             (Some(written), Some(context)) => self.path(written, &context),
@@ -230,7 +218,7 @@ impl Resolver<'_> {
         true
     }
 
-    fn repository(&mut self, written: &Written<String>, own: &Own) -> Option<String> {
+    pub(super) fn repository(&mut self, written: &Written<String>, own: &Own) -> Option<String> {
         let repository = self.not_empty("repository", Some(written), own, "\"jobs/api\"")?;
         let Some(why) = repository_mistake(&repository) else {
             return Some(repository);

@@ -30,26 +30,9 @@ impl Resolver<'_> {
         if self.scope == Scope::Here {
             self.used.extend(image.clone());
         }
-        let container = written.container.as_ref().and_then(|written| {
-            let container = self.not_empty("container", Some(written), &own, "\"api\"")?;
-            if is_ecs_name(&container) {
-                return Some(container);
-            }
-            self.mistake(Mistake::BadContainer { written: container }, Place::File(written.span.clone()));
-            None
-        });
+        let container = self.container(&written, &own);
         let cluster = self.cluster(key, &written, &own);
-        let service = match &written.service {
-            Some(written) => self.not_empty("service", Some(written), &own, "\"jobs-api\"").and_then(|name| {
-                if is_ecs_name(&name) {
-                    return Some(name);
-                }
-                let mistake = Mistake::BadEcsName { kind: "service", written: name };
-                self.mistake(mistake, Place::File(written.span.clone()));
-                None
-            }),
-            None => Some(key.to_owned()),
-        };
+        let service = self.service_name(key, &written, &own);
         let task_definition = match &written.task_definition {
             Some(written) => self.task_definition(written, &own),
             None => Some(TaskDefinitionSource::Live),
@@ -75,6 +58,27 @@ impl Resolver<'_> {
             rollout,
             sandbox,
         })
+    }
+
+    pub(super) fn container(&mut self, table: &ServiceTable, own: &Own) -> Option<String> {
+        let written = table.container.as_ref()?;
+        let container = self.not_empty("container", Some(written), own, "\"api\"")?;
+        if is_ecs_name(&container) {
+            return Some(container);
+        }
+        self.mistake(Mistake::BadContainer { written: container }, Place::File(written.span.clone()));
+        None
+    }
+
+    pub(super) fn service_name(&mut self, key: &str, table: &ServiceTable, own: &Own) -> Option<String> {
+        let Some(written) = &table.service else { return Some(key.to_owned()) };
+        let name = self.not_empty("service", Some(written), own, "\"jobs-api\"")?;
+        if is_ecs_name(&name) {
+            return Some(name);
+        }
+        let mistake = Mistake::BadEcsName { kind: "service", written: name };
+        self.mistake(mistake, Place::File(written.span.clone()));
+        None
     }
 
     fn before(&mut self, table: &BeforeTable, own: &Own) -> Option<Before> {
@@ -127,7 +131,7 @@ impl Resolver<'_> {
         None
     }
 
-    fn cluster(&mut self, key: &str, table: &ServiceTable, own: &Own) -> Option<String> {
+    pub(super) fn cluster(&mut self, key: &str, table: &ServiceTable, own: &Own) -> Option<String> {
         let Some(written) = &table.cluster else {
             // ECS itself would take the cluster `default`; nobody should ship there by forgetting a line.
             let mistake = Mistake::Missing { key: "cluster", table: format!("services.{key}"), example: "\"jobs\"" };

@@ -14,9 +14,9 @@ use crate::{
         error,
         file::parse,
         spec::{
-            self, BuildSecret, BuildSsh, Builder, CacheImage, Check, CheckWork, Confirm, Environment, Image,
-            MissingRepository, OnFailure, OnInterrupt, Overlays, Percentages, Release, SandboxService,
-            TaskDefinitionSource,
+            self, BuildSecret, BuildSsh, Builder, CacheImage, Check, CheckWork, Confirm, Destination, Environment,
+            Image, MissingRepository, OnFailure, OnInterrupt, Overlays, Percentages, PromotionSource, Release,
+            SandboxService, TaskDefinitionSource,
         },
     },
     id::{Cluster, ServiceName},
@@ -148,6 +148,7 @@ fn the_smallest_file_means_the_defaults() {
                 }
             )]),
             release: Release::Independent,
+            promotion: None,
         }
     );
 }
@@ -221,7 +222,8 @@ images.web.args.T = "override"
 "#;
     let resolved = meant(text, &Typed::default(), &facts(&[("REGION", ""), ("AWS_REGION", "us-east-1")]));
     assert_eq!(resolved.warnings, []);
-    let Spec { root: _, environment, images, services, release } = resolved.spec;
+    let Spec { root: _, environment, images, services, release, promotion } = resolved.spec;
+    assert_eq!(promotion, None);
     assert_eq!(release, Release::AllOrNothing);
     assert_eq!(
         environment,
@@ -347,6 +349,7 @@ fn precedence() {
         profile: Some("flag".to_owned()),
         services: Vec::new(),
         done_when: None,
+        images: Images::AsWritten,
     };
     let only = |environment: &str| Typed { environment: Some(environment.to_owned()), ..Typed::default() };
     #[rustfmt::skip]
@@ -466,4 +469,77 @@ proptest! {
             prop_assert!(!errors.render(look).is_empty());
         }
     }
+}
+
+const PROMOTED: &str = r#"format = 1
+[images.api]
+repository = "jobs/api"
+tags = ["${env.BUILD_NUMBER}"]
+args = { NUMBER = "${env.BUILD_NUMBER}" }
+[services.api]
+cluster = "jobs-staging"
+environment = { LEVEL = "${env.LEVEL}" }
+[environments.staging]
+region = "eu-west-1"
+profile = "staging"
+account = "111111111111"
+services.api.service = "api-staging"
+services.api.container = "app"
+[environments.production]
+region = "eu-central-1"
+promote_from = "staging"
+services.api.cluster = "jobs"
+services.api.environment.LEVEL = "warn"
+images.api.repository = "production/api"
+images.api.create_repository = true
+"#;
+
+/// Nothing of a build is looked at, nor what is laid over the service there; and no flag steers that environment.
+#[test]
+fn what_is_promoted_is_not_built() {
+    let typed = Typed {
+        environment: Some("production".to_owned()),
+        region: Some("us-east-1".to_owned()),
+        profile: Some("mine".to_owned()),
+        ..Typed::default()
+    };
+    let variables = [("AWS_PROFILE", "other"), ("ECS_SHIP_REGION", "us-west-2")];
+    let spec = meant(PROMOTED, &typed, &facts(&variables)).spec;
+    let key = Key::new("api");
+    assert_eq!(spec.images, BTreeMap::new());
+    assert_eq!(spec.environment.region.as_deref(), Some("us-east-1"));
+    assert_eq!(spec.services[&key].cluster, Cluster::new("jobs"));
+    let promotion = spec.promotion.expect("it promotes");
+    assert_eq!(promotion.from, "staging");
+    assert_eq!(
+        promotion.environment,
+        Environment {
+            name: Some("staging".to_owned()),
+            place: spec::Place::Aws,
+            region: Some("eu-west-1".to_owned()),
+            profile: Some("staging".to_owned()),
+            role_arn: None,
+            account: Some("111111111111".to_owned()),
+            confirm: Confirm::Never,
+        }
+    );
+    let source = PromotionSource {
+        cluster: Cluster::new("jobs-staging"),
+        service: ServiceName::new("api-staging"),
+        container: Some("app".to_owned()),
+    };
+    assert_eq!(promotion.sources, BTreeMap::from([(key.clone(), source)]));
+    let destination =
+        Destination { repository: "production/api".to_owned(), missing_repository: MissingRepository::Create };
+    assert_eq!(promotion.destinations, BTreeMap::from([(key, destination)]));
+}
+
+/// A rehearsal builds, whatever the environment says, and then all of the build must be right.
+#[test]
+fn what_is_rehearsed_is_built() {
+    let typed = Typed { environment: Some("production".to_owned()), images: Images::Built, ..Typed::default() };
+    assert_eq!(mistakes(PROMOTED, &typed, &facts(&[])), ["config::unset_variable"; 2]);
+    let spec = meant(PROMOTED, &typed, &facts(&[("BUILD_NUMBER", "7")])).spec;
+    assert_eq!(spec.promotion, None);
+    assert_eq!(spec.images[&Key::new("api")].tag.as_str(), "7");
 }

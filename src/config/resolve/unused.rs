@@ -3,7 +3,10 @@
 //! `[sandbox]` tables are not among them where no environment is the sandbox: `rehearse` goes by them for every
 //! environment.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 
 use crate::config::{
     error::{ConfigWarning, Doubt, Place},
@@ -12,7 +15,7 @@ use crate::config::{
 
 pub(super) fn unused(file: &File) -> Vec<ConfigWarning> {
     let mut found = Vec::new();
-    let mut warn = |doubt: Doubt, header: &std::ops::Range<usize>| {
+    let mut warn = |doubt: Doubt, header: &Range<usize>| {
         found.push(ConfigWarning { doubt, place: Place::File(header.clone()) });
     };
     let base = images_of(&file.services, None);
@@ -30,6 +33,11 @@ pub(super) fn unused(file: &File) -> Vec<ConfigWarning> {
                 );
             }
         }
+        if environment.promote_from.is_some() {
+            for (key, place) in built_here(environment) {
+                warn(Doubt::NotBuilt { key, environment: name.clone() }, &place);
+            }
+        }
         for (key, table) in environment.services.iter().filter(|(key, _)| file.services.contains_key(*key)) {
             if is_empty(table) {
                 warn(
@@ -44,6 +52,22 @@ pub(super) fn unused(file: &File) -> Vec<ConfigWarning> {
         warn(Doubt::UnusedImage { image: key.clone() }, &table.header);
     }
     found
+}
+
+/// What an environment says of its own about building.
+fn built_here(environment: &EnvironmentTable) -> Vec<(String, Range<usize>)> {
+    let mut places = Vec::new();
+    for table in environment.images.values() {
+        table.places("", &mut places);
+    }
+    places.retain(|(key, _)| !matches!(key.as_str(), "repository" | "create_repository"));
+    // A table of several keys is one thing.
+    for (key, _) in &mut places {
+        let end = key.find('.').unwrap_or(key.len());
+        key.truncate(end);
+    }
+    places.dedup_by(|one, other| one.0 == other.0);
+    places
 }
 
 /// Whether a table says nothing at all.

@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use super::service::containers;
 use crate::{
-    config::spec::{Image, Place, SandboxService, Service, TaskDefinitionSource},
+    config::spec::{Place, SandboxService, Service, TaskDefinitionSource},
     id::Key,
-    image::{ImageName, Reference},
+    image::Reference,
     plan::{
         diff::{self, ORIGIN_SANDBOX, TAG_IMAGE, TAG_ORIGIN, TAG_SERVICE, TAG_TARGET},
         drift,
@@ -21,7 +21,7 @@ pub(super) fn base_definition(
     observed: &Observed,
     key: &Key,
     service: &Service,
-    image: &Image,
+    image: &Reference,
     live: Option<&ServiceActive>,
     refusals: &mut Vec<Refusal>,
 ) -> Option<(Value, Vec<(String, String)>)> {
@@ -54,7 +54,8 @@ pub(super) fn base_definition(
         return None;
     }
     let target = drift::target(&service.cluster, &service.service);
-    let mut ours = vec![(TAG_IMAGE, image.tag.as_str()), (TAG_SERVICE, key.as_str()), (TAG_TARGET, target.as_str())];
+    let tag = image.tag.as_ref().map_or("", |tag| tag.as_str());
+    let mut ours = vec![(TAG_IMAGE, tag), (TAG_SERVICE, key.as_str()), (TAG_TARGET, target.as_str())];
     if made_up {
         ours.push((TAG_ORIGIN, ORIGIN_SANDBOX));
     }
@@ -86,10 +87,9 @@ fn from_file(content: &Value) -> (Value, Option<Vec<(String, String)>>) {
 }
 
 /// The task definition of a service that only the sandbox knows.
-fn made_up(observed: &Observed, key: &Key, service: &Service, image: &Image) -> Value {
+fn made_up(observed: &Observed, key: &Key, service: &Service, image: &Reference) -> Value {
     let settings = &service.sandbox;
     let container = service.container.as_deref().map_or_else(|| family_name(key), str::to_owned);
-    let name = ImageName { registry: observed.registry.clone(), repository: image.repository.clone() };
     let environment: Vec<_> =
         settings.environment.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
     let mut made = json!({
@@ -100,7 +100,7 @@ fn made_up(observed: &Observed, key: &Key, service: &Service, image: &Image) -> 
         "memory": settings.memory,
         "containerDefinitions": [{
             "name": container,
-            "image": Reference::tagged(name, image.tag.clone()).to_string(),
+            "image": image.to_string(),
             "essential": true,
             "portMappings": [{ "containerPort": settings.container_port, "hostPort": 0, "protocol": "tcp" }],
             "environment": environment,

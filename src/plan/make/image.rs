@@ -104,7 +104,7 @@ fn memory_mib(base: &Value, container: &str) -> Option<u64> {
 }
 
 /// What the tasks of a definition run on, where it says: `linux/arm64`.
-fn runtime_platform(base: &Value) -> Option<Platform> {
+pub(super) fn runtime_platform(base: &Value) -> Option<Platform> {
     let runtime = &base["runtimePlatform"];
     let architecture = runtime["cpuArchitecture"].as_str().map(str::to_ascii_lowercase).map(architecture);
     // `WINDOWS_SERVER_2022_CORE` and its kin differ in versions that an image's platform does not name.
@@ -116,27 +116,27 @@ fn runtime_platform(base: &Value) -> Option<Platform> {
 
 /// A platform of which a part may be left open.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Platform {
+pub(super) struct Platform {
     system: Option<String>,
     architecture: Option<String>,
 }
 
 impl Platform {
     /// `linux/arm64`, `linux/arm64/v8`.
-    fn of_image(text: &str) -> Self {
+    pub(super) fn of_image(text: &str) -> Self {
         let text = text.to_ascii_lowercase();
         let mut parts = text.split('/');
         Self { system: parts.next().map(str::to_owned), architecture: Some(architecture_of(parts.next())) }
     }
 
     /// What is left open, as `other` has it.
-    fn or(&self, other: &Self) -> String {
+    pub(super) fn or(&self, other: &Self) -> String {
         let part =
             |own: &Option<String>, other: &Option<String>| own.clone().or_else(|| other.clone()).unwrap_or_default();
         format!("{}/{}", part(&self.system, &other.system), part(&self.architecture, &other.architecture))
     }
 
-    fn fits(&self, image: &Self) -> bool {
+    pub(super) fn fits(&self, image: &Self) -> bool {
         let fits = |wanted: &Option<String>, built: &Option<String>| wanted.is_none() || wanted == built;
         fits(&self.system, &image.system) && fits(&self.architecture, &image.architecture)
     }

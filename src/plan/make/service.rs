@@ -8,13 +8,13 @@ use super::{
     is_missing,
 };
 use crate::{
-    config::spec::{Image, Overlays, Place, Service, Spec},
+    config::spec::{Overlays, Place, Service, Spec},
     id::Key,
-    image::{Digest, ImageName},
+    image::{Digest, ImageName, Reference, Tag},
     plan::{
         diff::TAG_IMAGE,
-        observed::{DeploymentObserved, Observed, RepositoryObserved, ServiceActive, ServiceObserved},
-        overlay, preflight,
+        observed::{Candidate, DeploymentObserved, Observed, RepositoryObserved, ServiceActive, ServiceObserved},
+        overlay, preflight, promote,
         refusal::{Refusal, is_deadlock},
         step::{Percentages, RolloutObserved, Running},
     },
@@ -28,13 +28,15 @@ pub(super) fn resolve<'a>(
     refusals: &mut Vec<Refusal>,
 ) -> Option<Resolved<'a>> {
     let place = &spec.environment.place;
-    let image = spec.images.get(&service.image).expect("a Spec holds every image its services use");
-    let live = live_service(place, observed, key, service, refusals)?;
     let before = refusals.len();
+    let supply = supply(spec, observed, key, service, refusals);
+    let live = live_service(place, observed, key, service, refusals)?;
     if let Some(live) = live {
-        refuse_live(observed, key, service, image, live, refusals);
+        refuse_live(observed, key, service, supply.as_ref(), live, refusals);
     }
-    let (mut base, tags) = base_definition(place, observed, key, service, image, live, refusals)?;
+    let Supply { name, tag, candidate } = supply?;
+    let image = Reference::tagged(name.clone(), tag.clone());
+    let (mut base, tags) = base_definition(place, observed, key, service, &image, live, refusals)?;
     let container = container_for(key, service, &base, refusals);
     if let Some(container) = &container {
         overlay::lay(&mut base, container, &service.overlays, observed);
@@ -49,8 +51,41 @@ pub(super) fn resolve<'a>(
     if refusals.len() > before {
         return None;
     }
-    let name = ImageName { registry: observed.registry.clone(), repository: image.repository.clone() };
-    Some(Resolved { key, spec: service, image, name, base, tags, container: container?, live })
+    Some(Resolved { key, spec: service, name, tag, candidate, base, tags, container: container?, live })
+}
+
+/// What a service gets, as far as its name goes.
+struct Supply<'a> {
+    name: ImageName,
+    tag: Tag,
+    candidate: Option<&'a Candidate>,
+}
+
+fn supply<'a>(
+    spec: &Spec,
+    observed: &'a Observed,
+    key: &Key,
+    service: &Service,
+    refusals: &mut Vec<Refusal>,
+) -> Option<Supply<'a>> {
+    let name = |repository: &str| ImageName { registry: observed.registry.clone(), repository: repository.to_owned() };
+    let Some(promotion) = &spec.promotion else {
+        let image = spec.images.get(&service.image).expect("a Spec holds every image its services use");
+        return Some(Supply { name: name(&image.repository), tag: image.tag.clone(), candidate: None });
+    };
+    let destination = promotion.destinations.get(&service.image).expect("a Spec knows where every image goes");
+    let name = name(&destination.repository);
+    match observed.promoted.get(key).expect("every service was looked for") {
+        Ok(candidate) => {
+            let tag = promote::tag_here(&promotion.from, candidate);
+            Some(Supply { name, tag, candidate: Some(candidate) })
+        }
+        Err(why) => {
+            let (service, from) = (key.clone(), promotion.from.clone());
+            refusals.push(Refusal::NotPromotable { service, from, why: why.clone() });
+            None
+        }
+    }
 }
 
 /// `Some(None)` where the sandbox is to create it.
@@ -96,7 +131,7 @@ fn refuse_live(
     observed: &Observed,
     key: &Key,
     service: &Service,
-    image: &Image,
+    supply: Option<&Supply<'_>>,
     live: &ServiceActive,
     refusals: &mut Vec<Refusal>,
 ) {
@@ -125,7 +160,7 @@ fn refuse_live(
     if let Some(primary) = primary(live)
         && rollout_of(live) == RolloutObserved::Going
         && !(live.deployments.len() == 1 && serves_nobody(primary))
-        && !runs_build(observed, service, image, live)
+        && !supply.is_some_and(|supply| runs_build(observed, service, supply, live))
     {
         refusals.push(Refusal::DeploymentGoing {
             service: key.clone(),
@@ -191,8 +226,11 @@ pub(in crate::plan) fn rollout_of(live: &ServiceActive) -> RolloutObserved {
 
 /// Whether what is live was registered for the very build this deploy makes: the second deploy of a
 /// commit picks up the rollout of the first.
-fn runs_build(observed: &Observed, service: &Service, image: &Image, live: &ServiceActive) -> bool {
-    let tagged = live.tags.iter().any(|(key, value)| key == TAG_IMAGE && value == image.tag.as_str());
+fn runs_build(observed: &Observed, service: &Service, supply: &Supply<'_>, live: &ServiceActive) -> bool {
+    if let Some(candidate) = supply.candidate {
+        return runs_digest(live, &candidate.digest);
+    }
+    let tagged = live.tags.iter().any(|(key, value)| key == TAG_IMAGE && value == supply.tag.as_str());
     let digest = match observed.repositories.get(&service.image) {
         Some(RepositoryObserved::Present { tagged: Some(digest), .. }) => Some(digest),
         Some(RepositoryObserved::Present { tagged: None, .. } | RepositoryObserved::Missing) | None => None,

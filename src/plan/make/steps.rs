@@ -6,7 +6,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    RepositoryStep, Resolved, Source, Wanted, is_missing,
+    Given, RepositoryStep, Resolved, Source, Wanted, is_missing,
     service::{rollout_of, running},
     watch::{budget, expected_ms, terms},
 };
@@ -36,7 +36,7 @@ pub(super) struct Steps {
 }
 
 impl Steps {
-    fn add(&mut self, action: Action, cause: impl Into<String>, needs: &[StepId]) -> StepId {
+    pub(super) fn add(&mut self, action: Action, cause: impl Into<String>, needs: &[StepId]) -> StepId {
         let id = StepId(u32::try_from(self.steps.len() + 1).expect("a plan of four thousand million steps"));
         let mut needs = needs.to_vec();
         needs.sort_unstable();
@@ -150,9 +150,9 @@ impl Steps {
         }
     }
 
-    pub(super) fn register(&mut self, service: &Resolved, digests: &BTreeMap<Key, Later<Digest>>) -> StepId {
-        let digest = digests.get(&service.spec.image).expect("every image of a service was planned").clone();
-        let mut needs = Vec::new();
+    pub(super) fn register(&mut self, service: &Resolved, given: Given) -> StepId {
+        let Given { digest, after } = given;
+        let mut needs: Vec<StepId> = after.into_iter().collect();
         let mut causes = Vec::new();
         match &digest {
             Later::From(push) => {
@@ -171,7 +171,7 @@ impl Steps {
             images: vec![ImagePatch {
                 container: service.container.clone(),
                 name: service.name.clone(),
-                tag: service.image.tag.clone(),
+                tag: service.tag.clone(),
                 digest,
             }],
             compare_to: service

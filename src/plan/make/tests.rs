@@ -12,15 +12,16 @@ use serde_json::{Value, json};
 use super::plan;
 use crate::{
     config::spec::{
-        Before, BuildSecret, BuildSsh, Builder, CacheImage, Check, CheckWork, MissingRepository, Place, Spec,
-        TaskDefinitionSource,
+        Before, BuildSecret, BuildSsh, Builder, CacheImage, Check, CheckWork, Destination, MissingRepository, Place,
+        Promotion, PromotionSource, Spec, TaskDefinitionSource,
     },
-    id::{Cluster, Key, StepId},
+    id::{Cluster, Key, ServiceName, StepId},
     plan::{
         observed::{
-            BuildInput, ClusterObserved, LaunchObserved, MissingInput, Mutability, Observed, RepositoryObserved,
-            ServiceActive, ServiceObserved, WhyMissing,
+            BuildInput, Candidate, ClusterObserved, Here, LaunchObserved, MissingInput, Mutability, Observed,
+            RepositoryObserved, ServiceActive, ServiceObserved, WhyMissing,
         },
+        promote::Unpromotable,
         settle::{Ready, Settled, settle},
         step::{Action, CheckCall, Plan, Produced, Started},
         testing::{
@@ -100,6 +101,153 @@ fn a_service_of_the_sandbox_is_updated_as_any_other() {
     #5 update web  ← it runs web:41  (after #4)
     #6 roll out web  ← until the tasks of web:41 have drained  (after #5)
     ");
+}
+
+/// The usual service, promoted from staging.
+fn promoted(change: impl FnOnce(&mut Spec, &mut Observed)) -> String {
+    when(|spec, observed| {
+        promote(spec);
+        observed.promoted.insert(Key::new("web"), Ok(candidate()));
+        change(spec, observed);
+    })
+}
+
+fn promote(spec: &mut Spec) {
+    spec.images.clear();
+    let source =
+        PromotionSource { cluster: Cluster::new("staging"), service: ServiceName::new("web"), container: None };
+    let destination = Destination { repository: "shop/web".to_owned(), missing_repository: MissingRepository::Refuse };
+    spec.promotion = Some(Promotion {
+        from: "staging".to_owned(),
+        environment: spec.environment.clone(),
+        sources: BTreeMap::from([(Key::new("web"), source)]),
+        destinations: BTreeMap::from([(Key::new("web"), destination)]),
+    });
+}
+
+fn candidate() -> Candidate {
+    Candidate {
+        revision: arn("web:57"),
+        name: "222222222222.dkr.ecr.eu-west-1.amazonaws.com/shop/web".parse().expect("a name"),
+        digest: digest('b'),
+        tag: "v7".parse().expect("a tag"),
+        platforms: vec!["linux/amd64".to_owned()],
+        here: Here::Absent,
+        tagged: None,
+    }
+}
+
+#[test]
+fn what_staging_runs_is_copied_and_rolled_out() {
+    insta::assert_snapshot!(promoted(|_, _| ()));
+}
+
+#[test]
+fn what_is_here_already_is_not_copied() {
+    insta::assert_snapshot!(promoted(|_, observed| {
+        observed.promoted.insert(Key::new("web"), Ok(Candidate { here: Here::Present, ..candidate() }));
+    }));
+    // Nor what both environments have in one repository, whatever its host is called.
+    let shared = promoted(|_, observed| {
+        let name = "111111111111.dkr-ecr.eu-west-1.on.aws/shop/web".parse().expect("a name");
+        observed.promoted.insert(Key::new("web"), Ok(Candidate { name, ..candidate() }));
+    });
+    assert!(!shared.contains("copy") && shared.contains("register"), "{shared}");
+}
+
+#[test]
+fn what_runs_here_already_is_nothing_to_do() {
+    let (mut spec, mut observed) = (spec(Place::Aws), observed());
+    promote(&mut spec);
+    let same = Candidate { digest: digest('a'), here: Here::Present, ..candidate() };
+    observed.promoted.insert(Key::new("web"), Ok(same));
+    let planned = plan(&spec, &observed).expect("a plan");
+    let mut skipped = BTreeSet::new();
+    let mut given = BTreeMap::new();
+    for step in &planned.steps {
+        if let Settled::Skip { gives, .. } = settle(step, &given) {
+            skipped.insert(step.id);
+            given.insert(step.id, gives);
+        }
+    }
+    assert!(planned.nothing_to_do(&skipped), "{planned}");
+}
+
+/// A repository of the same name in a third place: it is created where that is allowed, and needed only where
+/// something goes there.
+#[test]
+fn a_repository_for_what_is_promoted_is_created_or_refused() {
+    insta::assert_snapshot!(promoted(|spec, observed| {
+        observed.repositories.clear();
+        let promotion = spec.promotion.as_mut().expect("it promotes");
+        promotion.destinations.get_mut(&Key::new("web")).expect("web").missing_repository = MissingRepository::Create;
+    }));
+    insta::assert_snapshot!(promoted(|_, observed| observed.repositories.clear()), @"refused: repository shop/web does not exist in eu-west-1");
+}
+
+/// Two services of one image, of which staging runs two builds.
+#[test]
+fn each_service_gets_what_its_own_like_runs() {
+    let two = |second: Candidate| {
+        promoted(|spec, observed| {
+            spec.services.insert(Key::new("worker"), service("web", "worker"));
+            let promotion = spec.promotion.as_mut().expect("it promotes");
+            let source = promotion.sources[&Key::new("web")].clone();
+            promotion.sources.insert(Key::new("worker"), source);
+            observed.promoted.insert(Key::new("worker"), Ok(second));
+            let worker = ServiceObserved::Active(Box::new(active("worker", &["worker"])));
+            observed.services.insert(Key::new("worker"), worker);
+        })
+    };
+    let other = Candidate { digest: digest('c'), tag: "v6".parse().expect("a tag"), ..candidate() };
+    insta::assert_snapshot!(two(other));
+    let same = two(candidate());
+    assert_eq!(same.matches("copy web").count(), 1, "{same}");
+}
+
+#[test]
+fn a_tag_of_another_image_is_left_where_it_is() {
+    let taken = |mutability: Mutability| {
+        promoted(|_, observed| {
+            observed.repositories.insert(Key::new("web"), present(mutability, None));
+            observed.promoted.insert(Key::new("web"), Ok(Candidate { tagged: Some(digest('d')), ..candidate() }));
+        })
+    };
+    insta::assert_snapshot!(taken(Mutability::Immutable), @"refused: tag v7 of repository shop/web is immutable and points at dddddddddddd, and staging runs bbbbbbbbbbbb under it");
+    let (mut spec, mut observed) = (spec(Place::Aws), observed());
+    promote(&mut spec);
+    observed.promoted.insert(Key::new("web"), Ok(Candidate { tagged: Some(digest('d')), ..candidate() }));
+    let planned = plan(&spec, &observed).expect("a plan");
+    let tag = planned.steps.iter().find_map(|step| match &step.action {
+        Action::Copy(copy) => Some(copy.tag.to_string()),
+        _ => None,
+    });
+    assert_eq!(tag.as_deref(), Some("staging-bbbbbbbbbbbb"));
+}
+
+#[test]
+fn what_cannot_run_here_is_refused() {
+    insta::assert_snapshot!(promoted(|_, observed| {
+        live(observed).definition["runtimePlatform"] = json!({ "cpuArchitecture": "ARM64", "operatingSystemFamily": "LINUX" });
+    }), @"refused: the image that staging runs as web is for linux/amd64, but the task definition of web here runs linux/arm64");
+    insta::assert_snapshot!(promoted(|_, observed| {
+        let why = Unpromotable::Going { name: ServiceName::new("web"), revision: arn("web:58") };
+        observed.promoted.insert(Key::new("web"), Err(why));
+    }), @"refused: service web cannot be promoted: staging is in the middle of a deployment of service web, to web:58");
+}
+
+/// A second deploy while the first one's rollout goes on watches that one.
+#[test]
+fn the_rollout_of_what_is_promoted_is_picked_up() {
+    let going = |character: char| {
+        promoted(|_, observed| {
+            let here = Candidate { digest: digest(character), here: Here::Present, ..candidate() };
+            observed.promoted.insert(Key::new("web"), Ok(here));
+            live(observed).deployments = vec![deployment("ecs-svc/2", "PRIMARY", "IN_PROGRESS", &arn("web:41"))];
+        })
+    };
+    assert!(going('a').contains("its rollout to web:41 is still going"), "{}", going('a'));
+    assert!(going('b').starts_with("refused: another deployment of service web is going on"), "{}", going('b'));
 }
 
 fn migration(container: Option<&str>) -> Before {
@@ -685,6 +833,7 @@ fn act(ready: Ready, observed: &mut Observed) -> Produced {
         | Ready::Before { .. }
         | Ready::Watch { .. } => Produced::Nothing,
         Ready::Build(_) => Produced::Image(digest('e')),
+        Ready::Copy(copy) => Produced::Digest(copy.digest),
         Ready::Configure { service, percentages, gives, .. } => {
             let Some(ServiceObserved::Active(live)) = observed.services.get_mut(&service) else {
                 panic!("no {service}")
@@ -831,6 +980,7 @@ fn named(action: &Action) -> Vec<StepId> {
         | Action::CreateTargetGroup { .. }
         | Action::CreateLoadBalancer { .. }
         | Action::Login { .. }
+        | Action::Copy(_)
         | Action::Build(_) => Vec::new(),
         Action::Check(check) => match &check.call {
             CheckCall::Stage { .. } => Vec::new(),

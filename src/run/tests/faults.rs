@@ -23,6 +23,7 @@ use super::*;
 use crate::rollout::goal::OnInterrupt;
 
 mod back;
+mod copy;
 mod push;
 
 /// What happens to one call.
@@ -38,6 +39,8 @@ enum Fault {
     AnswerLost,
     /// Half of the answer.
     Truncated,
+    /// An answer of the same length, with something else in it.
+    OtherBytes,
     /// Nothing, for ever.
     Stalled,
     /// The signature is of another hour, which AWS says together with its own time.
@@ -119,14 +122,18 @@ async fn pass(
     };
     let is_registry = head.uri.path().starts_with("/v2/");
     let is_query = target.is_none() && !is_registry;
+    let called = operation.clone();
+    let own = head.headers.get("host").and_then(|host| host.to_str().ok()).unwrap_or_default().to_owned();
     let forward = async {
         let stream = TcpStream::connect(&*upstream).await?;
         let (mut sender, connection) =
             client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
         tokio::spawn(connection);
         let answer = sender.send_request(Request::from_parts(head, Full::new(body))).await.map_err(io::Error::other)?;
-        let (head, body) = answer.into_parts();
-        Ok::<_, io::Error>((head, body.collect().await.map_err(io::Error::other)?.to_bytes()))
+        let (mut head, body) = answer.into_parts();
+        let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+        let body = through_here(&called, &mut head, body, &upstream, &own);
+        Ok::<_, io::Error>((head, body))
     };
     let reset = || io::Error::from(io::ErrorKind::ConnectionReset);
     match rule(&operation, number) {
@@ -153,6 +160,10 @@ async fn pass(
             let frames = futures_util::stream::iter([Ok(Frame::data(half)), Err(reset())]);
             Ok(Response::from_parts(head, StreamBody::new(frames).boxed()))
         }
+        Fault::OtherBytes => {
+            let (head, body) = forward.await?;
+            Ok(Response::from_parts(head, whole(body.iter().map(|byte| byte ^ 1).collect())))
+        }
         Fault::Stalled => {
             over.notified().await;
             Err(reset())
@@ -165,6 +176,16 @@ async fn pass(
             Ok(answer)
         }
     }
+}
+
+/// The address of a layer leads here as well.
+fn through_here(operation: &str, head: &mut http::response::Parts, body: Bytes, upstream: &str, own: &str) -> Bytes {
+    if operation != "GetDownloadUrlForLayer" {
+        return body;
+    }
+    let text = String::from_utf8_lossy(&body).replace(upstream, own);
+    head.headers.insert("content-length", text.len().into());
+    text.into_bytes().into()
 }
 
 /// `PUT manifest`: the calls of a push by method and kind.

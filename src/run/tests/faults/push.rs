@@ -7,15 +7,21 @@ use super::*;
 use crate::{aws::ecr, plan::observed::RepositoryObserved};
 
 /// One image under the names of several registries, removed at the end.
-struct Image {
+pub(super) struct Image {
     references: Vec<Reference>,
     engine: Engine,
 }
 
 impl Image {
     async fn build(hands: &Hands, references: Vec<Reference>) -> Self {
+        Self::build_of(hands, references, b"").await
+    }
+
+    /// With this in it.
+    pub(super) async fn build_of(hands: &Hands, references: Vec<Reference>, more: &[u8]) -> Self {
         let folder = TempDir::new().unwrap();
-        let unique: String = references.iter().map(ToString::to_string).collect();
+        let mut unique: Vec<u8> = references.iter().map(ToString::to_string).collect::<String>().into_bytes();
+        unique.extend_from_slice(more);
         fs::write(folder.path().join("Dockerfile"), "FROM scratch\nCOPY content /content\n").unwrap();
         fs::write(folder.path().join("content"), unique).unwrap();
         let build = BuildAction {
@@ -39,30 +45,30 @@ impl Image {
         Self { references, engine: engine().await }
     }
 
-    async fn remove(self) {
+    pub(super) async fn remove(self) {
         for reference in self.references {
             self.engine.docker().remove_image(&reference.to_string(), None::<RemoveImageOptions>, None).await.unwrap();
         }
     }
 }
 
-fn pushing(reference: &Reference) -> Plan {
+pub(super) fn pushing(reference: &Reference) -> Plan {
     let login = Action::Login { registry: reference.name.registry.clone() };
     let push = Action::Push { image: app(), reference: reference.clone(), login: StepId(1) };
     Plan { steps: vec![step(1, login, &[]), step(2, push, &[1])], release: Release::Independent }
 }
 
-async fn pushed(plan: &Plan, hands: &Hands) -> Walked {
+pub(super) async fn pushed(plan: &Plan, hands: &Hands) -> Walked {
     let (_canceller, cancel) = cancel::token();
     walk(plan, hands, &cancel, |_| {}).await
 }
 
 /// What the registry has under the tag.
-async fn present(lab: &Lab, reference: &Reference) -> Option<Digest> {
+pub(super) async fn present(lab: &Lab, reference: &Reference) -> Option<Digest> {
     ecr::image_digest(&lab.hands.aws, &reference.name.repository, reference.tag.as_ref().unwrap()).await.unwrap()
 }
 
-fn why(walked: &Walked) -> String {
+pub(super) fn why(walked: &Walked) -> String {
     walked.outcome.failure.as_ref().map(|(title, error)| format!("{title}: {error}")).unwrap_or_default()
 }
 
