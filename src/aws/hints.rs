@@ -62,25 +62,17 @@ pub fn hints(error: &AwsError) -> Vec<String> {
             "the endpoint is of another region than {}: compare the region with AWS_ENDPOINT_URL and the profile's `endpoint_url`",
             error.region().unwrap_or("?")
         )],
-        Kind::NoMfaCode { .. } => vec![
-            "there is no terminal to ask on: run it on one, or use a role that wants no code, as CI does".to_owned(),
-            "for the registry of another account log in before: `docker-ecs-ship login REGISTRY` asks for the code".to_owned(),
-        ],
-        Kind::MfaSessionOver { .. } => vec![
-            "run the same command again: it asks for a new code; what ECS was asked for goes on meanwhile".to_owned(),
-            "a longer `duration_seconds` in the profile lasts for longer runs".to_owned(),
-        ],
+        Kind::NoMfaCode { .. } => without_a_code(),
+        Kind::MfaSessionOver { .. } => after_a_session(),
         Kind::ClockSkew => vec![
             "this machine's clock is more than 5 minutes off: set it (`timedatectl set-ntp true`, or restart the VM)"
                 .to_owned(),
         ],
         Kind::AccessDenied { action, resource, deny } => denied(action, resource.as_deref(), *deny),
-        Kind::NotOffered => {
-            vec![
-                "this endpoint does not offer the operation: check AWS_ENDPOINT_URL and the profile's `endpoint_url`"
-                    .to_owned(),
-            ]
-        }
+        Kind::NotOffered => vec![
+            "this endpoint does not offer the operation: check AWS_ENDPOINT_URL and the profile's `endpoint_url`"
+                .to_owned(),
+        ],
         Kind::Throttled => vec![
             "AWS limits how often this may be called, over the whole account: try again in a minute".to_owned(),
             "see what else calls the same API at the same time (other pipelines, dashboards)".to_owned(),
@@ -115,6 +107,21 @@ pub fn hints(error: &AwsError) -> Vec<String> {
             vec!["look the code up in the API reference of the service; AWS Support wants the request id".to_owned()]
         }
     }
+}
+
+fn without_a_code() -> Vec<String> {
+    vec![
+        "there is no terminal to ask on: run it on one, or use a role that wants no code, as CI does".to_owned(),
+        "for the registry of another account log in before: `docker-ecs-ship login REGISTRY` asks for the code"
+            .to_owned(),
+    ]
+}
+
+fn after_a_session() -> Vec<String> {
+    vec![
+        "run the same command again: it asks for a new code; what ECS was asked for goes on meanwhile".to_owned(),
+        "a longer `duration_seconds` in the profile lasts for longer runs".to_owned(),
+    ]
 }
 
 /// Whoever was to give credentials has failed; what AWS said of it is in the cause.

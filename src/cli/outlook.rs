@@ -163,7 +163,7 @@ impl Page {
                     self.item("roll out", &format!("{tasks}, the first of service {}", service.name));
                 }
                 Action::Before { one_off, .. } => {
-                    self.item("before", &format!("run {}", secret::shown_command(&one_off.command)))
+                    self.item("before", &format!("run {}", secret::shown_command(&one_off.command)));
                 }
                 Action::Update { .. } => {
                     self.settings(service);

@@ -504,19 +504,17 @@ fn parse_at(text: &str, begin: usize) -> (File, Vec<ConfigError>, Form) {
     }
 
     let file = <File as Table>::read(&mut reader, "", 0..0, table.get_ref());
-    match table.get_ref().get("format") {
-        Some(written) => match integer(written.get_ref()) {
-            Some(format) if format != FORMAT => {
-                reader.mistake(Mistake::UnknownFormat { written: format }, written.span());
-            }
-            Some(_) | None => {}
-        },
-        None => {
-            // One that is nearly there is told as what it is.
-            let is_meant = reader.errors.iter().any(|error| error.mistake.means_key("format"));
-            if mistakes.is_empty() && !is_meant {
-                reader.errors.push(ConfigError::new(Mistake::NoFormat, Place::Nowhere));
-            }
+    if let Some(written) = table.get_ref().get("format") {
+        if let Some(format) = integer(written.get_ref())
+            && format != FORMAT
+        {
+            reader.mistake(Mistake::UnknownFormat { written: format }, written.span());
+        }
+    } else {
+        // One that is nearly there is told as what it is.
+        let is_meant = reader.errors.iter().any(|error| error.mistake.means_key("format"));
+        if mistakes.is_empty() && !is_meant {
+            reader.errors.push(ConfigError::new(Mistake::NoFormat, Place::Nowhere));
         }
     }
 

@@ -117,7 +117,9 @@ pub(crate) async fn act(
             Acted::new(Produced::Arn(listener), urls.join(", "))
         }
         Ready::Login { registry } => until_cancelled(cancel, log_in(&registry, hands, aws, clock)).await?,
-        Ready::Build(build) => until_cancelled(cancel, build_image(&build, hands, aws, &progress, clock)).await?,
+        Ready::Build(build) => {
+            Box::pin(until_cancelled(cancel, build_image(&build, hands, aws, &progress, clock))).await?
+        }
         Ready::CheckStage { stage, build, timeout_ms } => {
             let building = Box::pin(until_cancelled(cancel, build_image(&build, hands, aws, &progress, clock)));
             check::stage(&build.image, &stage, timeout_ms, building).await?
@@ -383,10 +385,8 @@ async fn base_registries(build: &BuildAction, hands: &Hands) -> Vec<String> {
         text.push_str(value);
     }
     let mut all = registries_in(&text);
-    match hands.aws.endpoint() {
-        Endpoint::Aws => {}
-        Endpoint::At { .. } if text.contains(&hands.registry) => all.push(hands.registry.clone()),
-        Endpoint::At { .. } => {}
+    if matches!(hands.aws.endpoint(), Endpoint::At { .. }) && text.contains(&hands.registry) {
+        all.push(hands.registry.clone());
     }
     all
 }

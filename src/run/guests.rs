@@ -24,7 +24,9 @@ pub enum Otherwise {
 }
 
 /// Knows by the host of a registry whether it has somebody of its own.
-pub struct Guests(Box<dyn Fn(&str) -> Option<Guest> + Send + Sync>);
+pub struct Guests(Box<Lookup>);
+
+type Lookup = dyn Fn(&str) -> Option<Guest> + Send + Sync;
 
 impl Guests {
     #[must_use]

@@ -186,7 +186,7 @@ mod tests {
         let at = text.find("\"wrong\"").expect("there");
         let cut = Cut::of("f", &text, &(at..at + 7), "did you mean `right`?", LOOK).expect("it is long");
         assert_eq!(&cut.text[cut.span.clone()], "\"wrong\"");
-        assert_eq!(cut.text.lines().map(|line| line.width()).max(), Some(55));
+        assert_eq!(cut.text.lines().map(unicode_width::UnicodeWidthStr::width).max(), Some(55));
         assert_eq!(cut.column, at - 7);
         assert!(Cut::of("f", "short = 1\n", &(0..5), "label", LOOK).is_none());
     }

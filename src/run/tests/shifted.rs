@@ -40,7 +40,7 @@ impl Stage {
         assert_eq!(walked.outcome.exit, Exit::Done, "{:?}", walked.outcome.failure);
         let stage = Self { lab };
         let blue = stage.service()["loadBalancers"][0]["targetGroupArn"].as_str().unwrap().to_owned();
-        let green = elb::create_target_group(&stage.lab.hands.aws, "green", &settings(SHORT)).await.unwrap();
+        let green = Box::pin(elb::create_target_group(&stage.lab.hands.aws, "green", &settings(SHORT))).await.unwrap();
         let balancer = between(&stage.elb("DescribeLoadBalancers", &[]), "LoadBalancerArn");
         let front = between(&stage.elb("DescribeListeners", &[("LoadBalancerArn", &balancer)]), "ListenerArn");
         let made = stage.elb(

@@ -78,6 +78,7 @@ impl Statement {
 
 impl Ecr {
     /// What a repository's policy says to an action of the account, `ecr:PutImage`: the denial in ECR's words.
+    #[must_use]
     pub fn denial(&self, place: &Place, name: &str, action: &str) -> Option<String> {
         let policy = self.existing(place, name).ok()?.policy.as_deref()?;
         let Denials { statements } = serde_json::from_str(policy).ok()?;

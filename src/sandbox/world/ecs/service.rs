@@ -363,9 +363,9 @@ impl Service {
 
     /// Whether the latest attempt to shift traffic was given up with no way back: everything stays where it is.
     pub(super) fn is_stalled_midway(&self) -> bool {
-        let ended = |latest: &&ServiceDeployment| latest.progress == RecordStatus::Stopped && latest.shifts();
+        let ended = |latest: &ServiceDeployment| latest.progress == RecordStatus::Stopped && latest.shifts();
         let failed = |primary: &Deployment| primary.rollout == Rollout::Failed && !primary.completed;
-        self.history.first().filter(ended).is_some() && self.primary().is_some_and(failed)
+        self.history.first().is_some_and(ended) && self.primary().is_some_and(failed)
     }
 
     /// The latest deployment that was completed. It goes on having the traffic when a rollback to it has failed.

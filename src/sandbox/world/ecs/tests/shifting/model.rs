@@ -79,9 +79,8 @@ impl Asked {
     fn shares(&self) -> Vec<u32> {
         match self.way {
             Way::Rolling => Vec::new(),
-            Way::BlueGreen => vec![ALL],
+            Way::BlueGreen | Way::Canary(ALL) => vec![ALL],
             Way::Linear(part) => (1..).map(|n| (n * part).min(ALL)).take(ALL.div_ceil(part) as usize).collect(),
-            Way::Canary(ALL) => vec![ALL],
             Way::Canary(part) => vec![part, ALL],
         }
     }
@@ -761,17 +760,13 @@ impl Model {
         for record in records {
             let (arn, now) = (record["serviceDeploymentArn"].as_str().unwrap(), record["status"].as_str().unwrap());
             let mine = self.course.as_ref().filter(|course| course.arn == arn);
-            match mine {
-                Some(course) => assert_eq!(now, course.status),
-                None => {
-                    let was = self.statuses.entry(arn.to_owned()).or_insert_with(|| now.to_owned());
-                    assert_eq!(now, was, "{arn}");
-                    assert!(
-                        ["SUCCESSFUL", "STOPPED", "ROLLBACK_SUCCESSFUL", "ROLLBACK_FAILED"].contains(&now),
-                        "{now}"
-                    );
-                }
+            if let Some(course) = mine {
+                assert_eq!(now, course.status);
+                continue;
             }
+            let was = self.statuses.entry(arn.to_owned()).or_insert_with(|| now.to_owned());
+            assert_eq!(now, was, "{arn}");
+            assert!(["SUCCESSFUL", "STOPPED", "ROLLBACK_SUCCESSFUL", "ROLLBACK_FAILED"].contains(&now), "{now}");
         }
     }
 }
