@@ -453,6 +453,11 @@ mod tests {
           hint:  give a file that `--record` wrote
 
         error: roll out web failed
+          cause: this engine has no BuildKit, and `builder = "engine"` asks for it
+          live:  web: web:41 is serving
+          hint:  set `builder = "classic"` or `"auto"`, or use a Docker Engine
+
+        error: roll out web failed
           cause: image sha256:3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f is not in jobs/api any more
           live:  web: web:41 is serving
           hint:  a lifecycle policy may have removed it: build and deploy the environment it comes from again
@@ -460,11 +465,6 @@ mod tests {
         error: the image that staging runs cannot be read
           cause: image sha256:3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f is not in jobs/api any more
           hint:  a lifecycle policy may have removed it: build and deploy the environment it comes from again
-
-        error: roll out web failed
-          cause: this engine has no BuildKit, and `builder = "engine"` asks for it
-          live:  web: web:41 is serving
-          hint:  set `builder = "classic"` or `"auto"`, or use a Docker Engine
 
         error: roll out web failed
           cause: `/app/selftest` ended with 3, and not with 0
