@@ -293,8 +293,9 @@ impl Lab {
 
     async fn at_speed(speed: f64) -> Self {
         let state = TempDir::new().unwrap();
-        let sandbox = Sandbox::start(Settings { speed, ..Settings::new(state.path().to_owned()) }).await.unwrap();
-        let hands = hands(sandbox.endpoint()).await;
+        let settings = Settings { speed, ..Settings::new(state.path().to_owned()) };
+        let sandbox = Box::pin(Sandbox::start(settings)).await.unwrap();
+        let hands = Box::pin(hands(sandbox.endpoint())).await;
         Self { sandbox, hands, _state: state }
     }
 

@@ -899,3 +899,33 @@ proptest! {
         }
     }
 }
+
+/// What the model has found: courses that chance seldom takes, each with something to overtake midway.
+#[test]
+fn what_was_found_once_goes_as_the_model_foretells() {
+    let asked = |way, on_alarm| Asked { way, part_minutes: 2, bake_minutes: 0, pauses: Vec::new(), on_alarm };
+    let linear = || Move::Deploy(asked(Way::Linear(300), OnAlarm::End));
+    let courses = [
+        // Overtaken with some of the traffic shifted, by one that shifts none.
+        vec![linear(), Move::Wait(150), Move::Deploy(asked(Way::Rolling, OnAlarm::Nothing)), Move::Wait(200)],
+        // Failed with some of the traffic shifted, and no way back is wanted.
+        vec![linear(), Move::Wait(150), Move::Ring, Move::Wait(200), Move::Ring, linear(), Move::Wait(60)],
+        // Overtaken while the old revision is taken away.
+        vec![
+            Move::Deploy(asked(Way::BlueGreen, OnAlarm::Nothing)),
+            Move::Wait(121),
+            Move::Deploy(asked(Way::BlueGreen, OnAlarm::Nothing)),
+            Move::Wait(200),
+        ],
+    ];
+    for course in courses {
+        let mut model = Model::begin(false, 2);
+        for next in course {
+            let until = model.web.sim.now + if let Move::Wait(seconds) = next { seconds * 1000 } else { 500 };
+            make(&mut model, next);
+            while model.web.sim.now < until {
+                model.tick(500);
+            }
+        }
+    }
+}
