@@ -211,6 +211,12 @@ def pages(client, operation, key, **members):
 def sts(aws):
     same("account", aws.sts.get_caller_identity()["Account"], "000000000000")
     aws.sts.assume_role(RoleArn="arn:aws:iam::000000000000:role/deploy", RoleSessionName="ci")
+    # A token as a build service gives it: its claims are read, its signature is nobody's.
+    coded = [base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in (
+        {"alg": "RS256"}, {"iss": "https://token.example.com", "sub": "repo:shop", "aud": "sts.amazonaws.com", "exp": int(time.time()) + 60})]
+    assumed = aws.sts.assume_role_with_web_identity(
+        RoleArn="arn:aws:iam::000000000000:role/deploy", RoleSessionName="ci", WebIdentityToken=".".join([*coded, "c2lnbmVk"]))
+    same("web identity", assumed["SubjectFromWebIdentityToken"], "repo:shop")
     presigned(aws)
 
 

@@ -48,7 +48,7 @@ struct Version {
     number: u64,
     value: Hidden,
     at: Millis,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     labels: Vec<String>,
 }
 

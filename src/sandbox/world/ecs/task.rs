@@ -175,7 +175,7 @@ pub(crate) struct Task {
     launch_type: String,
     pub(super) overrides: Value,
     /// `enableExecuteCommand`, as the service or `RunTask` had it when the task was started.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     exec: bool,
     pub(super) tags: Vec<Value>,
     created_at: Millis,

@@ -51,11 +51,11 @@ pub struct Listener {
     pub default_rule: String,
     pub default_action: Action,
     /// `Order` of the default action, where it was said.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) default_order: Option<u32>,
     /// By priority, lowest first.
     pub rules: Vec<Rule>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
     pub(super) attributes: std::collections::BTreeMap<String, String>,
 }
 
@@ -74,9 +74,9 @@ pub struct Rule {
     pub conditions: Vec<Condition>,
     pub action: Action,
     /// `Order` of the action, where it was said.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) order: Option<u32>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub transforms: Vec<Transform>,
 }
 
