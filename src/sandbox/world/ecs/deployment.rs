@@ -42,7 +42,7 @@ pub(super) struct Deployment {
     pub(super) completed: bool,
     /// Of an attempt to shift traffic that was given up or overtaken: it starts nothing more, its tasks are stopped, and they
     /// do not count, because the traffic goes elsewhere.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) set_aside: bool,
     /// Whether the event of a deadlock has been given.
     pub(super) stuck: bool,

@@ -106,7 +106,7 @@ pub(super) struct Container {
     pub(super) bindings: Vec<Binding>,
     pub(super) exit_code: Option<i64>,
     /// It ended before anybody was sent to end it.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) by_itself: bool,
     pub(super) reason: Option<String>,
     pub(super) health: ContainerHealth,
