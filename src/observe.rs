@@ -2,6 +2,7 @@
 //!
 //! Everything that does not need another answer is asked at once, so the time to a plan is two round
 //! trips: the services, then their task definitions and target groups.
+//! What an image is for that is in ECR already is a third, where `plan::make` has to know it.
 
 mod promotion;
 pub mod services;
@@ -11,16 +12,19 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use futures_util::future::join_all;
 use serde_json::Value;
+use tokio::time::timeout;
 
 use crate::{
     aws::{
         Aws, AwsError, Endpoint,
-        copy::CopyError,
+        copy::{self, CopyError},
         ecr, ecs,
+        error::Kind,
         sts::{self, Caller},
     },
     config::spec::{Spec, TaskDefinitionSource},
@@ -28,7 +32,7 @@ use crate::{
     id::{Cluster, Key, ServiceName},
     image::Tag,
     plan::{
-        drift,
+        drift, make,
         observed::{
             ClusterObserved, EngineObserved, Mutability, Observed, RepositoryObserved, ServiceActive, ServiceObserved,
             Shipped, Unread,
@@ -144,7 +148,7 @@ pub async fn observe(
             Err(error) => Err(error),
         })
         .collect::<Result<_, _>>()?;
-    Ok(Observed {
+    let mut observed = Observed {
         partition: caller.partition().to_owned(),
         account: caller.account,
         region: aws.region().to_owned(),
@@ -161,8 +165,35 @@ pub async fn observe(
             .filter(|(_, missing)| !missing.is_empty())
             .collect(),
         promoted: promoted?,
+        pushed: BTreeMap::new(),
         unread,
-    })
+    };
+    look_at_pushed(spec, aws, &mut observed).await;
+    Ok(observed)
+}
+
+/// An answer that takes longer is not waited for: layers come from elsewhere than the rest, and a proxy may swallow them.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// What the images are for that are not built. That they fit is worth knowing and never worth failing for.
+async fn look_at_pushed(spec: &Spec, aws: &Aws, observed: &mut Observed) {
+    let wanted = make::pushed_to_compare(spec, observed);
+    let read = join_all(wanted.iter().map(|(_, name, digest)| timeout(LOOK, copy::platforms(aws, name, digest)))).await;
+    for ((key, name, _), read) in wanted.iter().zip(read) {
+        match read {
+            Ok(Ok(Some(platforms))) => {
+                observed.pushed.insert(key.clone(), platforms);
+            }
+            Ok(Err(CopyError::Aws(error))) => {
+                if let Kind::AccessDenied { action, .. } = error.kind() {
+                    let image = format!("{}:{}", name.repository, spec.images[key].tag);
+                    observed.unread.insert(Unread::Platform { image, action: action.clone() });
+                }
+            }
+            // It is gone, or cannot be read: its tasks will tell.
+            Ok(Ok(None) | Err(_)) | Err(_) => {}
+        }
+    }
 }
 
 /// Where images go, by their keys, and the tag of this build where there is one.

@@ -8,7 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use self::{image::resolve_image, promotion::refuse_promotion, service::resolve, steps::Steps};
+use self::{
+    image::{resolve_image, to_compare},
+    promotion::refuse_promotion,
+    service::resolve,
+    steps::Steps,
+};
 pub(super) use self::{
     service::{containers, primary, rollout_of, running},
     watch::{budget_of, terms},
@@ -38,10 +43,8 @@ mod watch;
 /// Every reason not to start, not only the first. With credentials of the wrong account that is the
 /// only one told, because all else was read from the wrong place.
 pub fn plan(spec: &Spec, observed: &Observed) -> Result<Plan, Vec<Refusal>> {
-    if let (Place::Aws, Some(expected)) = (&spec.environment.place, &spec.environment.account)
-        && *expected != observed.account
-    {
-        return Err(vec![Refusal::WrongAccount { expected: expected.clone(), actual: observed.account.clone() }]);
+    if let Some(refusal) = wrong_account(spec, observed) {
+        return Err(vec![refusal]);
     }
     let mut refusals = Vec::new();
     refuse_missing_clusters(spec, observed, &mut refusals);
@@ -95,6 +98,35 @@ pub fn plan(spec: &Spec, observed: &Observed) -> Result<Plan, Vec<Refusal>> {
         steps.watch(service, started, spec);
     }
     Ok(Plan { steps: steps.steps, release: spec.release })
+}
+
+/// The images that are not built and that a service may not be able to run, by their keys: [`plan`] compares what they
+/// are for with what the service runs on, so that has to be observed of these, and of these alone.
+#[must_use]
+pub fn pushed_to_compare(spec: &Spec, observed: &Observed) -> Vec<(Key, ImageName, Digest)> {
+    // Tasks of the sandbox run on the engine of this machine, whatever their definition says.
+    if spec.environment.place == Place::Sandbox || wrong_account(spec, observed).is_some() {
+        return Vec::new();
+    }
+    // Told by `plan`.
+    let mut refusals = Vec::new();
+    let services: Vec<_> = spec
+        .services
+        .iter()
+        .filter_map(|(key, service)| resolve(spec, observed, key, service, &mut refusals))
+        .collect();
+    let images = spec.images.iter().filter_map(|(key, image)| {
+        let (name, digest) = to_compare(observed, key, image, &services)?;
+        Some((key.clone(), name, digest))
+    });
+    images.collect()
+}
+
+/// All else was read from the wrong place then.
+fn wrong_account(spec: &Spec, observed: &Observed) -> Option<Refusal> {
+    let (Place::Aws, Some(expected)) = (&spec.environment.place, &spec.environment.account) else { return None };
+    let is_wrong = *expected != observed.account;
+    is_wrong.then(|| Refusal::WrongAccount { expected: expected.clone(), actual: observed.account.clone() })
 }
 
 /// A service with everything that could be said without changing anything.

@@ -38,6 +38,9 @@ pub struct Observed {
     pub missing_inputs: BTreeMap<Key, Vec<MissingInput>>,
     /// What may come from the environment that is promoted from, by the key of the service; none where images are built.
     pub promoted: BTreeMap<Key, Result<Candidate, Unpromotable>>,
+    /// What images are for that are not built, `linux/arm64`, by their keys: those of which that decides whether their
+    /// services can run them, and which could be read.
+    pub pushed: BTreeMap<Key, Vec<String>>,
     /// What these credentials may not read.
     pub unread: BTreeSet<Unread>,
 }
@@ -256,6 +259,8 @@ pub enum Unread {
     Repository(String),
     #[error("what tag {tag} of repository {repository} is, is not known until the push")]
     Tag { repository: String, tag: String },
+    #[error("what platform image {image} is for is not known until its tasks start")]
+    Platform { image: String, action: String },
     #[error("how long targets of {0} drain is not known: 300 s, AWS's default, is assumed")]
     DeregistrationDelay(String),
     #[error("whether a load balancer forwards to {0} is not known")]
@@ -265,8 +270,9 @@ pub enum Unread {
 impl Unread {
     /// The IAM action that would tell.
     #[must_use]
-    pub const fn action(&self) -> &'static str {
+    pub const fn action(&self) -> &str {
         match self {
+            Self::Platform { action, .. } => action.as_str(),
             Self::Clusters => "ecs:DescribeClusters",
             Self::Repository(_) => "ecr:DescribeRepositories",
             Self::Tag { .. } => "ecr:DescribeImages",

@@ -57,6 +57,11 @@ pub enum Refusal {
     FileUnread { service: Key, file: PathBuf },
     #[error("image {image} is built for {built}, but the task definition of {service} runs {wanted}")]
     OtherPlatform { image: Key, service: Key, built: String, wanted: String },
+    #[error(
+        "tag {tag} of repository {repository} is immutable and is for {}, but the task definition of {service} runs {wanted}",
+        list(platforms)
+    )]
+    PushedPlatform { image: Key, service: Key, repository: String, tag: Tag, platforms: Vec<String>, wanted: String },
     #[error("nothing ran before {revision} in service {name}, as far as ECS remembers")]
     NothingBefore { service: Key, name: ServiceName, region: String, revision: TaskDefArn },
     #[error("what ran before in service {name} may not be asked: its service deployments cannot be read")]
@@ -118,6 +123,7 @@ impl Refusal {
             Self::NoContainers { .. } => "plan::no_containers",
             Self::FileUnread { .. } => "plan::file_unread",
             Self::OtherPlatform { .. } => "plan::other_platform",
+            Self::PushedPlatform { .. } => "plan::pushed_platform",
             Self::NothingBefore { .. } => "plan::nothing_before",
             Self::HistoryUnread { .. } => "plan::history_unread",
             Self::RevisionMissing { .. } => "plan::revision_missing",
@@ -198,6 +204,10 @@ impl Refusal {
             Self::FileUnread { service, .. } => format!("check `task_definition` of [services.{service}]"),
             Self::OtherPlatform { image, wanted, .. } => format!(
                 "`platform = \"{wanted}\"` in [images.{image}] builds for it; otherwise change `runtimePlatform` of the task definition"
+            ),
+            Self::PushedPlatform { image, service, tag, wanted, .. } => format!(
+                "`platform = \"{wanted}\"` in [images.{image}] builds for it, under a tag other than {tag}; \
+                 otherwise change `runtimePlatform` of the task definition of [services.{service}]"
             ),
             Self::NothingBefore { service, region, revision, .. } => format!(
                 "name a revision, as in `docker-ecs-ship rollback {service} --to {family}:1`; \
@@ -506,6 +516,14 @@ mod tests {
                 built: "linux/amd64".to_owned(),
                 wanted: "linux/arm64".to_owned(),
             },
+            Refusal::PushedPlatform {
+                image: Key::new("web"),
+                service: Key::new("web"),
+                repository: "shop/web".to_owned(),
+                tag: "v7".parse().expect("a tag"),
+                platforms: vec!["linux/amd64".to_owned()],
+                wanted: "linux/arm64".to_owned(),
+            },
             Refusal::TargetGroupUnattached {
                 service: service(),
                 name: name(),
@@ -621,6 +639,9 @@ mod tests {
         plan::other_platform
           image web is built for linux/amd64, but the task definition of web runs linux/arm64
           hint: `platform = "linux/arm64"` in [images.web] builds for it; otherwise change `runtimePlatform` of the task definition
+        plan::pushed_platform
+          tag v7 of repository shop/web is immutable and is for linux/amd64, but the task definition of web runs linux/arm64
+          hint: `platform = "linux/arm64"` in [images.web] builds for it, under a tag other than v7; otherwise change `runtimePlatform` of the task definition of [services.web]
         plan::target_group_unattached
           no load balancer forwards to target group shop-web of service shop-web: its targets never get healthy
           hint: add a listener or a rule that forwards to it: `aws elbv2 create-listener --load-balancer-arn … --protocol HTTP --port 80 --default-actions Type=forward,TargetGroupArn=arn:aws:elasticloadbalancing:eu-west-1:111111111111:targetgroup/shop-web/73e2d6bc24d8a067`; or take it out of the service

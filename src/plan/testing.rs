@@ -151,6 +151,7 @@ pub(crate) fn observed() -> Observed {
         task_definition_files: BTreeMap::new(),
         missing_inputs: BTreeMap::new(),
         promoted: BTreeMap::new(),
+        pushed: BTreeMap::new(),
         unread: BTreeSet::new(),
     }
 }

@@ -11,7 +11,8 @@ use std::{
 };
 
 use crate::{
-    plan, promote,
+    paper::Paper,
+    plan, preflight, promote,
     stand_in::{self, Request},
     verbs::{self, ship},
 };
@@ -138,6 +139,23 @@ fn no_verb_calls_what_the_guide_does_not_list_for_it() {
     let exec = verbs::heard_of_exec();
     let missing: Vec<_> = exec.difference(&documented("exec")).cloned().collect();
     assert!(missing.is_empty() && exec.contains("ecs:ExecuteCommand"), "{exec:?}");
+}
+
+/// Of an image that is not built again, which is the one time that `plan` reads one.
+#[test]
+fn what_an_image_is_for_is_read_as_the_guide_says() {
+    let mut paper = preflight::pushed_for_another(Paper::up("200"));
+    let listening = Listening::before(paper.authority().to_owned());
+    paper.environment.set("AWS_ENDPOINT_URL", &listening.url);
+    let planned = ship(&paper, &["plan"]);
+    assert_eq!(planned.code, Some(5), "{planned}");
+    let heard = listening.take();
+    let missing: Vec<_> = heard.difference(&documented("plan")).cloned().collect();
+    assert!(missing.is_empty() && heard.contains("ecr:GetDownloadUrlForLayer"), "{missing:?} of {heard:?}");
+    let optional = GUIDE.split("What may be missing, and what is lost then").nth(1).expect("the table");
+    let optional = optional.split("\n## ").next().expect("it ends with the next heading");
+    assert!(actions(optional).contains("ecr:GetDownloadUrlForLayer"));
+    paper.remove_images();
 }
 
 /// The policy of whoever promotes is one for each side: the one that is read needs to be read, and no more.

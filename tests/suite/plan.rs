@@ -13,7 +13,10 @@ const SHIP: &str = "format = 1\n\n[images.web]\nrepository = \"shop/web\"\n\n\
 
 /// A service that runs a definition with members that no SDK knows.
 pub(crate) fn shop(speed: &str) -> Paper {
-    let paper = Paper::up(speed);
+    shop_in(Paper::up(speed))
+}
+
+pub(crate) fn shop_in(paper: Paper) -> Paper {
     paper.environment.write("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n");
     paper.environment.write("ship.toml", SHIP);
     commit(&paper);

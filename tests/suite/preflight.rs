@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::{
     environment::PROGRAM,
     paper::Paper,
-    plan::{by_hand, shop},
+    plan::{by_hand, shop, shop_in},
 };
 
 const SHIP: &str = "format = 1\n\n[images.web]\nrepository = \"shop/web\"\n\n\
@@ -94,6 +94,47 @@ fn a_tag_that_is_another_image_for_ever() {
     paper.steady();
     let told = refused(&paper, &["plan::tag_taken"]);
     assert!(told.contains("immutable") && told.contains("v1"), "{told}");
+    paper.remove_images();
+}
+
+/// A service whose immutable tag is in ECR for another platform than the one that it is to run on now.
+pub(crate) fn pushed_for_another(paper: Paper) -> Paper {
+    let paper = shop_in(paper);
+    paper.ecr("PutImageTagMutability", &json!({ "repositoryName": "shop/web", "imageTagMutability": "IMMUTABLE" }));
+    let text = SHIP.replace("\"shop/web\"\n", "\"shop/web\"\nplatform = \"linux/amd64\"\ntags = [\"v1\"]\n");
+    paper.environment.write("ship.toml", &text);
+    let _ = paper.environment.run(PROGRAM, ["deploy", "--yes"]).success();
+    assert_eq!(paper.environment.run(PROGRAM, ["plan", "--exit-code"]).code, Some(0));
+    let definition = json!({
+        "family": "web", "containerDefinitions": [{ "name": "web", "image": "x", "memory": 64 }],
+        "runtimePlatform": { "cpuArchitecture": "ARM64", "operatingSystemFamily": "LINUX" },
+    });
+    paper.environment.write("task.json", &definition.to_string());
+    // What ship.toml would build now is right; what is there was built before.
+    let text = text.replace("platform = \"linux/amd64\"\n", "");
+    let text = text.replace("cluster = \"shop\"\n", "cluster = \"shop\"\ntask_definition = \"task.json\"\n");
+    paper.environment.write("ship.toml", &text);
+    paper
+}
+
+#[test]
+fn a_tag_that_is_for_another_platform_for_ever() {
+    // By `plan` and by `deploy`; what came before has not read it.
+    let scenario = "format = 1\n\n[[faults]]\nservice = \"ecr\"\noperation = \"GetDownloadUrlForLayer\"\nfault = \"deny\"\nafter = 2\n";
+    let paper = pushed_for_another(Paper::up_with("200", scenario));
+    let told = refused(&paper, &["plan::pushed_platform"]);
+    assert!(
+        told.contains("tag v1 of repository shop/web is immutable and is for linux/amd64")
+            && told.contains("runs linux/arm64")
+            && told.contains("under a tag other than v1"),
+        "{told}"
+    );
+    // Whoever may not look is not kept from shipping, and hears what that leaves open.
+    let planned = paper.environment.run(PROGRAM, ["plan", "--exit-code"]);
+    assert_eq!(planned.code, Some(6), "{planned}");
+    let told = format!("{}{}", planned.stdout, planned.stderr);
+    assert!(told.contains("what platform image shop/web:v1 is for is not known"), "{planned}");
+    assert!(told.contains("ecr:GetDownloadUrlForLayer"), "{planned}");
     paper.remove_images();
 }
 

@@ -1,18 +1,21 @@
 //! Whether an image is to be made, and what for: the platform that the task definitions of its services run on.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::{
     RepositoryStep, Resolved, Source, Wanted,
-    service::{containers, runs_digest},
+    service::{containers, rollout_of, runs_digest},
 };
 use crate::{
     config::spec::{Builder, Image, MissingRepository, Place, Spec},
     id::Key,
-    image::ImageName,
+    image::{Digest, ImageName},
     plan::{
-        observed::{BuildKit, MissingInput, Mutability, Observed, RepositoryObserved},
+        observed::{BuildKit, LaunchObserved, MissingInput, Mutability, Observed, RepositoryObserved, ServiceActive},
         refusal::Refusal,
+        step::RolloutObserved,
     },
 };
 
@@ -25,10 +28,15 @@ pub(super) fn resolve_image<'a>(
     refusals: &mut Vec<Refusal>,
 ) -> Option<Wanted<'a>> {
     let users: Vec<_> = services.iter().filter(|service| service.spec.image == *key).collect();
-    let platform = match spec.environment.place {
-        Place::Aws => platform_of(observed, key, image, &users, refusals),
+    let pushed = pushed(observed, key, &users);
+    let platform = match (&spec.environment.place, pushed) {
+        (Place::Aws, None) => platform_of(observed, key, image, &users, refusals),
+        (Place::Aws, Some(digest)) => {
+            refuse_pushed(observed, key, image, digest, &users, refusals);
+            image.platform.clone()
+        }
         // Tasks of the sandbox run on the engine that builds.
-        Place::Sandbox => image.platform.clone(),
+        (Place::Sandbox, _) => image.platform.clone(),
     };
     let source = match observed.repositories.get(key) {
         Some(RepositoryObserved::Missing) | None => match (&spec.environment.place, image.missing_repository) {
@@ -45,8 +53,8 @@ pub(super) fn resolve_image<'a>(
         },
         Some(RepositoryObserved::Present { immutable_tags: Mutability::Immutable, tagged: Some(digest), .. }) => {
             // Pushing the same manifest again would be taken, another one refused after a whole build;
-            // which it would be is not known before it. What a service runs under that tag is this build.
-            if users.iter().any(|user| user.live.is_some_and(|live| runs_digest(live, digest))) {
+            // which it would be is not known before it.
+            if pushed.is_some() {
                 Source::Pushed(digest.clone())
             } else {
                 // A service that was refused may be the one that runs it: one cause is enough.
@@ -73,6 +81,88 @@ pub(super) fn resolve_image<'a>(
     let memory_mib = users.iter().filter_map(|user| memory_mib(&user.base, &user.container)).max();
     let services = users.iter().map(|user| user.key).collect();
     Some(Wanted { key, image, name, services, source, platform, memory_mib })
+}
+
+/// What an immutable tag points at, where that is this build: what a service runs under it.
+fn pushed<'a>(observed: &'a Observed, key: &Key, users: &[&Resolved]) -> Option<&'a Digest> {
+    match observed.repositories.get(key) {
+        Some(RepositoryObserved::Present { immutable_tags: Mutability::Immutable, tagged: Some(digest), .. }) => {
+            let is_run = users.iter().any(|user| user.live.is_some_and(|live| runs_digest(live, digest)));
+            is_run.then_some(digest)
+        }
+        Some(RepositoryObserved::Present { .. } | RepositoryObserved::Missing) | None => None,
+    }
+}
+
+/// The image that is not built, where what it is for decides whether a service can run it.
+pub(super) fn to_compare(
+    observed: &Observed,
+    key: &Key,
+    image: &Image,
+    services: &[Resolved],
+) -> Option<(ImageName, Digest)> {
+    let users: Vec<_> = services.iter().filter(|service| service.spec.image == *key).collect();
+    let digest = pushed(observed, key, &users)?;
+    let is_open = users.iter().any(|user| wanted_of_pushed(user, digest).is_some());
+    let name = ImageName { registry: observed.registry.clone(), repository: image.repository.clone() };
+    is_open.then(|| (name, digest.clone()))
+}
+
+/// What an image that is not built must be for, unless the service shows that it can run it.
+fn wanted_of_pushed(user: &Resolved, digest: &Digest) -> Option<Platform> {
+    let wanted = wanted(&user.base, user.live)?;
+    let is_shown = user.live.is_some_and(|live| {
+        runs_digest(live, digest)
+            && rollout_of(live) == RolloutObserved::Complete
+            && self::wanted(&live.definition, user.live).as_ref() == Some(&wanted)
+    });
+    (!is_shown).then_some(wanted)
+}
+
+/// What the tasks of a service run on. Fargate has a default for what the definition leaves open, EC2 does not.
+fn wanted(definition: &Value, live: Option<&ServiceActive>) -> Option<Platform> {
+    let named = runtime_platform(definition);
+    if !live.is_some_and(is_on_fargate) {
+        return named;
+    }
+    let Platform { system, architecture } = named.unwrap_or(Platform { system: None, architecture: None });
+    Some(Platform {
+        system: system.or_else(|| Some("linux".to_owned())),
+        architecture: architecture.or_else(|| Some("amd64".to_owned())),
+    })
+}
+
+fn is_on_fargate(live: &ServiceActive) -> bool {
+    let LaunchObserved { launch_type, capacity_providers, .. } = &live.launch;
+    launch_type.as_deref() == Some("FARGATE")
+        || capacity_providers.iter().any(|provider| provider.name.starts_with("FARGATE"))
+}
+
+fn refuse_pushed(
+    observed: &Observed,
+    key: &Key,
+    image: &Image,
+    digest: &Digest,
+    users: &[&Resolved],
+    refusals: &mut Vec<Refusal>,
+) {
+    let platforms: BTreeSet<&String> = observed.pushed.get(key).into_iter().flatten().collect();
+    // It does not say, or nobody may look.
+    let Some(first) = platforms.first() else { return };
+    for user in users {
+        if let Some(wanted) = wanted_of_pushed(user, digest)
+            && !platforms.iter().any(|one| wanted.fits(&Platform::of_image(one)))
+        {
+            refusals.push(Refusal::PushedPlatform {
+                image: key.clone(),
+                service: user.key.clone(),
+                repository: image.repository.clone(),
+                tag: image.tag.clone(),
+                platforms: platforms.iter().map(|one| (*one).clone()).collect(),
+                wanted: wanted.or(&Platform::of_image(first)),
+            });
+        }
+    }
 }
 
 /// What the build would stop for, said before it begins.

@@ -9,7 +9,7 @@ use std::{
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::plan;
+use super::{plan, pushed_to_compare};
 use crate::{
     config::spec::{
         Before, BuildSecret, BuildSsh, Builder, CacheImage, Check, CheckWork, Destination, MissingRepository, Place,
@@ -18,8 +18,8 @@ use crate::{
     id::{Cluster, Key, ServiceName, StepId},
     plan::{
         observed::{
-            BuildInput, Candidate, ClusterObserved, Here, LaunchObserved, MissingInput, Mutability, Observed,
-            RepositoryObserved, ServiceActive, ServiceObserved, WhyMissing,
+            BuildInput, Candidate, CapacityProvider, ClusterObserved, Here, LaunchObserved, MissingInput, Mutability,
+            Observed, RepositoryObserved, ServiceActive, ServiceObserved, WhyMissing,
         },
         promote::Unpromotable,
         settle::{Ready, Settled, settle},
@@ -662,6 +662,97 @@ fn an_immutable_tag_that_does_not_run_is_in_the_way() {
     insta::assert_snapshot!(when(|_, observed| {
         observed.repositories.insert(Key::new("web"), present(Mutability::Immutable, Some(digest('b'))));
     }), @"refused: tag 4f2c1d of repository shop/web is immutable and points at bbbbbbbbbbbb already");
+}
+
+/// What is in the repository is compared, and not what would be built.
+#[test]
+fn an_immutable_tag_must_be_for_what_its_services_run_on() {
+    let arm = || json!({ "cpuArchitecture": "ARM64", "operatingSystemFamily": "LINUX" });
+    // The web service runs it on X86_64; a worker is to run it on ARM.
+    let with = |platforms: Option<&[&str]>, change: fn(&mut Spec, &mut Observed)| {
+        let (mut spec, mut observed) = (spec(Place::Aws), observed());
+        observed.repositories.insert(Key::new("web"), present(Mutability::Immutable, Some(digest('a'))));
+        spec.services.insert(Key::new("worker"), service("web", "worker"));
+        let mut worker = active("worker", &["worker"]);
+        worker.definition["runtimePlatform"] = arm();
+        worker.definition["containerDefinitions"][0]["image"] = json!("busybox");
+        observed.services.insert(Key::new("worker"), ServiceObserved::Active(Box::new(worker)));
+        change(&mut spec, &mut observed);
+        if let Some(platforms) = platforms {
+            observed.pushed.insert(Key::new("web"), platforms.iter().map(|&one| one.to_owned()).collect());
+        }
+        (pushed_to_compare(&spec, &observed).len(), told(&spec, &observed))
+    };
+    let as_it_is = |_: &mut Spec, _: &mut Observed| ();
+    let (looked, manifest) = with(Some(&["linux/amd64"]), as_it_is);
+    assert_eq!(looked, 1);
+    insta::assert_snapshot!(manifest, @"refused: tag 4f2c1d of repository shop/web is immutable and is for linux/amd64, but the task definition of worker runs linux/arm64");
+    let (_, lacks) = with(Some(&["linux/arm", "linux/arm", "linux/amd64"]), as_it_is);
+    insta::assert_snapshot!(lacks, @"refused: tag 4f2c1d of repository shop/web is immutable and is for linux/amd64 and linux/arm, but the task definition of worker runs linux/arm64");
+    let (_, has) = with(Some(&["linux/amd64", "linux/arm64"]), as_it_is);
+    insta::assert_snapshot!(has, @"
+    #1 register web  ← image aaaaaaaaaaaa
+    #2 register worker  ← image aaaaaaaaaaaa
+    #3 update web  ← it runs web:41  (after #1)
+    #4 update worker  ← it runs worker:41  (after #2)
+    #5 roll out web  ← until the tasks of web:41 have drained  (after #3)
+    #6 roll out worker  ← until the tasks of worker:41 have drained  (after #4)
+    ");
+    // It does not say, and could not be read: what the engine is, or ship.toml says of builds, is not what is there.
+    for platforms in [Some(&[][..]), None] {
+        let (_, unknown) = with(platforms, |spec, _| {
+            spec.images.get_mut(&Key::new("web")).expect("web").platform = Some("linux/amd64".to_owned());
+        });
+        assert_eq!(unknown, has, "{platforms:?}");
+    }
+    // On Fargate a definition that says nothing runs on linux/amd64; elsewhere it runs on what there is.
+    let (looked, silent) = with(Some(&["linux/arm64"]), |_, observed| {
+        worker(observed).definition["runtimePlatform"] = Value::Null;
+    });
+    assert_eq!((looked, silent), (0, has));
+    for launch in [
+        LaunchObserved { launch_type: Some("FARGATE".to_owned()), ..LaunchObserved::default() },
+        LaunchObserved {
+            capacity_providers: vec![CapacityProvider { name: "FARGATE_SPOT".to_owned(), weight: 1, base: 0 }],
+            ..LaunchObserved::default()
+        },
+    ] {
+        let mut world = observed();
+        world.repositories.insert(Key::new("web"), present(Mutability::Immutable, Some(digest('a'))));
+        world.pushed.insert(Key::new("web"), vec!["linux/arm64".to_owned()]);
+        live(&mut world).launch = launch;
+        // It runs it as it is to run it.
+        assert!(pushed_to_compare(&spec(Place::Aws), &world).is_empty());
+        assert!(!self::told(&spec(Place::Aws), &world).contains("refused"));
+        // Unless that has never come up.
+        live(&mut world).deployments = vec![deployment("ecs-svc/2", "PRIMARY", "FAILED", &arn("web:41"))];
+        assert_eq!(pushed_to_compare(&spec(Place::Aws), &world).len(), 1);
+        assert_eq!(
+            self::told(&spec(Place::Aws), &world),
+            "refused: tag 4f2c1d of repository shop/web is immutable and is for linux/arm64, \
+             but the task definition of web runs linux/amd64"
+        );
+    }
+    // Nothing is asked for where a build follows, where nothing fits anyway, and in the sandbox.
+    for change in [
+        (|_, observed| {
+            observed.repositories.insert(Key::new("web"), present(Mutability::Mutable, Some(digest('a'))));
+        }) as fn(&mut Spec, &mut Observed),
+        |_, observed| {
+            observed.repositories.insert(Key::new("web"), present(Mutability::Immutable, Some(digest('c'))));
+        },
+        |spec, _| spec.environment.place = Place::Sandbox,
+        |spec, _| spec.environment.account = Some("222222222222".to_owned()),
+    ] {
+        assert_eq!(with(None, change).0, 0);
+    }
+}
+
+fn worker(observed: &mut Observed) -> &mut ServiceActive {
+    match observed.services.get_mut(&Key::new("worker")) {
+        Some(ServiceObserved::Active(live)) => live,
+        other => panic!("not active: {other:?}"),
+    }
 }
 
 #[test]
