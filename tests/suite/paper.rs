@@ -113,16 +113,26 @@ impl Paper {
     }
 
     pub(crate) fn steady_in(&self, cluster: &str) {
+        self.until(cluster, "become steady", |deployments| {
+            deployments.len() == 1 && deployments[0]["rolloutState"] == "COMPLETED"
+        });
+    }
+
+    /// Waits until the first task of service `web` runs.
+    pub(crate) fn running(&self) {
+        self.until("shop", "start a task", |deployments| deployments[0]["runningCount"] != 0);
+    }
+
+    fn until(&self, cluster: &str, what: &str, so: impl Fn(&[serde_json::Value]) -> bool) {
         // Three thousand looks, a minute on an idle machine.
         for _ in 0..3000 {
             let answer = self.ecs("DescribeServices", &serde_json::json!({ "cluster": cluster, "services": ["web"] }));
-            let deployments = answer["services"][0]["deployments"].as_array().expect("deployments");
-            if deployments.len() == 1 && deployments[0]["rolloutState"] == "COMPLETED" {
+            if so(answer["services"][0]["deployments"].as_array().expect("deployments")) {
                 return;
             }
             thread::sleep(Duration::from_millis(20));
         }
-        panic!("service web did not become steady");
+        panic!("service web did not {what}");
     }
 
     pub(crate) fn repository(&self) {
