@@ -62,7 +62,8 @@ pub(crate) async fn start(up: &args::SandboxUp, door: &Door) -> Result<Running, 
 
 async fn spawn(up: &args::SandboxUp, door: &Door) -> Result<Spawned, Failure> {
     let folder = state_folder(door)?;
-    let exe = std::env::current_exe().map_err(|source| Failure::read("/proc/self/exe".into(), source))?;
+    let own = if cfg!(target_os = "linux") { "/proc/self/exe" } else { "the path of this program" };
+    let exe = std::env::current_exe().map_err(|source| Failure::read(own.into(), source))?;
     let mut words: Vec<String> =
         door.globals.to_words().iter().map(|word| word.to_string_lossy().into_owned()).collect();
     words.extend(["sandbox", "up", "--detached"].map(str::to_owned));

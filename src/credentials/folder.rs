@@ -94,7 +94,8 @@ impl Folder {
         let file = match fs::openat(&self.handle, name, flags, Mode::empty()) {
             Ok(file) => file,
             Err(Errno::NOENT) => return Ok(Read::Missing),
-            Err(Errno::LOOP | Errno::NXIO) => return Ok(Read::NotOurs),
+            // A link, or a socket: Linux says the second of it, the BSDs and macOS the third.
+            Err(Errno::LOOP | Errno::NXIO | Errno::OPNOTSUPP) => return Ok(Read::NotOurs),
             Err(error) => return Err(error.into()),
         };
         let stat = fs::fstat(&file)?;

@@ -371,9 +371,13 @@ impl<W: Write> Walk<W> {
             return Ok(());
         };
         header.set_entry_type(device);
+        let number = metadata.rdev();
+        // Apple's device numbers have 32 bits with a sign, which the standard library has extended.
+        #[cfg(target_vendor = "apple")]
+        let number = rustix::fs::Dev::try_from(number.cast_signed()).unwrap_or_default();
         let numbers = header
-            .set_device_major(rustix::fs::major(metadata.rdev()))
-            .and_then(|()| header.set_device_minor(rustix::fs::minor(metadata.rdev())));
+            .set_device_major(rustix::fs::major(number))
+            .and_then(|()| header.set_device_minor(rustix::fs::minor(number)));
         numbers.map_err(|source| ContextError::Entry { path: path.to_owned(), source })?;
         self.append(header, path, io::empty())
     }
