@@ -50,6 +50,17 @@ impl Shop {
         command.output().expect("the program starts").into()
     }
 
+    /// The containers that checks of this one's image run in: they have the label of their image, too.
+    fn check_containers(&self) -> String {
+        let own = format!("label=scenario={}", self.scenario.hello().display());
+        docker(&["ps", "--all", "--quiet", "--filter", "label=ecs-ship.check=hello", "--filter", &own])
+    }
+
+    /// The engine takes them away by itself when they end, and may still be about it when the program has ended.
+    fn leaves_no_check(&self) {
+        self.scenario.until("no check left", async || self.check_containers().is_empty());
+    }
+
     /// The tags of the repository, as the registry has them.
     fn pushed(&self) -> Vec<String> {
         let said = self.scenario.ship(&["sandbox", "status", "--format", "json"]).ended_with(0);
@@ -64,10 +75,6 @@ impl Shop {
 fn docker(words: &[&str]) -> String {
     let output = Command::new("docker").args(words).output().expect("docker runs");
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
-}
-
-fn check_containers() -> String {
-    docker(&["ps", "--all", "--quiet", "--filter", "label=ecs-ship.check=hello"])
 }
 
 const DOCKERFILE: &str = "FROM scratch AS test\nCOPY app/busybox /bin/busybox\nARG PASS=yes\n\
@@ -85,7 +92,7 @@ fn what_passes_its_checks_is_shipped_and_nothing_is_left_of_them() {
     for line in ["check hello: test", "check hello: busybox", "| testing", "| well"] {
         assert!(said.talk.contains(line), "{line}:\n{}", said.talk);
     }
-    assert_eq!(check_containers(), "");
+    shop.leaves_no_check();
 }
 
 #[test]
@@ -100,7 +107,7 @@ fn a_check_that_fails_keeps_everything_from_being_pushed() {
             assert!(all.contains(word), "{face} ({told}): no {word}:\n{all}");
         }
     }
-    assert_eq!(check_containers(), "");
+    shop.leaves_no_check();
     let said = shop.scenario.ship(&["status", "--environment", "sandbox"]);
     assert!(!said.out.contains("hello:1"), "nothing was registered: {}", said.out);
 }
@@ -163,14 +170,14 @@ fn an_interrupt_ends_a_check_and_takes_its_container_away() {
     while !heard.contains("| begun") {
         assert_ne!(talk.read_line(&mut heard).expect("text"), 0, "ended before the check began: {heard}");
     }
-    assert_ne!(check_containers(), "");
+    assert_ne!(shop.check_containers(), "");
     rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT)
         .expect("the program runs");
     let reading =
         std::thread::spawn(move || while talk.read_line(&mut String::new()).is_ok_and(|length| length > 0) {});
     end(child, LIMIT).ended_with(130);
     reading.join().expect("text");
-    assert_eq!(check_containers(), "");
+    shop.leaves_no_check();
 }
 
 const WITH_SECRET: &str = "FROM scratch AS base\nCOPY app/busybox /bin/busybox\nARG VERSION\n\
