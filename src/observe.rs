@@ -265,13 +265,12 @@ async fn known_clusters(aws: &Aws, names: &[Cluster]) -> Result<Option<BTreeMap<
     }
 }
 
+/// A repository, and what of it may not be asked.
+type LookedAt = Result<(RepositoryObserved, Option<Unread>), AwsError>;
+
 /// The host of a repository that is there, which is right also for dual-stack and FIPS names; else
 /// `<account>.dkr.ecr.<region>.<suffix of the partition>`.
-fn registry(
-    caller: &Caller,
-    region: &str,
-    repositories: &[(Key, &str, Result<(RepositoryObserved, Option<Unread>), AwsError>)],
-) -> String {
+fn registry(caller: &Caller, region: &str, repositories: &[(Key, &str, LookedAt)]) -> String {
     let present = repositories.iter().find_map(|(_, _, observed)| match observed {
         Ok((RepositoryObserved::Present { uri, .. }, _)) => uri.split('/').next(),
         Ok((RepositoryObserved::Missing, _)) | Err(_) => None,

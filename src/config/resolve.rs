@@ -216,20 +216,13 @@ fn resolve_in(shared: &mut Shared, parsed: &Parsed, typed: &Typed, facts: &Facts
         promotion
     });
 
-    let each_is_judged = shared.purpose == Purpose::JudgeEach;
-    for other in file.environments.keys().filter(|other| !each_is_judged && name != Some(other.as_str())) {
-        let mut elsewhere = Resolver::new(file, facts, Some(other), shared);
-        elsewhere.scope = Scope::Elsewhere;
-        elsewhere.environment(&Typed::default());
-        // What is not different there was judged already.
-        for key in elsewhere.table.services.clone().keys() {
-            elsewhere.service(key);
+    if shared.purpose != Purpose::JudgeEach {
+        for other in file.environments.keys().filter(|other| name != Some(other.as_str())) {
+            let mut elsewhere = Resolver::new(file, facts, Some(other), shared);
+            elsewhere.judge_elsewhere();
+            errors.append(&mut elsewhere.errors);
+            warnings.append(&mut elsewhere.warnings);
         }
-        for key in elsewhere.table.images.clone().keys() {
-            elsewhere.image(key);
-        }
-        errors.append(&mut elsewhere.errors);
-        warnings.append(&mut elsewhere.warnings);
     }
 
     match environment {
@@ -391,6 +384,18 @@ impl<'a> Resolver<'a> {
             errors: Vec::new(),
             warnings: Vec::new(),
             origins: BTreeMap::new(),
+        }
+    }
+
+    /// Judges an environment that is not the one of the run. What is not different there was judged already.
+    fn judge_elsewhere(&mut self) {
+        self.scope = Scope::Elsewhere;
+        self.environment(&Typed::default());
+        for key in self.table.services.clone().keys() {
+            self.service(key);
+        }
+        for key in self.table.images.clone().keys() {
+            self.image(key);
         }
     }
 

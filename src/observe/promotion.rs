@@ -104,13 +104,12 @@ async fn candidate(
     if !is_in_ecr(source, &name).await? {
         return Err(Unpromotable::NotEcr { image: steady.image.to_string() }.into());
     }
-    let digest = match &steady.image.digest {
-        Some(digest) => digest.clone(),
+    let digest = if let Some(digest) = &steady.image.digest {
+        digest.clone()
+    } else {
         // A tag says what was meant; the tasks say what it was when they were started.
-        None => {
-            let told = ecs::running_digests(source, cluster, service, &steady.container).await?;
-            promote::one_digest(&steady.image, &told)?
-        }
+        let told = ecs::running_digests(source, cluster, service, &steady.container).await?;
+        promote::one_digest(&steady.image, &told)?
     };
     let platforms = match copy::platforms(source, &name, &digest).await {
         Ok(Some(platforms)) => platforms,

@@ -202,13 +202,10 @@ impl Refusal {
                  or name a file with `task_definition`"
             ),
             Self::FileUnread { service, .. } => format!("check `task_definition` of [services.{service}]"),
-            Self::OtherPlatform { image, wanted, .. } => format!(
-                "`platform = \"{wanted}\"` in [images.{image}] builds for it; otherwise change `runtimePlatform` of the task definition"
-            ),
-            Self::PushedPlatform { image, service, tag, wanted, .. } => format!(
-                "`platform = \"{wanted}\"` in [images.{image}] builds for it, under a tag other than {tag}; \
-                 otherwise change `runtimePlatform` of the task definition of [services.{service}]"
-            ),
+            Self::OtherPlatform { image, wanted, .. } => platform_hint(image, wanted),
+            Self::PushedPlatform { image, service, tag, wanted, .. } => {
+                pushed_platform_hint(image, service, tag, wanted)
+            }
             Self::NothingBefore { service, region, revision, .. } => format!(
                 "name a revision, as in `docker-ecs-ship rollback {service} --to {family}:1`; \
                  `aws ecs list-task-definitions --family-prefix {family} --region {region}` shows what there is",
@@ -227,10 +224,7 @@ impl Refusal {
                 "deploy the commit it was made of, or go back to another revision of `docker-ecs-ship history {service}` \
                  with --to; keep what you may want to go back to registered"
             ),
-            Self::TargetGroupUnattached { arn, .. } => format!(
-                "add a listener or a rule that forwards to it: `aws elbv2 create-listener --load-balancer-arn … --protocol HTTP \
-                 --port 80 --default-actions Type=forward,TargetGroupArn={arn}`; or take it out of the service"
-            ),
+            Self::TargetGroupUnattached { arn, .. } => unattached_hint(arn),
             Self::PortNotMapped { service, container, port, .. } => format!(
                 "add {{ \"containerPort\": {port} }} to `portMappings` of container {container} in the task definition of \
                  [services.{service}], or point the service at another port with `aws ecs update-service --load-balancers`"
@@ -246,20 +240,48 @@ impl Refusal {
             Self::InputMissing { image, input, why } => missing_hint(image, input, why),
             Self::NeedsBuildKit { image, keys, wanted } => buildkit_hint(image, keys, *wanted),
             Self::NotPromotable { service, from, why } => why.hint(service, from),
-            Self::PromotedPlatform { service, from, wanted, .. } => format!(
-                "build it for {wanted} as well and ship it to {from} first, or change `runtimePlatform` in the task \
-                 definition of [services.{service}] here"
-            ),
-            Self::PromotedTagTaken { service, from, tag, .. } => format!(
-                "a tag is of one image: ship another build to {from} with `docker-ecs-ship deploy --environment {from} \
-                 {service}`, under another tag than {tag}, and promote that"
-            ),
+            Self::PromotedPlatform { service, from, wanted, .. } => promoted_platform_hint(service, from, wanted),
+            Self::PromotedTagTaken { service, from, tag, .. } => promoted_tag_hint(service, from, tag),
             Self::SameService { services, .. } => format!(
                 "give each its own `service`: {}",
                 services.iter().map(|key| format!("[services.{key}]")).collect::<Vec<_>>().join(", ")
             ),
         }
     }
+}
+
+fn platform_hint(image: &Key, wanted: &str) -> String {
+    format!(
+        "`platform = \"{wanted}\"` in [images.{image}] builds for it; otherwise change `runtimePlatform` of the task definition"
+    )
+}
+
+fn pushed_platform_hint(image: &Key, service: &Key, tag: &Tag, wanted: &str) -> String {
+    format!(
+        "`platform = \"{wanted}\"` in [images.{image}] builds for it, under a tag other than {tag}; \
+         otherwise change `runtimePlatform` of the task definition of [services.{service}]"
+    )
+}
+
+fn promoted_platform_hint(service: &Key, from: &str, wanted: &str) -> String {
+    format!(
+        "build it for {wanted} as well and ship it to {from} first, or change `runtimePlatform` in the task \
+         definition of [services.{service}] here"
+    )
+}
+
+fn promoted_tag_hint(service: &Key, from: &str, tag: &Tag) -> String {
+    format!(
+        "a tag is of one image: ship another build to {from} with `docker-ecs-ship deploy --environment {from} \
+         {service}`, under another tag than {tag}, and promote that"
+    )
+}
+
+fn unattached_hint(arn: &str) -> String {
+    format!(
+        "add a listener or a rule that forwards to it: `aws elbv2 create-listener --load-balancer-arn … --protocol HTTP \
+         --port 80 --default-actions Type=forward,TargetGroupArn={arn}`; or take it out of the service"
+    )
 }
 
 fn buildkit_hint(image: &Key, keys: &[&str], wanted: Builder) -> String {

@@ -230,8 +230,7 @@ pub fn settle(step: &Step, produced: &BTreeMap<StepId, Produced>) -> Settled {
             let task_definition = earlier.revision(task_definition);
             // A rollout that is picked up, or tried once more, had it before it began.
             if running.as_ref() == Some(&task_definition) {
-                let cause = format!("{task_definition} runs already");
-                return Settled::Skip { cause, gives: Produced::Nothing };
+                return Settled::Skip { cause: format!("{task_definition} runs already"), gives: Produced::Nothing };
             }
             Ready::Before {
                 service: service.clone(),

@@ -66,7 +66,7 @@ fn stored(paper: &Paper, repository: &str) -> Vec<(String, Vec<Value>)> {
 }
 
 /// The digest is that of a build of this machine; its head stands in what is printed.
-fn without_digest(output: Output, digest: &str) -> String {
+fn without_digest(output: &Output, digest: &str) -> String {
     let hex = digest.rsplit(':').next().expect("a digest");
     output.to_string().replace(hex, "DIGEST").replace(&hex[..12], "DIGEST-HEAD")
 }
@@ -89,7 +89,7 @@ fn what_staging_runs_goes_to_production_and_nothing_else() {
     let digest = staging.split_once('@').expect("it is pinned").1.to_owned();
 
     let planned = ship(&paper, &["plan", "--environment", "production", "--exit-code"]);
-    insta::assert_snapshot!("copied", without_digest(planned, &digest));
+    insta::assert_snapshot!("copied", without_digest(&planned, &digest));
     let document = ship(&paper, &["plan", "--environment", "production", "--format", "json"]).success();
     let document: Value = serde_json::from_str(&document.stdout).expect("JSON");
     let copy = &document["steps"][0];
@@ -111,7 +111,7 @@ fn what_staging_runs_goes_to_production_and_nothing_else() {
     assert_eq!(tag.expect("its tag")["value"], there[0].1[0]);
 
     let again = ship(&paper, &["plan", "--environment", "production", "--exit-code"]);
-    insta::assert_snapshot!("nothing_to_do", without_digest(again, &digest));
+    insta::assert_snapshot!("nothing_to_do", without_digest(&again, &digest));
     let rehearsed = ship(&paper, &["config", "show", "--environment", "production"]).success();
     assert!(rehearsed.stdout.contains("promote_from = \"staging\""), "{rehearsed}");
     paper.remove_images();

@@ -70,15 +70,15 @@ async fn fleet(services: u32) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_service_is_watched_within_a_quarter_of_what_aws_gives() {
-    fleet(1).await;
+    Box::pin(fleet(1)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_services_are_watched_within_a_quarter_of_what_aws_gives() {
-    fleet(10).await;
+    Box::pin(fleet(10)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_services_are_watched_within_a_quarter_of_what_aws_gives() {
-    fleet(100).await;
+    Box::pin(fleet(100)).await;
 }

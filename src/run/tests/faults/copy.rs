@@ -78,11 +78,11 @@ impl Stock {
 
 /// The layers as they were told last.
 fn layers(walked: &Walked) -> Vec<Layer> {
-    let told = walked.records.iter().filter_map(|record| match &record.event {
+    let mut told = walked.records.iter().filter_map(|record| match &record.event {
         Event::Told { progress: Progress::Layers { layers, last: true }, .. } => Some(layers.clone()),
         _ => None,
     });
-    told.last().expect("the layers were told")
+    told.next_back().expect("the layers were told")
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -110,7 +110,7 @@ async fn a_push_that_meets_a_fault_is_done_or_not_done_and_the_same_again_conver
         ("PUT manifest", Fault::AnswerLost),
         ("PUT manifest", Fault::Truncated),
     ];
-    let (lab, set) = cases(&faults).await;
+    let (lab, set) = Box::pin(cases(&faults)).await;
     let image = Image::build(&lab.hands, set.iter().map(|(_, _, reference)| reference.clone()).collect()).await;
     let walks = faults.iter().zip(&set).map(|((operation, fault), (wire, hands, reference))| {
         let lab = &lab;
@@ -191,7 +191,7 @@ async fn a_fault_at_the_look_at_a_repository_is_no_failure() {
 /// is done.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_clock_is_refused_at_the_look_and_at_the_login() {
-    let (lab, set) = cases(&[("GetAuthorizationToken", Fault::WrongClock)]).await;
+    let (lab, set) = Box::pin(cases(&[("GetAuthorizationToken", Fault::WrongClock)])).await;
     let (wire, hands, reference) = &set[0];
     let image = Image::build(&lab.hands, vec![reference.clone()]).await;
     let walked = pushed(&pushing(reference), hands).await;
