@@ -218,7 +218,9 @@ pub(super) async fn told<T>(work: impl AsyncFnOnce(&mpsc::Sender<Progress>) -> T
         }
         all
     });
-    let result = work(&sender).await;
+    // An engine that is stuck fails the test instead of keeping it.
+    let result =
+        tokio::time::timeout(Duration::from_mins(5), work(&sender)).await.expect("the engine takes no step on");
     drop(sender);
     (result, listener.await.unwrap())
 }

@@ -302,8 +302,14 @@ async fn dropping_a_build_ends_the_upload() {
             let engine = engine.clone();
             tokio::spawn(async move { build(&engine, &action, &lent(), &sender).await })
         };
-        let sent =
-            async { while !matches!(receiver.recv().await, Some(Progress::Context { sent }) if sent > 1024 * 1024) {} };
+        let sent = async {
+            while let Some(progress) = receiver.recv().await {
+                if matches!(progress, Progress::Context { sent } if sent > 1024 * 1024) {
+                    return;
+                }
+            }
+            panic!("the build ended by itself");
+        };
         tokio::time::timeout(LIMIT, sent).await.unwrap();
         assert!(open());
         worker.abort();
