@@ -13,8 +13,7 @@ use crate::{
     exit::Exit,
     failure::{Failure, verb::VerbError},
     id::Key,
-    observe::services,
-    plan::{observed::ServiceActive, pick_up},
+    plan::observed::ServiceActive,
     rollout::view::TaskView,
     run::session::{self, Plugin, Terminal},
     sandbox::daemon::Substance,
@@ -33,13 +32,7 @@ pub async fn run(args: &args::Exec, door: &Door) -> Result<Exit, Failure> {
     };
     let place = prepare::connect(spec, door, Sleeping::Refuse).await?;
     let aws = &place.aws;
-    let (account, known) = tokio::join!(services::account(spec, aws), services::observed(spec, aws));
-    if let Some(refusal) = pick_up::wrong_account(spec, account?.as_deref()) {
-        return Err(Failure::Refused(vec![refusal]));
-    }
-    let known = known?;
-    let live =
-        pick_up::live(key, service, known.get(key), aws.region()).map_err(|refusal| Failure::Refused(vec![refusal]))?;
+    let live = walk::live(spec, key, service, aws).await?;
     let running = ecs::view_tasks(aws, &service.cluster, &service.service, &[]).await?;
     let wanted = args.task.as_deref().unwrap_or_default();
     let is_wanted = |task: &&TaskView| task.last_status == "RUNNING" && task.id.starts_with(wanted);
@@ -49,11 +42,8 @@ pub async fn run(args: &args::Exec, door: &Door) -> Result<Exit, Failure> {
             args.task.as_ref().map_or_else(|| "no task that runs".to_owned(), |id| format!("no running task {id}"));
         VerbError::NoTask { service: key.clone(), wanted }
     })?;
-    let named = args.container.clone().or_else(|| service.container.clone());
-    let container = named
-        .or_else(|| tasks::main_container(&live.definition).map(str::to_owned))
-        .ok_or_else(|| VerbError::WhichContainer { service: key.clone() })?;
-    let target = Target { key, service, live, task: &task.id, container: &container };
+    let container = walk::container(args.container.as_ref(), key, service, &live)?;
+    let target = Target { key, service, live: &live, task: &task.id, container: &container };
     let code = match &plugin {
         Some(plugin) => target.through_session(plugin, &args.command, &place).await?,
         None => target.through_engine(&args.command, &place, door).await?,

@@ -6,11 +6,10 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::{
-    Door,
-    args::{self, TableFormat},
+    Door, args,
     prepare::{self, Sleeping},
     show,
-    table::{Cell, Column, Room, ago, or_dash, table},
+    table::{self, Cell, Column, ago, or_dash},
 };
 use crate::{
     aws::{Aws, deployments, ecs},
@@ -56,18 +55,8 @@ pub async fn run(args: &args::History, door: &Door) -> Result<Exit, Failure> {
             Row { service: key.clone(), past, revision, registered }
         }));
     }
-    match args.format {
-        TableFormat::Table => {
-            let now_ms = show::now_ms();
-            let lines: Vec<_> = rows.iter().map(|row| cells(row, now_ms)).collect();
-            door.print(&table(COLUMNS, &lines, Room::of(door)))?;
-        }
-        TableFormat::Json => {
-            for row in &rows {
-                door.print(&format!("{}\n", as_json(row)))?;
-            }
-        }
-    }
+    let now_ms = show::now_ms();
+    table::print(args.format, COLUMNS, &rows, |row| cells(row, now_ms), as_json, door)?;
     Ok(Exit::Done)
 }
 

@@ -13,8 +13,7 @@ use crate::{
     event::Progress,
     exit::Exit,
     failure::{Failure, verb::VerbError},
-    observe::services,
-    plan::{pick_up, rollback, step::OneOff},
+    plan::{rollback, step::OneOff},
     report::words,
     run::task::{self, Followed, Stopped},
 };
@@ -36,21 +35,12 @@ pub async fn run(args: &args::Run, door: &Door) -> Result<Exit, Failure> {
     };
     let place = prepare::connect(spec, door, Sleeping::Refuse).await?;
     let aws = &place.aws;
-    let (account, known) = tokio::join!(services::account(spec, aws), services::observed(spec, aws));
-    if let Some(refusal) = pick_up::wrong_account(spec, account?.as_deref()) {
-        return Err(Failure::Refused(vec![refusal]));
-    }
-    let known = known?;
-    let live =
-        pick_up::live(key, service, known.get(key), aws.region()).map_err(|refusal| Failure::Refused(vec![refusal]))?;
+    let live = walk::live(spec, key, service, aws).await?;
     let revision = match args.revision {
         Some(number) => rollback::named(&number.to_string(), &live.task_definition),
         None => live.task_definition.clone(),
     };
-    let named = args.container.clone().or_else(|| service.container.clone());
-    let container = named
-        .or_else(|| tasks::main_container(&live.definition).map(str::to_owned))
-        .ok_or_else(|| VerbError::WhichContainer { service: key.clone() })?;
+    let container = walk::container(args.container.as_ref(), key, service, &live)?;
     let one_off = OneOff {
         cluster: service.cluster.clone(),
         container: container.clone(),

@@ -1,10 +1,15 @@
 //! Tables for people: columns as wide as their widest cell. Where there is no room for all, those that say least are
 //! left out and the last one is broken into lines; in a file or a pipe nothing is left out.
 
-use super::{Door, show, surroundings::Stream};
-use crate::report::{
-    style::{Meaning, Style},
-    words,
+use serde_json::Value;
+
+use super::{Door, args::TableFormat, show, surroundings::Stream};
+use crate::{
+    failure::Failure,
+    report::{
+        style::{Meaning, Style},
+        words,
+    },
 };
 
 /// Between two columns, as docker's own tables have it.
@@ -62,6 +67,24 @@ impl Room {
     pub(crate) fn of(door: &Door) -> Self {
         let size = door.surroundings.terminal_size.filter(|_| door.surroundings.stdout == Stream::Terminal);
         Self { style: show::data_style(door), width: size.map(|size| usize::from(size.columns)) }
+    }
+}
+
+/// Prints rows as they are asked for: a table for people, or a line of JSON for each.
+pub(crate) fn print<const N: usize, Row>(
+    format: TableFormat,
+    columns: [Column; N],
+    rows: &[Row],
+    cells: impl Fn(&Row) -> [Cell; N],
+    as_json: impl Fn(&Row) -> Value,
+    door: &Door,
+) -> Result<(), Failure> {
+    match format {
+        TableFormat::Table => {
+            let cells: Vec<_> = rows.iter().map(cells).collect();
+            door.print(&table(columns, &cells, Room::of(door)))
+        }
+        TableFormat::Json => rows.iter().try_for_each(|row| door.print(&format!("{}\n", as_json(row)))),
     }
 }
 

@@ -3,11 +3,10 @@
 use serde_json::{Value, json};
 
 use super::{
-    Door,
-    args::{self, TableFormat},
+    Door, args,
     prepare::{self, Sleeping},
     show,
-    table::{Cell, Column, Room, age, or_dash, table},
+    table::{self, Cell, Column, age, or_dash},
 };
 use crate::{
     aws::{Aws, ecs, elb},
@@ -45,18 +44,8 @@ pub async fn run(args: &args::Tasks, door: &Door) -> Result<Exit, Failure> {
     if !refusals.is_empty() {
         return Err(Failure::Refused(refusals));
     }
-    match args.format {
-        TableFormat::Table => {
-            let now_ms = show::now_ms();
-            let lines: Vec<_> = rows.iter().map(|row| cells(row, now_ms)).collect();
-            door.print(&table(COLUMNS, &lines, Room::of(door)))?;
-        }
-        TableFormat::Json => {
-            for row in &rows {
-                door.print(&format!("{}\n", as_json(row)))?;
-            }
-        }
-    }
+    let now_ms = show::now_ms();
+    table::print(args.format, COLUMNS, &rows, |row| cells(row, now_ms), as_json, door)?;
     Ok(Exit::Done)
 }
 

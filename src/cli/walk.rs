@@ -9,6 +9,7 @@ use super::{
     show::{self, Faces},
 };
 use crate::{
+    aws::{Aws, tasks},
     config::spec::{Service, Spec},
     docker::{BuildVariables, RegistryAuth},
     env,
@@ -16,7 +17,8 @@ use crate::{
     exit::Exit,
     failure::{Failure, Shown, Traces, render, verb::VerbError},
     id::{Key, RunId},
-    plan::step::Plan,
+    observe::services,
+    plan::{observed::ServiceActive, pick_up, step::Plan},
     plugin::signals,
     report::{self, Report},
     run::{
@@ -158,4 +160,28 @@ pub(crate) fn only_service<'a>(spec: &'a Spec, verb: &'static str) -> Result<(&'
         (Some(only), None) => Ok(only),
         _ => Err(VerbError::WhichService { verb, services: spec.services.keys().cloned().collect() }.into()),
     }
+}
+
+/// What such a service is now, which must be there, in the account that is meant.
+pub(crate) async fn live(spec: &Spec, key: &Key, service: &Service, aws: &Aws) -> Result<ServiceActive, Failure> {
+    let (account, known) = tokio::join!(services::account(spec, aws), services::observed(spec, aws));
+    if let Some(refusal) = pick_up::wrong_account(spec, account?.as_deref()) {
+        return Err(Failure::Refused(vec![refusal]));
+    }
+    match pick_up::live(key, service, known?.get(key), aws.region()) {
+        Ok(live) => Ok(live.clone()),
+        Err(refusal) => Err(Failure::Refused(vec![refusal])),
+    }
+}
+
+/// The container that is meant: the one that is named, the one of ship.toml, or the only one it can be.
+pub(crate) fn container(
+    named: Option<&String>,
+    key: &Key,
+    service: &Service,
+    live: &ServiceActive,
+) -> Result<String, Failure> {
+    let main = || tasks::main_container(&live.definition).map(str::to_owned);
+    let container = named.or(service.container.as_ref()).cloned().or_else(main);
+    Ok(container.ok_or_else(|| VerbError::WhichContainer { service: key.clone() })?)
 }

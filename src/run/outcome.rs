@@ -191,24 +191,9 @@ fn change<'a>(service: &Key, plan: &'a Plan) -> Option<(StepId, Option<&'a TaskD
 
 /// The step that watches a service, and what it watches.
 fn watch<'a>(service: &Key, plan: &'a Plan) -> Option<(StepId, &'a Later<Started>)> {
-    plan.steps.iter().filter(|step| step.action.subject() == Some(service)).find_map(|step| match &step.action {
-        Action::Watch { deployment, .. } => Some((step.id, deployment)),
-        Action::CreateCluster { .. }
-        | Action::CreateRepository { .. }
-        | Action::CreateTargetGroup { .. }
-        | Action::CreateLoadBalancer { .. }
-        | Action::CreateListener { .. }
-        | Action::CreateService { .. }
-        | Action::Login { .. }
-        | Action::Build(_)
-        | Action::Check(_)
-        | Action::Push { .. }
-        | Action::PushTag { .. }
-        | Action::Copy(_)
-        | Action::Register(_)
-        | Action::Before { .. }
-        | Action::Update { .. }
-        | Action::StopDeployment { .. } => None,
+    plan.steps.iter().filter(|step| step.action.subject() == Some(service)).find_map(|step| {
+        let Action::Watch { deployment, .. } = &step.action else { return None };
+        Some((step.id, deployment))
     })
 }
 
@@ -216,23 +201,7 @@ fn watch<'a>(service: &Key, plan: &'a Plan) -> Option<(StepId, &'a Later<Started
 fn version<'a>(service: &Key, plan: &'a Plan) -> Option<&'a str> {
     plan.steps.iter().find_map(|step| match &step.action {
         Action::Register(register) if register.service == *service => Some(register.images.first()?.tag.as_str()),
-        Action::Register(_)
-        | Action::Before { .. }
-        | Action::CreateCluster { .. }
-        | Action::CreateRepository { .. }
-        | Action::CreateTargetGroup { .. }
-        | Action::CreateLoadBalancer { .. }
-        | Action::CreateListener { .. }
-        | Action::Login { .. }
-        | Action::Build(_)
-        | Action::Check(_)
-        | Action::Push { .. }
-        | Action::PushTag { .. }
-        | Action::Copy(_)
-        | Action::CreateService { .. }
-        | Action::Update { .. }
-        | Action::StopDeployment { .. }
-        | Action::Watch { .. } => None,
+        _ => None,
     })
 }
 

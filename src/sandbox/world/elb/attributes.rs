@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::super::super::wire::query::Xml;
 use super::super::Fault;
 use super::fault;
 
@@ -128,11 +129,14 @@ pub(super) fn value<'a>(known: &'a [Attribute], set: &'a BTreeMap<String, String
         .unwrap_or_default()
 }
 
-/// All attributes with their values, in the order of the table.
-pub(super) fn all<'a>(
-    known: &'a [Attribute],
-    set: &'a BTreeMap<String, String>,
-) -> impl Iterator<Item = (&'a str, &'a str)> {
+/// All attributes with their values, in the order of the table, as an answer's `Attributes`.
+pub(super) fn write(known: &[Attribute], set: &BTreeMap<String, String>, xml: &mut Xml) {
+    xml.list("Attributes", all(known, set), |xml, (key, value)| {
+        xml.text("Key", key).text("Value", value);
+    });
+}
+
+fn all<'a>(known: &'a [Attribute], set: &'a BTreeMap<String, String>) -> impl Iterator<Item = (&'a str, &'a str)> {
     known.iter().map(|attribute| (attribute.key, set.get(attribute.key).map_or(attribute.default, String::as_str)))
 }
 

@@ -4,7 +4,11 @@ use std::str::FromStr;
 
 use super::super::super::wire::query::{Form, Xml};
 use super::super::{Fault, Millis, World};
-use super::{Elb, fault};
+use super::{
+    Elb,
+    attributes::{self, Attribute},
+    fault,
+};
 
 mod balancers;
 mod groups;
@@ -80,6 +84,15 @@ fn pairs(form: &Form, name: &str) -> Result<Vec<(String, String)>, Fault> {
         .iter()
         .map(|one| Ok((required(one, "Key")?.to_owned(), one.get("Value").unwrap_or_default().to_owned())))
         .collect()
+}
+
+/// The attributes that a call sets, each with a value that it takes. `of` is what AWS calls their owner.
+fn attribute_changes(form: &Form, table: &[Attribute], of: &str) -> Result<Vec<(String, String)>, Fault> {
+    let changes = pairs(form, "Attributes")?;
+    for (key, value) in &changes {
+        attributes::check(table, of, key, value)?;
+    }
+    Ok(changes)
 }
 
 /// One page: at most `PageSize` (1–400) items from `Marker` on, and the marker of the next page. A marker is how many

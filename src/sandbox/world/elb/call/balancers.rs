@@ -3,7 +3,7 @@
 use super::super::attributes::{self, LOAD_BALANCER};
 use super::super::listener::{LoadBalancer, Scheme};
 use super::super::resource_id;
-use super::{Elb, Fault, Form, Millis, Xml, arn, fault, name, page, pairs, required, tags};
+use super::{Elb, Fault, Form, Millis, Xml, arn, attribute_changes, fault, name, page, required, tags};
 use crate::sandbox::world::{Pace, Place};
 
 fn load_balancer_arn(form: &Form) -> Result<&str, Fault> {
@@ -104,9 +104,7 @@ pub(super) fn delete(elb: &mut Elb, pace: Pace, form: &Form, now: Millis) -> Res
 
 pub(super) fn describe_attributes(elb: &Elb, form: &Form, xml: &mut Xml) -> Result<(), Fault> {
     let found = elb.load_balancer(load_balancer_arn(form)?).ok_or_else(fault::load_balancer_not_found)?;
-    xml.list("Attributes", attributes::all(LOAD_BALANCER, &found.attributes), |xml, (key, value)| {
-        xml.text("Key", key).text("Value", value);
-    });
+    attributes::write(LOAD_BALANCER, &found.attributes, xml);
     Ok(())
 }
 
@@ -118,10 +116,7 @@ pub(super) fn modify_attributes(
     xml: &mut Xml,
 ) -> Result<(), Fault> {
     let arn = load_balancer_arn(form)?;
-    let changes = pairs(form, "Attributes")?;
-    for (key, value) in &changes {
-        attributes::check(LOAD_BALANCER, "Load balancer", key, value)?;
-    }
+    let changes = attribute_changes(form, LOAD_BALANCER, "Load balancer")?;
     let found = elb.load_balancers.iter_mut().find(|balancer| balancer.arn == arn);
     found.ok_or_else(fault::load_balancer_not_found)?.attributes.extend(changes);
     elb.changed(pace, now);

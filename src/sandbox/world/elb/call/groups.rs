@@ -3,7 +3,7 @@
 use super::super::attributes::{self, GROUP};
 use super::super::group::{HealthCheck, HealthPort, Matcher, Target, TargetGroup, TargetHealth, TargetType};
 use super::super::resource_id;
-use super::{Elb, Fault, Form, Millis, Xml, arn, fault, name, number, page, pairs, port, required, tags};
+use super::{Elb, Fault, Form, Millis, Xml, arn, attribute_changes, fault, name, number, page, port, required, tags};
 use crate::sandbox::world::{Pace, Place};
 
 fn target_group_arn(form: &Form) -> Result<&str, Fault> {
@@ -152,9 +152,7 @@ pub(super) fn delete(elb: &mut Elb, pace: Pace, form: &Form, now: Millis) -> Res
 }
 
 pub(super) fn describe_attributes(elb: &Elb, form: &Form, xml: &mut Xml) -> Result<(), Fault> {
-    xml.list("Attributes", attributes::all(GROUP, &find(elb, form)?.attributes), |xml, (key, value)| {
-        xml.text("Key", key).text("Value", value);
-    });
+    attributes::write(GROUP, &find(elb, form)?.attributes, xml);
     Ok(())
 }
 
@@ -165,10 +163,7 @@ pub(super) fn modify_attributes(
     now: Millis,
     xml: &mut Xml,
 ) -> Result<(), Fault> {
-    let changes = pairs(form, "Attributes")?;
-    for (key, value) in &changes {
-        attributes::check(GROUP, "Target group", key, value)?;
-    }
+    let changes = attribute_changes(form, GROUP, "Target group")?;
     let group = elb.group_mut(target_group_arn(form)?)?;
     let mut attributes = group.attributes.clone();
     attributes.extend(changes);

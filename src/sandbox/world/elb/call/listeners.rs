@@ -6,7 +6,7 @@ use super::super::attributes::{self, LISTENER};
 use super::super::listener::{Action, Condition, Forward, Listener, Parameter, Part, Redirect, Rule, Weighted, block};
 use super::super::regular::Regular;
 use super::super::resource_id;
-use super::{Elb, Fault, Form, Millis, Xml, arn, fault, number, page, pairs, required, tags, transforms};
+use super::{Elb, Fault, Form, Millis, Xml, arn, attribute_changes, fault, number, page, required, tags, transforms};
 use crate::sandbox::world::{Pace, Place};
 
 fn listener_arn(form: &Form) -> Result<&str, Fault> {
@@ -330,9 +330,7 @@ pub(super) fn describe(elb: &Elb, form: &Form, xml: &mut Xml) -> Result<(), Faul
 pub(super) fn describe_attributes(elb: &Elb, form: &Form, xml: &mut Xml) -> Result<(), Fault> {
     let arn = listener_arn(form)?;
     let listener = elb.listeners.iter().find(|listener| listener.arn == arn).ok_or_else(fault::listener_not_found)?;
-    xml.list("Attributes", attributes::all(LISTENER, &listener.attributes), |xml, (key, value)| {
-        xml.text("Key", key).text("Value", value);
-    });
+    attributes::write(LISTENER, &listener.attributes, xml);
     Ok(())
 }
 
@@ -344,9 +342,8 @@ pub(super) fn modify_attributes(
     xml: &mut Xml,
 ) -> Result<(), Fault> {
     let arn = listener_arn(form)?;
-    let changes = pairs(form, "Attributes")?;
+    let changes = attribute_changes(form, LISTENER, "Listener")?;
     for (key, value) in &changes {
-        attributes::check(LISTENER, "Listener", key, value)?;
         if value.bytes().any(|byte| byte.is_ascii_control()) {
             return Err(fault::validation(format!("Listener attribute '{key}' has a value that is no header's")));
         }
