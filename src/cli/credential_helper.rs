@@ -11,8 +11,7 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 
 use super::{
     Door, credentials,
@@ -83,7 +82,7 @@ impl Answer {
             Self::Value(text) => (text, Exit::Done.code()),
             Self::Error(text) => (text, PROTOCOL_ERROR),
         };
-        match writeln!(Output::Stdout, "{text}") {
+        match Output::Stdout.write_all(format!("{text}\n").as_bytes()) {
             Ok(()) => code,
             Err(error) => tell(&Failure::Output(error), render::plain, Spelling::STANDALONE),
         }
@@ -121,9 +120,8 @@ fn get(door: &Door) -> Result<Answer, Failure> {
         None => None,
     };
     let Some(Login { username, password }) = login else { return Ok(Answer::Error(NOT_FOUND.to_owned())) };
-    // The order of the protocol's own struct.
-    let answer = json!({ "ServerURL": server, "Username": username, "Secret": password.expose() });
-    Ok(Answer::Value(answer.to_string()))
+    let answer = Credential { server: server.to_owned(), username, secret: password.expose().clone() };
+    Ok(Answer::Value(serde_json::to_string(&answer).expect("texts always serialise")))
 }
 
 /// The login to the registry of the sandbox that runs; `None` where none does, or that is another's.
@@ -164,13 +162,13 @@ fn list(door: &Door) -> Result<Answer, Failure> {
     let all = cache.list().into_iter().filter(|about| about.is_valid(now));
     // ECR's user name is the same everywhere.
     let all: BTreeMap<String, &str> = all.map(|about| (about.registry, USERNAME)).collect();
-    Ok(Answer::Value(json!(all).to_string()))
+    Ok(Answer::Value(serde_json::to_string(&all).expect("texts always serialise")))
 }
 
 const USERNAME: &str = "AWS";
 
-/// What docker hands over after `docker login`.
-#[derive(Deserialize)]
+/// What docker hands over after `docker login`, and is given for `get`, in the order of the protocol's own struct.
+#[derive(Deserialize, Serialize)]
 struct Credential {
     #[serde(rename = "ServerURL", default)]
     server: String,

@@ -1,6 +1,9 @@
 //! `docker-ecs-ship` by hand: help, mistakes, exit codes, which stream says what.
 
-use std::{io::Read as _, process::Stdio};
+use std::{
+    io::Read as _,
+    process::{Command, Stdio},
+};
 
 use insta::assert_snapshot;
 
@@ -109,4 +112,21 @@ fn a_full_disk_under_stdout_is_a_failure() {
     let stderr = String::from_utf8(output.stderr).expect("it is text");
     assert!(stderr.starts_with("error: cannot write the output\n  cause: No space left on device"), "{stderr}");
     assert_eq!(output.status.code(), Some(4));
+}
+
+/// What `build.rs` asks the linker for, by what came of it: an option that a linker ignores is no error.
+#[test]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn a_start_touches_few_pages_and_loads_the_c_library_alone() {
+    let read = Command::new("readelf").args(["-S", "-d", "-W", PROGRAM]).env("LC_ALL", "C").output();
+    let read = String::from_utf8(read.expect("readelf comes with the linker").stdout).expect("text");
+    let libraries: Vec<&str> = read.lines().filter(|line| line.contains("(NEEDED)")).collect();
+    assert!(
+        libraries.iter().all(|line| ["[libc.", "[libm.", "[ld-linux"].iter().any(|own| line.contains(own))),
+        "{read}"
+    );
+    // The names in `src/start-up.ld` are those of functions that there are.
+    let mut words = read.split_whitespace().skip_while(|word| *word != ".text.start_up");
+    let size = words.nth(4).and_then(|size| u32::from_str_radix(size, 16).ok());
+    assert!(size.is_some_and(|size| size > 100_000), "{size:?} in {read}");
 }
