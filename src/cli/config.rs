@@ -20,12 +20,12 @@ pub(super) fn validate(args: &args::ConfigValidate, door: &Door) -> Result<Exit,
     let text = prepare::read(args.file.as_deref(), door)?;
     // In a large file git takes as long as the reading: both are done at the same time.
     let (found, asked) = thread::scope(|scope| {
-        let asked = text.names_git().then(|| scope.spawn(|| dispatch::block_on(async { Ok(text.git().await) })));
+        let asked = text.names_git().then(|| scope.spawn(|| dispatch::block_on_here(async { Ok(text.git().await) })));
         (text.parse(), asked.map(|asked| asked.join().unwrap_or_else(|panic| panic::resume_unwind(panic))))
     });
     let facts = match asked {
         Some(git) => found.facts_with(git?, door),
-        None if found.names_git() => dispatch::block_on(async { Ok(found.facts(door).await) })?,
+        None if found.names_git() => dispatch::block_on_here(async { Ok(found.facts(door).await) })?,
         // Without a commit that anybody wants.
         None => found.facts_with(Err(NoGit::NotARepository), door),
     };

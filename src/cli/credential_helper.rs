@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Door, credentials,
-    dispatch::{block_on, tell},
+    dispatch::{block_on_here, tell},
     output::Output,
     sandbox, show,
     surroundings::Surroundings,
@@ -116,7 +116,7 @@ fn get(door: &Door) -> Result<Answer, Failure> {
     let host = host_of(server);
     let login = match Registry::of(host) {
         Some(registry) => Some(login(&registry, host, door)?),
-        None if sandbox::may_be(host) => block_on(of_sandbox(host, door))?,
+        None if sandbox::may_be(host) => block_on_here(of_sandbox(host, door))?,
         None => None,
     };
     let Some(Login { username, password }) = login else { return Ok(Answer::Error(NOT_FOUND.to_owned())) };
@@ -146,7 +146,7 @@ fn login(registry: &Registry, host: &str, door: &Door) -> Result<Login, Failure>
         return Ok(entry.login);
     }
     let connect = async || Ok::<_, Failure>(aws::connect(&Endpoint::Aws, &identity).await?);
-    let had = block_on(logins.get(host, Want::Fresh, Caller::Leave, show::now_ms, connect))?;
+    let had = block_on_here(logins.get(host, Want::Fresh, Caller::Leave, show::now_ms, connect))?;
     if let How::Kept(failure) = &had.how {
         let text = format!("warning: a new token could not be had, so the old one is kept: {failure}\n");
         // The login is what was asked for.

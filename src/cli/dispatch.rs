@@ -14,6 +14,7 @@ use std::{
 };
 
 use clap::error::ErrorKind;
+use tokio::runtime::Builder;
 
 use super::{
     args::{self, ConfigVerb, SandboxVerb, Verb},
@@ -226,8 +227,8 @@ fn act(verb: Verb, command: &clap::Command, door: &Door) -> Result<Exit, Failure
             Some(SandboxVerb::Load(args)) => block_on(sandbox::load(&args, door)),
         },
         Verb::Replay(args) => replay::run(&args, door),
-        Verb::Login(args) => block_on(login::run(&args, door)),
-        Verb::Logout(args) => block_on(logout::run(&args, door)),
+        Verb::Login(args) => block_on_here(login::run(&args, door)),
+        Verb::Logout(args) => block_on_here(logout::run(&args, door)),
         Verb::Install(args) => install::install(&args, door),
         Verb::Uninstall(args) => install::uninstall(&args, door),
         Verb::Version(args) => version::run(&args, door),
@@ -236,8 +237,15 @@ fn act(verb: Verb, command: &clap::Command, door: &Door) -> Result<Exit, Failure
 }
 
 /// Starts the asynchronous runtime for one verb.
-pub(super) fn block_on<T>(verb: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::Runtime)?;
+fn block_on<T>(verb: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = Builder::new_multi_thread().enable_all().build().map_err(Failure::Runtime)?;
+    runtime.block_on(verb)
+}
+
+/// The same on this thread alone, for what does one thing after the other: the threads, one for each processor,
+/// would be a good part of what a login takes whose token is kept.
+pub(super) fn block_on_here<T>(verb: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
     runtime.block_on(verb)
 }
 

@@ -6,7 +6,7 @@ use tokio::time::timeout;
 
 use super::super::{
     Door, args,
-    dispatch::block_on,
+    dispatch::block_on_here,
     prepare::{self, Sleeping},
     show,
     surroundings::Stream,
@@ -29,7 +29,7 @@ pub(super) fn names(question: &LiveQuestion, door: &Door) -> Vec<(String, String
     // Nobody is asked for the code of an MFA device by a TAB.
     let mut door = door.clone();
     door.surroundings.stdin = Stream::Redirected;
-    let asked = block_on(async { Ok(timeout(PATIENCE, ask(question, &door)).await.ok()) });
+    let asked = block_on_here(async { Ok(timeout(PATIENCE, ask(question, &door)).await.ok()) });
     asked.ok().flatten().and_then(Result::ok).unwrap_or_default()
 }
 
