@@ -596,12 +596,18 @@ mod tests {
         // The file's name is the SHA-1 of the session's name.
         let expired = r#"{"accessToken":"aoaAAAAAGVtrV","expiresAt":"2020-01-01T00:00:00Z","region":"eu-west-1","startUrl":"https://corp.awsapps.com/start"}"#;
         let cache = ".aws/sso/cache/ee0bfd2552fbd840c02cc48b6e823320543c450f.json";
-        let cases: [(&str, Files, Option<&str>); 5] = [
+        let console = "[default]\nlogin_session = arn:aws:iam::111111111111:user/ana\n\
+                       [profile jobs]\nlogin_session = arn:aws:iam::111111111111:user/ana\n\
+                       [profile ship]\nrole_arn = arn:aws:iam::111111111111:role/ship\nsource_profile = jobs\n";
+        let cases: [(&str, Files, Option<&str>); 8] = [
             ("nothing anywhere", &[], None),
             ("a profile that is not there", &[(".aws/config", sso)], Some("jbos")),
             ("never signed in", &[(".aws/config", sso)], Some("jobs")),
             ("session over", &[(".aws/config", sso), (cache, expired)], Some("jobs")),
             ("helper fails", &[(".aws/config", process)], Some("jobs")),
+            ("signed in by aws login", &[(".aws/config", console)], Some("jobs")),
+            ("signed in by aws login, without a name", &[(".aws/config", console)], None),
+            ("a role by a profile that is signed in by aws login", &[(".aws/config", console)], Some("ship")),
         ];
         let mut text = String::new();
         for (title, files, profile) in cases {
@@ -638,6 +644,18 @@ mod tests {
         the credentials of profile `jobs` could not be loaded
           cause: Error retrieving credentials: external process exited with code exit status: 3. Stderr: vault is sealed
           hint: check with `aws sts get-caller-identity --profile jobs`
+        # signed in by aws login
+        the sign-in of profile `jobs` by `aws login` cannot be used directly
+          hint: let the AWS CLI hand it over: name a profile of its own here that has `credential_process = aws configure export-credentials --profile jobs`
+          hint: when it is over, `aws login` once more for the profile with `login_session`
+        # signed in by aws login, without a name
+        the sign-in of the default profile by `aws login` cannot be used directly
+          hint: let the AWS CLI hand it over: name a profile of its own here that has `credential_process = aws configure export-credentials`
+          hint: when it is over, `aws login` once more for the profile with `login_session`
+        # a role by a profile that is signed in by aws login
+        the sign-in of profile `ship` by `aws login` cannot be used directly
+          hint: let the AWS CLI hand it over: name a profile of its own here that has `credential_process = aws configure export-credentials --profile ship`
+          hint: when it is over, `aws login` once more for the profile with `login_session`
         ");
     }
 }

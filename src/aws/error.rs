@@ -81,6 +81,10 @@ pub enum Kind {
     NotAssigned {
         profile: Option<String>,
     },
+    /// Signed in by `aws login`: the SDK's own way to it is not built in.
+    SignInOfConsole {
+        profile: Option<String>,
+    },
     /// The session is over, or an SSO sign-in was never made.
     Expired {
         profile: Option<String>,
@@ -272,6 +276,7 @@ impl AwsError {
             | Kind::CredentialsFailed { .. }
             | Kind::NoProvider { .. }
             | Kind::NotAssigned { .. }
+            | Kind::SignInOfConsole { .. }
             | Kind::Expired { .. }
             | Kind::UnknownCredentials { .. }
             | Kind::BadSignature
@@ -453,6 +458,11 @@ fn without_credentials(aws: &Whence, error: &CredentialsError) -> (Kind, Option<
     if all.contains("ExpiredToken") {
         return (Kind::Expired { profile, session: Session::Temporary }, cause());
     }
+    // aws-config 1.13, profile/credentials/exec.rs, of a profile with `login_session`: "In order to use an active login
+    // session, the `credentials-login` feature must be enabled."
+    if all.contains("`credentials-login` feature") {
+        return (Kind::SignInOfConsole { profile }, None);
+    }
     // What `GetRoleCredentials` answers: "ForbiddenException: No access".
     if all.contains("ForbiddenException") {
         return (Kind::NotAssigned { profile }, cause());
@@ -630,6 +640,7 @@ impl fmt::Display for AwsError {
                 | Kind::CredentialsFailed { .. }
                 | Kind::NoProvider { .. }
                 | Kind::NotAssigned { .. }
+                | Kind::SignInOfConsole { .. }
         ) || (matches!(kind, Kind::Expired { .. }) && code.is_none());
         if let Some((service, operation)) = call
             && !unsent
@@ -650,6 +661,13 @@ impl fmt::Display for AwsError {
                 return write!(
                     formatter,
                     "the sign-in is good, but does not bring the role of {}",
+                    of_profile(profile.as_deref())
+                );
+            }
+            Kind::SignInOfConsole { profile } => {
+                return write!(
+                    formatter,
+                    "the sign-in of {} by `aws login` cannot be used directly",
                     of_profile(profile.as_deref())
                 );
             }

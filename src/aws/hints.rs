@@ -41,6 +41,13 @@ pub fn hints(error: &AwsError) -> Vec<String> {
             ),
             "who runs IAM Identity Center assigns the permission set; after that `aws sso login` once more".to_owned(),
         ],
+        Kind::SignInOfConsole { profile } => vec![
+            format!(
+                "let the AWS CLI hand it over: name a profile of its own here that has `credential_process = aws configure export-credentials{}`",
+                flag(profile.as_deref())
+            ),
+            "when it is over, `aws login` once more for the profile with `login_session`".to_owned(),
+        ],
         Kind::Expired { profile, session: Session::Sso } => {
             vec![format!("run `aws sso login{}`", flag(profile.as_deref()))]
         }
