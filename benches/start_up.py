@@ -21,6 +21,7 @@ import run
 
 # A pattern that fits more than this brings in more pages than it saves.
 WIDEST = 100_000
+NARROW = 2_000
 # The oldest C library that Rust links with: every name up to it is in all of them.
 OLDEST = (2, 17)
 
@@ -120,9 +121,10 @@ def main():
         return sum(size for name, size in known.items() if fits(name))
 
     widths = {text: width(text) for text in by}
-    # What several starts share comes first, then what is theirs alone; within that the narrow before the wide.
-    chosen = sorted((text for text in by if widths[text] <= WIDEST),
-                    key=lambda text: (-len(by[text]), sorted(by[text]), widths[text], text))
+    # The narrow come first, close together, and among them what several starts share; then the wide, of each of which a
+    # start runs a little.
+    chosen = sorted((text for text in by if widths[text] <= WIDEST), key=lambda text: (
+        widths[text] > NARROW, -len(by[text]), sorted(by[text]), widths[text], text))
     lines = [HEAD, "/* The C library's functions, so that their addresses stand side by side. */", "EXTERN("]
     lines += [f"  {name}" for name in imports(binary)]
     lines += [")", "", "SECTIONS {", "  .text.start_up : {"]
