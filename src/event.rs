@@ -164,6 +164,11 @@ pub enum Progress {
     BuildWarning {
         message: String,
     },
+    /// What a step itself has to say: every reader is told it as [`Event::Warned`].
+    #[serde(skip)]
+    Warning {
+        message: String,
+    },
     /// All layers of a push, with where each stands. Droppable, but for the last one of a push.
     Layers {
         layers: Vec<Layer>,
@@ -244,6 +249,7 @@ impl Progress {
             Self::Vertex(_)
             | Self::BuildLog { .. }
             | Self::BuildWarning { .. }
+            | Self::Warning { .. }
             | Self::Phase { .. }
             | Self::ServiceEvent { .. }
             | Self::TaskFailed { .. }

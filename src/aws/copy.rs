@@ -2,20 +2,25 @@
 //! so that the digest stays what it was. Neither an engine nor a login is needed, and each end has credentials of its
 //! own. Layers go through in parts; what the other end has already is not sent again.
 
+mod attached;
 mod layers;
 mod manifest;
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_ecr as sdk;
 use aws_sdk_ecr::{
     config::{Builder, Region},
-    types::{ImageIdentifier, LayerAvailability, SubjectIdentifier},
+    types::{ImageIdentifier, LayerAvailability},
 };
 use tokio::sync::mpsc;
 
 use self::{
+    attached::Artifact,
     layers::Wire,
     manifest::{Manifest, Piece},
 };
@@ -119,14 +124,15 @@ pub struct Copied {
     pub layers: usize,
     pub bytes: u64,
     /// Signatures, SBOMs and the like that came with it.
-    pub attached: Attached,
+    pub attached: usize,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Attached {
-    Copied(usize),
-    /// They may not be listed there.
-    NotListed,
+/// What a repository has under a tag.
+struct Stored {
+    tag: String,
+    digest: String,
+    text: String,
+    media_type: Option<String>,
 }
 
 /// A repository at one end of a copy.
@@ -186,50 +192,51 @@ impl<'a> End<'a> {
         Ok(found)
     }
 
-    /// An image and, where it is an index, all that it is an index of: the whole before its parts.
-    async fn all_of(&self, digest: &str) -> Result<Vec<Manifest>, CopyError> {
-        let mut all: Vec<Manifest> = Vec::new();
-        let mut next = vec![digest.to_owned()];
-        while !next.is_empty() {
-            let found = self.manifests(&next).await?;
-            next = found.iter().flat_map(|manifest| manifest.children.iter().cloned()).collect();
-            next.sort_unstable();
-            next.dedup();
-            next.retain(|digest| all.iter().chain(&found).all(|known| known.digest != *digest));
-            all.extend(found);
-            if all.len() + next.len() > MOST_MANIFESTS {
-                let why = format!("it is an index of more than {MOST_MANIFESTS} images");
-                return Err(CopyError::Manifest { digest: digest.to_owned(), why });
-            }
-        }
-        Ok(all)
-    }
-
-    /// The digests of what is attached to an image; `None` where that may not be asked.
-    async fn attached(&self, digest: &Digest) -> Result<Option<Vec<String>>, AwsError> {
+    /// What there is under these tags.
+    async fn tagged(&self, tags: &[String]) -> Result<Vec<Stored>, AwsError> {
         let mut found = Vec::new();
-        let mut next = None;
-        loop {
-            let subject = SubjectIdentifier::builder().image_digest(digest.as_str()).build();
-            let subject = subject.expect("its one member is given");
+        for some in tags.chunks(BATCH) {
+            let ids = some.iter().map(|tag| ImageIdentifier::builder().image_tag(tag).build()).collect();
             let request = self
                 .client
-                .list_image_referrers()
+                .batch_get_image()
                 .set_registry_id(self.registry.clone())
                 .repository_name(self.repository)
-                .subject_id(subject)
-                .set_next_token(next.take());
-            let answer = match send!(self.aws, "ListImageReferrers", request) {
-                Ok(answer) => answer,
-                Err(error) if error.is_out_of_reach() => return Ok(None),
-                Err(error) => return Err(error),
-            };
-            found.extend(answer.referrers.into_iter().flatten().map(|referrer| referrer.digest));
-            next = answer.next_token;
-            if next.is_none() {
-                return Ok(Some(found));
-            }
+                .set_image_ids(Some(ids))
+                .set_accepted_media_types(Some(MEDIA_TYPES.map(str::to_owned).to_vec()));
+            let answer = send!(self.aws, "BatchGetImage", request)?;
+            found.extend(answer.images.into_iter().flatten().filter_map(|image| {
+                let (tag, digest) = image.image_id.map(|id| (id.image_tag, id.image_digest))?;
+                let media_type = image.image_manifest_media_type;
+                Some(Stored { tag: tag?, digest: digest?, text: image.image_manifest?, media_type })
+            }));
         }
+        Ok(found)
+    }
+
+    /// An image and, where it is an index, all that it is an index of: what is named before what names it.
+    async fn all_of(&self, digest: &str) -> Result<Vec<Manifest>, CopyError> {
+        let root = self.manifests(&[digest.to_owned()]).await?.pop().ok_or_else(|| self.gone("image", digest))?;
+        self.complete(root).await
+    }
+
+    async fn complete(&self, root: Manifest) -> Result<Vec<Manifest>, CopyError> {
+        let digest = root.digest.clone();
+        let mut all = BTreeMap::new();
+        let mut found = vec![root];
+        while !found.is_empty() {
+            let children: BTreeSet<String> = found.iter().flat_map(|manifest| manifest.children.clone()).collect();
+            all.extend(found.drain(..).map(|manifest| (manifest.digest.clone(), manifest)));
+            let next: Vec<String> = children.into_iter().filter(|digest| !all.contains_key(digest)).collect();
+            if all.len() + next.len() > MOST_MANIFESTS {
+                let why = format!("it is an index of more than {MOST_MANIFESTS} images");
+                return Err(CopyError::Manifest { digest, why });
+            }
+            found = self.manifests(&next).await?;
+        }
+        let mut ordered = Vec::new();
+        manifest::in_order(&digest, &mut all, &mut ordered);
+        Ok(ordered)
     }
 
     /// Of these layers those that are not there.
@@ -256,7 +263,7 @@ impl<'a> End<'a> {
     }
 
     /// Stores a manifest under its digest, and under a tag if there is one. One that is there is what was wanted.
-    async fn put(&self, manifest: &Manifest, tag: Option<&Tag>) -> Result<(), AwsError> {
+    async fn put(&self, manifest: &Manifest, tag: Option<&str>) -> Result<(), AwsError> {
         let request = self
             .client
             .put_image()
@@ -265,12 +272,19 @@ impl<'a> End<'a> {
             .image_manifest(&manifest.text)
             .set_image_manifest_media_type(manifest.media_type.clone())
             .image_digest(&manifest.digest)
-            .set_image_tag(tag.map(ToString::to_string));
+            .set_image_tag(tag.map(str::to_owned));
         match send!(self.aws, "PutImage", request) {
             Ok(_) => Ok(()),
             Err(error) if error.code() == Some("ImageAlreadyExistsException") => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    async fn put_artifact(&self, artifact: &Artifact) -> Result<(), AwsError> {
+        for manifest in &artifact.manifests {
+            self.put(manifest, artifact.tag.as_deref().filter(|_| manifest.digest == artifact.digest)).await?;
+        }
+        Ok(())
     }
 
     fn gone(&self, what: &'static str, digest: &str) -> CopyError {
@@ -288,29 +302,43 @@ pub async fn copy(
     let Wanted { from, digest, to, tag } = wanted;
     let (from, to) = (End::of(source, from), End::of(target, to));
     let image = from.all_of(digest.as_str()).await?;
-    let attached = from.attached(digest).await?;
-    let mut artifacts: Vec<Manifest> = Vec::new();
-    for digest in attached.iter().flatten() {
-        artifacts.extend(from.all_of(digest).await?);
-    }
-    let mut pieces: Vec<Piece> = image.iter().chain(&artifacts).flat_map(|manifest| manifest.pieces.clone()).collect();
+    let mut found = attached::find(&from, &image).await;
+    attached::keep_tags(&mut found, &from, &to).await;
+    let artifacts = std::mem::take(&mut found.artifacts);
+
+    let needed: Vec<Piece> = image.iter().flat_map(|manifest| manifest.pieces.clone()).collect();
+    let more = artifacts.iter().flat_map(|artifact| &artifact.manifests).flat_map(|manifest| manifest.pieces.clone());
+    let mut pieces: Vec<Piece> = needed.iter().cloned().chain(more).collect();
     pieces.sort_unstable_by(|one, other| one.digest.cmp(&other.digest));
     pieces.dedup_by(|one, other| one.digest == other.digest);
     let lacking = to.lacking(pieces.clone()).await?;
     let wire = Wire { from: &from, to: &to, connector: source.connector()? };
-    layers::send_all(&wire, &pieces, &lacking, progress).await?;
-    // What an index names must be there before it, and what is attached needs what it is attached to.
-    for manifest in image.iter().rev() {
-        to.put(manifest, Some(tag).filter(|_| manifest.digest == digest.as_str())).await?;
+    let lost = layers::send_all(&wire, &pieces, &lacking, &needed, progress).await?;
+
+    for manifest in &image {
+        to.put(manifest, Some(tag.as_str()).filter(|_| manifest.digest == digest.as_str())).await?;
     }
-    for manifest in artifacts.iter().rev() {
-        to.put(manifest, None).await?;
+    // What is attached comes after what it is attached to.
+    let mut attached = 0;
+    for artifact in &artifacts {
+        let mut parts = artifact.manifests.iter().flat_map(|manifest| &manifest.pieces);
+        if let Some(error) = parts.find_map(|piece| lost.get(&piece.digest)) {
+            found.stays(artifact.name(), &from, &attached::reason(error));
+            continue;
+        }
+        match to.put_artifact(artifact).await {
+            Ok(()) => attached += 1,
+            // Somebody else was there since the look at it.
+            Err(error) if error.code() == Some("ImageTagAlreadyExistsException") => found.taken(artifact, &from, &to),
+            Err(error) => found.stays(artifact.name(), &from, &attached::why(&error)),
+        }
     }
-    Ok(Copied {
-        layers: lacking.len(),
-        bytes: lacking.iter().map(|piece| piece.size).sum(),
-        attached: attached.map_or(Attached::NotListed, |found| Attached::Copied(found.len())),
-    })
+    for message in found.left {
+        // A face that has gone away is no reason to stop.
+        progress.send(Progress::Warning { message }).await.ok();
+    }
+    let sent = lacking.iter().filter(|piece| !lost.contains_key(&piece.digest));
+    Ok(Copied { layers: sent.clone().count(), bytes: sent.map(|piece| piece.size).sum(), attached })
 }
 
 /// The platforms that an image is for, `linux/arm64`; none where it does not say. `None`: there is no such image.

@@ -235,7 +235,11 @@ impl StepView {
             Progress::WaitingForOthers { others, .. } => self.waiting = Some(others_line(others)),
             Progress::TakingBack { .. } => self.waiting = None,
             Progress::TaskStatus { task, status, note } => self.task = Some(task_line(task, status, note.as_deref())),
-            Progress::TaskLog { .. } | Progress::BuildWarning { .. } | Progress::Phase { .. } | Progress::Unknown => {}
+            Progress::TaskLog { .. }
+            | Progress::BuildWarning { .. }
+            | Progress::Warning { .. }
+            | Progress::Phase { .. }
+            | Progress::Unknown => {}
         }
     }
 }

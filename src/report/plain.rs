@@ -108,7 +108,7 @@ impl<W: Write + Send> Plain<W> {
                 self.speaker(step, vertex, now_ms)?;
                 self.line(step, now_ms, &format!("  | {}", words::clean(line)))
             }
-            Progress::BuildWarning { message } => {
+            Progress::BuildWarning { message } | Progress::Warning { message } => {
                 let text = self.style.paint(Meaning::Caution, format!("warning: {}", words::clean(message)));
                 self.line(step, now_ms, &text)
             }

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     aws::{
         self, Aws, Endpoint,
-        copy::{self, Attached, Copied},
+        copy::{self, Copied},
         ecr, ecs, elb, tasks,
     },
     credentials::{Had, How, Login, Want},
@@ -438,10 +438,9 @@ async fn copy_image(
     let Copied { layers, bytes, attached } =
         copy::copy(&source, aws, copy::Wanted { from, digest, to, tag }, progress).await?;
     let attached = match attached {
-        Attached::Copied(0) => String::new(),
-        Attached::Copied(1) => ", with the one artifact attached to it".to_owned(),
-        Attached::Copied(count) => format!(", with the {count} artifacts attached to it"),
-        Attached::NotListed => "; what is attached to it stays there: ecr:ListImageReferrers is not allowed".to_owned(),
+        0 => String::new(),
+        1 => ", with one artifact that is attached to it".to_owned(),
+        count => format!(", with {count} artifacts that are attached to it"),
     };
     let sent = match layers {
         0 => "all layers were there".to_owned(),

@@ -70,7 +70,11 @@ impl Teller {
     /// Passes on what a step tells of itself until the step is over.
     pub async fn relay(&self, step: StepId, mut progress: mpsc::Receiver<Progress>) {
         while let Some(progress) = progress.recv().await {
-            self.tell(Event::Told { step, progress }).await;
+            self.tell(match progress {
+                Progress::Warning { message } => Event::Warned { step: Some(step), message },
+                progress => Event::Told { step, progress },
+            })
+            .await;
         }
     }
 }

@@ -51,7 +51,8 @@ fn of_enum(page: &mut String, item: &ItemEnum) {
     let serde = serde_of(&item.attrs);
     assert!(serde.contains("snake_case"), "{}: the words of JSON are snake_case everywhere", item.ident);
     let tag = serde.split("tag = \"").nth(1).and_then(|rest| rest.split('"').next());
-    let known = || item.variants.iter().filter(|variant| !serde_of(&variant.attrs).contains("other"));
+    let is_written = |attributes: &[Attribute]| !matches!(serde_of(attributes).as_str(), "other" | "skip");
+    let known = || item.variants.iter().filter(|variant| is_written(&variant.attrs));
     if let Some(tag) = tag {
         for variant in known() {
             let word = snake(&variant.ident.to_string());

@@ -1,6 +1,7 @@
 //! Layers on their way from one repository to another: a few at once, each in parts, none of them whole in memory.
 
 use std::{
+    collections::BTreeMap,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -55,17 +56,18 @@ pub(super) struct Wire<'a> {
     pub(super) connector: Connector,
 }
 
-/// Sends those of the layers that lack, and tells of all.
+/// Sends those of the layers that lack, and tells of all. Gives those that did not arrive and are not needed, with why.
 pub(super) async fn send_all(
     wire: &Wire<'_>,
     all: &[Piece],
     lacking: &[Piece],
+    needed: &[Piece],
     progress: &mpsc::Sender<Progress>,
-) -> Result<(), CopyError> {
+) -> Result<BTreeMap<String, CopyError>, CopyError> {
     let board = Board::of(all, lacking);
     // Each is begun when there is room for it.
-    let sends: Vec<_> = lacking.iter().map(|piece| wire.send(piece, &board).boxed()).collect();
-    let sending = stream::iter(sends).buffer_unordered(AT_ONCE).try_collect::<()>();
+    let sends: Vec<_> = lacking.iter().map(|piece| wire.send_if_it_can(piece, needed, &board).boxed()).collect();
+    let sending = stream::iter(sends).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>();
     tokio::pin!(sending);
     let mut ticker = interval(TICK);
     ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -80,7 +82,7 @@ pub(super) async fn send_all(
     };
     // A face that has gone away is no reason to stop.
     progress.send(board.snapshot(Snapshot::Last)).await.ok();
-    sent
+    Ok(sent?.into_iter().flatten().collect())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,6 +120,19 @@ impl Board {
 }
 
 impl Wire<'_> {
+    async fn send_if_it_can(
+        &self,
+        piece: &Piece,
+        needed: &[Piece],
+        board: &Board,
+    ) -> Result<Option<(String, CopyError)>, CopyError> {
+        match self.send(piece, board).await {
+            Ok(()) => Ok(None),
+            Err(error) if needed.contains(piece) => Err(error),
+            Err(error) => Ok(Some((piece.digest.clone(), error))),
+        }
+    }
+
     async fn send(&self, piece: &Piece, board: &Board) -> Result<(), CopyError> {
         let mut attempt = 1;
         loop {

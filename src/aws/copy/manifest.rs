@@ -1,5 +1,7 @@
 //! What a manifest names: the layers and the configuration of an image, or the images of an index.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
@@ -63,6 +65,17 @@ impl Manifest {
     }
 }
 
+/// Moves a manifest and all that it names to `ordered`, what is named before what names it: ECR takes them in no other
+/// order.
+pub(super) fn in_order(digest: &str, all: &mut BTreeMap<String, Manifest>, ordered: &mut Vec<Manifest>) {
+    // One that two indexes name has its place already.
+    let Some(manifest) = all.remove(digest) else { return };
+    for child in &manifest.children {
+        in_order(child, all, ordered);
+    }
+    ordered.push(manifest);
+}
+
 /// A layer that no registry may hand on, as those of Windows once were: it is read from its own place.
 fn is_elsewhere(layer: &Value) -> bool {
     let media_type = layer["mediaType"].as_str().unwrap_or_default();
@@ -81,10 +94,12 @@ pub(super) fn platform_of_config(bytes: &[u8]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use serde_json::json;
     use sha2::{Digest as _, Sha256};
 
-    use super::{CopyError, Manifest, Piece, platform_of_config};
+    use super::{CopyError, Manifest, Piece, in_order, platform_of_config};
 
     fn read(value: &serde_json::Value) -> Result<Manifest, CopyError> {
         let text = value.to_string();
@@ -120,6 +135,23 @@ mod tests {
             (vec!["sha256:1".to_owned(), "sha256:2".to_owned()], vec!["linux/arm64".to_owned()])
         );
         assert_eq!(platform_of_config(br#"{"os":"linux","architecture":"amd64"}"#).as_deref(), Some("linux/amd64"));
+    }
+
+    /// By levels, an image that stands beside an index of it would come after that.
+    #[test]
+    fn what_an_index_names_comes_before_it_on_whatever_level() {
+        let image = read(&json!({ "config": { "digest": "sha256:c", "size": 2 }, "layers": [] })).unwrap();
+        let index = |children: &[&Manifest]| {
+            let children: Vec<_> = children.iter().map(|child| json!({ "digest": child.digest })).collect();
+            read(&json!({ "manifests": children })).unwrap()
+        };
+        let inner = index(&[&image]);
+        let outer = index(&[&image, &inner]);
+        let mut all: BTreeMap<_, _> =
+            [&outer, &inner, &image].map(|manifest| (manifest.digest.clone(), manifest.clone())).into();
+        let mut ordered = Vec::new();
+        in_order(&outer.digest, &mut all, &mut ordered);
+        assert_eq!(ordered, [image, inner, outer]);
     }
 
     #[test]

@@ -182,3 +182,60 @@ async fn a_copy_stops_when_somebody_asks_it_to() {
     assert_eq!(stock.arrived("stopped").await, None);
     stock.image.remove().await;
 }
+
+/// What has nothing attached to it costs one call more for each of the ways in which it could have.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_attached_is_asked_for_once() {
+    let stock = Stock::new(SMALL).await;
+    let (wire, hands, plan) = stock.to("plain", |_, _| Fault::Pass).await;
+    assert_eq!(pushed(&plan, &hands).await.outcome.exit, Exit::Done);
+    // The image, and its tags.
+    assert_eq!((wire.calls("ListImageReferrers"), wire.calls("BatchGetImage")), (1, 2));
+    stock.image.remove().await;
+}
+
+fn warnings(walked: &Walked) -> Vec<String> {
+    let told = walked.records.iter().filter_map(|record| match &record.event {
+        Event::Warned { step: Some(StepId(1)), message } => Some(message.clone()),
+        _ => None,
+    });
+    told.collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_attached_is_no_reason_to_fail() {
+    let stock = Stock::new(SMALL).await;
+    let config = aws_sdk_ecr::Config::builder()
+        .behavior_version(aws_sdk_ecr::config::BehaviorVersion::latest())
+        .endpoint_url(stock.lab.sandbox.endpoint())
+        .region(aws_sdk_ecr::config::Region::new("us-east-1"))
+        .credentials_provider(aws_sdk_ecr::config::Credentials::new("sandbox", "sandbox", None, None, "test"));
+    let client = aws_sdk_ecr::Client::from_conf(config.build());
+    let tagged = aws_sdk_ecr::types::ImageIdentifier::builder().image_tag("v1").build();
+    let found = client.batch_get_image().repository_name("source").image_ids(tagged).send().await.unwrap();
+    let mut manifest: serde_json::Value = serde_json::from_str(found.images()[0].image_manifest().unwrap()).unwrap();
+    manifest["annotations"] = serde_json::json!({ "is": "another" });
+    let tag = format!("{}.sig", stock.digest.as_str().replace(':', "-"));
+    let put = client.put_image().repository_name("source").image_manifest(manifest.to_string());
+    put.image_tag(&tag).send().await.unwrap();
+
+    let cases = [
+        // The image comes first, and the look at its tags second.
+        ("BatchGetImage", 2, "what is attached to the image by tags stays in source: "),
+        ("ListImageReferrers", 1, "what is attached to the image by referrers stays in source: "),
+        ("PutImage", 2, &format!("{tag} stays in source: ")),
+    ];
+    for (operation, from, told) in cases {
+        let repository = format!("no-{}", operation.to_lowercase());
+        let rule = move |called: &str, number| {
+            if called == operation && number >= from { Fault::Broken } else { Fault::Pass }
+        };
+        let (_wire, hands, plan) = stock.to(&repository, rule).await;
+        let walked = pushed(&plan, &hands).await;
+        assert_eq!(walked.outcome.exit, Exit::Done, "{operation}: {}", why(&walked));
+        assert_eq!(stock.arrived(&repository).await.as_ref(), Some(&stock.digest), "{operation}");
+        let warnings = warnings(&walked);
+        assert!(warnings.iter().any(|warning| warning.starts_with(told)), "{operation}: {warnings:?}");
+    }
+    stock.image.remove().await;
+}
