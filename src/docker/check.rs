@@ -3,7 +3,7 @@
 //! The container takes itself away at its end. That of a check that is given up, for its time, for a wish to stop or
 //! because nobody waits any more, is killed and taken away here.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, pin::Pin, time::Duration};
 
 use bollard::{
     container::LogOutput,
@@ -77,23 +77,20 @@ pub async fn run(
     stop: impl Future<Output = ()>,
 ) -> Result<Checked, DockerError> {
     let mut container = Container::create(engine, image, built, run).await?;
-    // Both before the start: what ends at once has been heard and counted.
-    let options = AttachContainerOptionsBuilder::default().stream(true).stdout(true).stderr(true).build();
-    let attached = engine.unhurried().attach_container(&container.id, Some(options)).await;
-    let output = attached.map_err(|error| DockerError::api("listen to the check", error))?.output;
-    let waiting = container.end().await?;
-    let begun = engine.docker().start_container(&container.id, None::<StartContainerOptions>).await;
-    if let Err(error) = begun {
-        container.remove().await;
-        return match DockerError::api("start the check", error) {
-            DockerError::Refused { message, .. } => {
-                let ending = Ending::NotStarted { why: message };
-                tell(updates, vertex(run, VertexState::Failed, Some(ending.words()))).await;
-                Ok(Checked { ending, log: Vec::new() })
-            }
-            other => Err(other),
-        };
-    }
+    let (output, waiting) = match container.begin().await {
+        Ok(begun) => begun,
+        Err(error) => {
+            container.remove().await;
+            return match error {
+                DockerError::Refused { message, .. } => {
+                    let ending = Ending::NotStarted { why: message };
+                    tell(updates, vertex(run, VertexState::Failed, Some(ending.words()))).await;
+                    Ok(Checked { ending, log: Vec::new() })
+                }
+                other => Err(other),
+            };
+        }
+    };
     tell(updates, vertex(run, VertexState::Started, None)).await;
     let mut tail = Tail::default();
     let work = async {
@@ -173,6 +170,9 @@ async fn exit_code(waiting: Response<Incoming>) -> Result<i64, DockerError> {
 
 const WAIT: &str = "wait for the check";
 
+/// What a container prints.
+type Printed = Pin<Box<dyn Stream<Item = Result<LogOutput, bollard::errors::Error>> + Send>>;
+
 /// A container that does not outlive its owner.
 struct Container {
     engine: Engine,
@@ -195,6 +195,18 @@ impl Container {
         let made = engine.docker().create_container(Some(options.build()), body(image, built, run)).await;
         let id = made.map_err(|error| DockerError::api("make a container for the check", error))?.id;
         Ok(Self { engine: engine.clone(), id, state: State::There })
+    }
+
+    /// Starts it, and gives what it prints and how it ends. Both are asked for before the start: what ends at once has been
+    /// heard and counted. Podman makes the process ready already to listen to it, and refuses then what it cannot start.
+    async fn begin(&self) -> Result<(Printed, Response<Incoming>), DockerError> {
+        let options = AttachContainerOptionsBuilder::default().stream(true).stdout(true).stderr(true).build();
+        let attached = self.engine.unhurried().attach_container(&self.id, Some(options)).await;
+        let output = attached.map_err(|error| DockerError::api("listen to the check", error))?.output;
+        let waiting = self.end().await?;
+        let begun = self.engine.docker().start_container(&self.id, None::<StartContainerOptions>).await;
+        begun.map_err(|error| DockerError::api("start the check", error))?;
+        Ok((output, waiting))
     }
 
     /// Begins to wait for its end. The engine answers with the head of its response as soon as it does.
@@ -253,6 +265,8 @@ fn body(image: &Key, built: &Digest, run: &CheckRun) -> ContainerCreateBody {
         labels: Some(HashMap::from([(LABEL.to_owned(), image.to_string())])),
         attach_stdout: Some(true),
         attach_stderr: Some(true),
+        // Docker kills what is removed by force; podman waits for so long before.
+        stop_timeout: Some(0),
         healthcheck: Some(HealthConfig { test: Some(vec!["NONE".to_owned()]), ..HealthConfig::default() }),
         host_config: Some(host_config),
         ..ContainerCreateBody::default()

@@ -111,6 +111,8 @@ pub enum BuildCause {
     BaseImage { image: String },
     /// The builder that buildx uses writes no cache anywhere but into the image.
     CacheExport,
+    /// The builder that buildx uses cannot be started, or does not answer.
+    BuilderAway,
     /// The engine's disk is full.
     NoSpace,
     /// Words nobody has met yet; the message has them.
@@ -161,6 +163,8 @@ pub enum PushCause {
     TagMissing,
     /// The engine cannot reach the registry.
     Unreachable,
+    /// Nothing has moved for so long that nothing is expected any more.
+    Stalled,
     /// Words nobody has met yet; the message has them.
     Unclassified,
 }

@@ -19,7 +19,7 @@ pub mod push;
 pub mod rawjson;
 pub mod registry;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 use tokio::sync::mpsc::Sender;
 

@@ -2,6 +2,8 @@
 //!
 //! bollard's own call drops the layer ids and the final digest, so this makes the request itself.
 
+mod silence;
+
 use std::{collections::HashMap, sync::LazyLock, time::Duration};
 
 use bytes::Bytes;
@@ -11,6 +13,7 @@ use regex::Regex;
 use serde_json::Value;
 use tokio::{sync::mpsc::Sender, time::MissedTickBehavior};
 
+use self::silence::{Patience, Silence};
 use super::{
     engine::{Engine, refusal},
     error::{DockerError, PushCause, PushFailure},
@@ -40,6 +43,16 @@ pub async fn push(
     credentials: &RegistryCredentials,
     updates: &Sender<Progress>,
 ) -> Result<Digest, DockerError> {
+    push_with(engine, reference, credentials, Patience::USUAL, updates).await
+}
+
+async fn push_with(
+    engine: &Engine,
+    reference: &Reference,
+    credentials: &RegistryCredentials,
+    patience: Patience,
+    updates: &Sender<Progress>,
+) -> Result<Digest, DockerError> {
     // Without a tag the engine would push every tag of that name.
     let tag = reference.tag.as_ref().map_or("latest", |tag| tag.as_str());
     let path = format!("/images/{}/push?tag={tag}", reference.name);
@@ -47,7 +60,19 @@ pub async fn push(
     let auth =
         HeaderValue::try_from(credentials.header()).map_err(|error| DockerError::Request { source: error.into() })?;
     headers.insert(HeaderName::from_static("x-registry-auth"), auth);
-    let response = engine.request(Method::POST, &path, headers, bollard::body_full(Bytes::new())).await?;
+    let mut silence = Silence::of(patience);
+    let mut stream = PushStream::default();
+    let mut ticker = tokio::time::interval(TICK);
+    ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let asked = engine.request(Method::POST, &path, headers, bollard::body_full(Bytes::new()));
+    tokio::pin!(asked);
+    // The engine speaks to the registry before it begins to answer.
+    let response = loop {
+        tokio::select! {
+            response = &mut asked => break response?,
+            _ = ticker.tick() => silence.look(&stream, reference, updates).await?,
+        }
+    };
     if response.status() != StatusCode::OK {
         return Err(match refusal("push", response).await {
             // An image the engine does not have, or podman, which has a status of its own for a failed push.
@@ -58,9 +83,6 @@ pub async fn push(
 
     let mut body = response.into_body();
     let mut lines = JsonLines::default();
-    let mut stream = PushStream::default();
-    let mut ticker = tokio::time::interval(TICK);
-    ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             frame = body.frame() => {
@@ -74,8 +96,13 @@ pub async fn push(
                         return Err(failed(reference, message));
                     }
                 }
+                if stream.moved == Moved::Yes {
+                    stream.moved = Moved::No;
+                    silence.broken();
+                }
             }
             _ = ticker.tick() => {
+                silence.look(&stream, reference, updates).await?;
                 if stream.news == News::Yes {
                     let snapshot = stream.snapshot(Last::No);
                     tell(updates, snapshot).await;
@@ -101,6 +128,15 @@ struct PushStream {
     index: HashMap<String, usize>,
     digest: Option<Digest>,
     news: News,
+    moved: Moved,
+}
+
+/// Whether anything has changed: the containerd store tells every layer ten times a second, come what may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Moved {
+    Yes,
+    #[default]
+    No,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -126,19 +162,18 @@ impl PushStream {
         // The graphdriver's word comes twice, here and in the status; the containerd store has the status only.
         if let Some(digest) = text("/aux/Digest") {
             self.digest = digest.parse().ok();
+            self.moved = Moved::Yes;
         }
         let Some(status) = text("/status") else { return Ok(()) };
-        match text("/id") {
-            Some(id) => {
-                if let Some(state) = layer_state(status) {
-                    let number = |pointer: &str| value.pointer(pointer).and_then(Value::as_u64);
-                    self.layer(id, state, number("/progressDetail/current"), number("/progressDetail/total"));
-                }
+        if let Some(id) = text("/id") {
+            if let Some(state) = layer_state(status) {
+                let number = |pointer: &str| value.pointer(pointer).and_then(Value::as_u64);
+                self.layer(id, state, number("/progressDetail/current"), number("/progressDetail/total"));
             }
-            None => {
-                if let Some(result) = RESULT.captures(status) {
-                    self.digest = result[2].parse().ok();
-                }
+        } else {
+            self.moved = Moved::Yes;
+            if let Some(result) = RESULT.captures(status) {
+                self.digest = result[2].parse().ok();
             }
         }
         Ok(())
@@ -147,10 +182,12 @@ impl PushStream {
     fn layer(&mut self, id: &str, state: LayerState, current: Option<u64>, total: Option<u64>) {
         self.news = News::Yes;
         let index = *self.index.entry(id.to_owned()).or_insert_with(|| {
+            self.moved = Moved::Yes;
             self.layers.push(Layer { id: id.to_owned(), state: state.clone(), current: 0, total: None });
             self.layers.len() - 1
         });
         let layer = &mut self.layers[index];
+        let before = layer.clone();
         // A retry begins the layer anew.
         if matches!(state, LayerState::Retrying { .. }) {
             layer.current = 0;
@@ -165,6 +202,9 @@ impl PushStream {
             }
         }
         layer.state = state;
+        if *layer != before {
+            self.moved = Moved::Yes;
+        }
     }
 
     fn snapshot(&mut self, last: Last) -> Progress {

@@ -39,7 +39,7 @@ use crate::{
 };
 
 /// The engine of `DOCKER_HOST`, or the system's. A machine without one fails the test, as it should.
-pub(super) async fn engine() -> Engine {
+pub(crate) async fn engine() -> Engine {
     #[expect(clippy::disallowed_methods, reason = "lets the same tests run against other engines")]
     let host = std::env::var("DOCKER_HOST").ok();
     let inputs = EndpointInputs {
@@ -235,6 +235,8 @@ pub(super) enum Mood {
     /// By the repository's own policy.
     Forbidden,
     Immutable,
+    /// Takes no blob: it neither reads nor answers.
+    Stalling,
 }
 
 /// A registry on loopback that wants `AWS:<token>` and keeps what it is given.
@@ -315,6 +317,9 @@ fn digest(bytes: &[u8]) -> String {
 
 async fn answer(state: &Mutex<State>, request: Request<Incoming>) -> Response<Full<Bytes>> {
     let (parts, body) = request.into_parts();
+    if state.lock().unwrap().mood == Mood::Stalling && parts.method != Method::GET && parts.method != Method::HEAD {
+        return std::future::pending().await;
+    }
     let body = body.collect().await.unwrap().to_bytes();
     let mut state = state.lock().unwrap();
     let wanted = format!("Basic {}", STANDARD.encode(format!("AWS:{TOKEN}")));
@@ -370,7 +375,7 @@ fn respond(state: &mut State, method: &Method, uri: &http::Uri, body: Bytes) -> 
                 explicit deny in a resource-based policy";
             return refusal(StatusCode::FORBIDDEN, "DENIED", message);
         }
-        Mood::Friendly | Mood::Denied | Mood::Forbidden | Mood::Immutable => {}
+        Mood::Friendly | Mood::Denied | Mood::Forbidden | Mood::Immutable | Mood::Stalling => {}
     }
     let last = path.rsplit('/').next().unwrap_or_default();
     if path.contains("/blobs/uploads") {

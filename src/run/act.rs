@@ -416,8 +416,11 @@ async fn push_image(
     let registry = &reference.name.registry;
     let first = token(hands, aws, registry, clock).await?.entry.login;
     match docker::push(hands.engine(), reference, &credentials(registry, &first), progress).await {
-        // A token can expire under a long push. Layers that are up already are found there again.
-        Err(DockerError::Push(failure)) if failure.cause == PushCause::TokenExpired => {
+        // A token can expire under a long push. Layers that are up already are found there again. ECR says so with the status
+        // of a denial, and some engines pass on nothing else of what it says.
+        Err(DockerError::Push(failure))
+            if matches!(failure.cause, PushCause::TokenExpired | PushCause::Denied { action: None }) =>
+        {
             hands.logins.forget(registry).await;
             let fresh = token(hands, aws, registry, clock).await?.entry.login;
             Ok(docker::push(hands.engine(), reference, &credentials(registry, &fresh), progress).await?)

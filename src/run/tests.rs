@@ -73,6 +73,7 @@ fn definition_of(family: &str, cpu: &str) -> Value {
     })
 }
 
+/// The system's: which calls a push consists of, and how often each is tried again, is another with every engine.
 async fn engine() -> Engine {
     let inputs = EndpointInputs { config_dir: PathBuf::from("/nonexistent"), ..EndpointInputs::default() };
     Engine::connect(&inputs, &|path| fs::read(path)).await.unwrap()

@@ -15,7 +15,7 @@ use crate::aws::{
 
 /// What follows `sha256-<hex>` in such a tag: nothing is the list of referrers that clients keep themselves where a
 /// registry has none (OCI distribution spec, "Referrers Tag Schema"; ECR has had one since June 2024), the others are
-/// cosign's (its SIGNATURE_SPEC, and `cosign triangulate --type`).
+/// cosign's (its `SIGNATURE_SPEC`, and `cosign triangulate --type`).
 const SUFFIXES: [&str; 4] = ["", ".sig", ".att", ".sbom"];
 
 /// More than this is not copied.

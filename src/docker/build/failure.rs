@@ -18,9 +18,10 @@ static RULES: LazyLock<Vec<(Regex, ToCause)>> = LazyLock::new(|| {
         rule(r"(?i:dockerfile parse error)(?: on)?(?: line (\d+))?", |found| BuildCause::Dockerfile {
             line: found.get(1).and_then(|line| line.as_str().parse().ok()),
         }),
-        rule("unknown instruction: |the Dockerfile (?:.* )?cannot be empty|file with no instructions", |_| {
-            BuildCause::Dockerfile { line: None }
-        }),
+        rule(
+            "[uU]nknown instruction: |the Dockerfile (?:.* )?cannot be empty|file with no instructions|no contents in \"",
+            |_| BuildCause::Dockerfile { line: None },
+        ),
         rule(
             "failed to read dockerfile: |Cannot locate specified Dockerfile: |unable to evaluate symlinks in Dockerfile path",
             |_| BuildCause::DockerfileMissing,
@@ -48,6 +49,9 @@ static METADATA: LazyLock<Regex> = LazyLock::new(|| {
         .expect("a constant that a test compiles")
 });
 
+/// buildx's own steps before anything is built, of the drivers docker-container, kubernetes and remote (`driver/*/driver.go`).
+const BOOT: [&str; 2] = ["[internal] booting buildkit", "[internal] waiting for connection"];
+
 fn first(found: &regex::Captures<'_>) -> String {
     found.iter().skip(1).flatten().map(|part| part.as_str().to_owned()).next().unwrap_or_default()
 }
@@ -56,7 +60,10 @@ fn first(found: &regex::Captures<'_>) -> String {
 pub(super) fn classified(step: Option<String>, log: Vec<String>, message: String) -> BuildFailure {
     let by_words = RULES.iter().find_map(|(pattern, cause)| pattern.captures(&message).map(|found| cause(&found)));
     let base = || step.as_deref().and_then(|step| METADATA.captures(step)).map(|found| first(&found));
+    let is_boot = step.as_deref().is_some_and(|step| BOOT.contains(&step));
     let cause = match by_words {
+        // An image that its container cannot be made from is not one of the Dockerfile.
+        Some(BuildCause::BaseImage { .. }) | None if is_boot => BuildCause::BuilderAway,
         Some(cause) => cause,
         None => base().map_or(BuildCause::Unclassified, |image| BuildCause::BaseImage { image }),
     };
@@ -81,6 +88,33 @@ pub(super) fn refused(error: DockerError) -> DockerError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn podmans_and_buildxs_words_have_their_meaning() {
+        for (step, message, cause) in [
+            // Podman 5.8.
+            (
+                "[2/2] FOO bar",
+                r#"building at STEP "FOO ": Build error: Unknown instruction: "FOO" &imagebuilder.Step{}"#,
+                BuildCause::Dockerfile { line: None },
+            ),
+            (
+                "",
+                r#"no contents in "/var/tmp/libpod_builder1/build/Dockerfile""#,
+                BuildCause::Dockerfile { line: None },
+            ),
+            // buildx 0.29, of a builder at an address where nobody listens, and of one that cannot be pulled.
+            ("[internal] waiting for connection", "context deadline exceeded", BuildCause::BuilderAway),
+            (
+                "[internal] booting buildkit",
+                r#"Error response from daemon: Get "https://registry-1.docker.io/v2/": dial tcp: lookup registry-1.docker.io on 10.0.0.2:53: no such host"#,
+                BuildCause::BuilderAway,
+            ),
+        ] {
+            let failure = classified(Some(step.to_owned()), Vec::new(), message.to_owned());
+            assert_eq!(failure.cause, cause, "{message}");
+        }
+    }
 
     /// The words are what engine 20.10, 26.1 and 28.5 answer.
     #[test]

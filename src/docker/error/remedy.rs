@@ -130,6 +130,11 @@ fn build(failure: &BuildFailure) -> String {
              `cache_to = [\"type=inline\"]` puts the cache into the image, which every builder can"
                 .to_owned()
         }
+        BuildCause::BuilderAway => {
+            "`docker buildx inspect --bootstrap` must work first; `docker buildx use`, or BUILDX_BUILDER, chooses another \
+             builder"
+                .to_owned()
+        }
         BuildCause::NoSpace => "free space on the engine's disk with `docker system prune`".to_owned(),
         BuildCause::Unclassified => "the message is the engine's own; `docker build` must work first".to_owned(),
     }
@@ -157,7 +162,7 @@ fn push(failure: &PushFailure) -> String {
             "a policy denies `{action}`, so allowing it in IAM is of no use: see `aws ecr get-repository-policy` for \
              the repository's own, then the organisation's service control policies"
         ),
-        PushCause::Denied { action: None } => "allow ecr:BatchCheckLayerAvailability, ecr:InitiateLayerUpload, \
+        PushCause::Denied { action: None } => "the engine does not pass on what the registry said: allow ecr:BatchCheckLayerAvailability, ecr:InitiateLayerUpload, \
             ecr:UploadLayerPart, ecr:CompleteLayerUpload and ecr:PutImage on the repository in IAM"
             .to_owned(),
         PushCause::TagImmutable { tag } => {
@@ -167,6 +172,10 @@ fn push(failure: &PushFailure) -> String {
         PushCause::Unreachable => {
             "the engine pushes, not this program: check the engine's own network, DNS and proxy".to_owned()
         }
+        PushCause::Stalled => "run it again: layers that have arrived are not sent twice. If it stops there again, look at \
+            what is between the engine and the registry (a proxy, a VPN, an MTU that is too large, a VPC endpoint), and at \
+            `docker push` of the same name"
+            .to_owned(),
         PushCause::Unclassified => {
             "the message is the engine's own; `docker push` of the same name must work first".to_owned()
         }

@@ -218,8 +218,9 @@ async fn each_refusal_of_ecr_is_told_for_what_it_is() {
     ] {
         registry.set(mood);
         let failure = fails(&ours, &image).await;
-        // The containerd store asks with HEAD first, whose answer has no body to say why.
-        let bare = failure.message.contains("from HEAD request") && failure.message.ends_with("403 Forbidden");
+        // The containerd store and podman ask with HEAD first, whose answer has no body to say why.
+        let bare = (failure.message.contains("from HEAD request") && failure.message.ends_with("403 Forbidden"))
+            || failure.message.ends_with("StatusCode: 403, \"\"");
         let meant = if bare { PushCause::Denied { action: None } } else { meant };
         assert_eq!(failure.cause, meant, "{}", failure.message);
         assert_eq!(failure.reference, image.to_string());
@@ -252,5 +253,33 @@ async fn a_registry_that_is_not_there_is_unreachable() {
         Err(DockerError::Push(failure)) => assert_eq!(failure.cause, PushCause::Unreachable, "{}", failure.message),
         other => panic!("{other:?}"),
     }
+    remove(&engine, &image).await;
+}
+
+/// The engine would wait for ever, and we for the engine.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_that_stalls_is_warned_about_and_given_up() {
+    let (engine, registry) = (engine().await, Registry::start(Mood::Friendly).await);
+    let source = Source::new("FROM scratch\nCOPY hello /hello\n", &[("hello", program(&unique("e"), Then::Exit(0)))]);
+    let image = reference(&registry.host, "jobs/api", &unique("v"));
+    let action = source.action(Builder::Auto, std::slice::from_ref(&image));
+    told(async |updates| build(&engine, &action, &Lent::default(), updates).await).await.0.unwrap();
+    registry.set(Mood::Stalling);
+    let credentials = registry.credentials();
+    let end = Duration::from_secs(3);
+    let patience = Patience { word: Duration::from_secs(1), end, begin: end };
+    let (result, progress) =
+        told(async |updates| push_with(&engine, &image, &credentials, patience, updates).await).await;
+    match result {
+        Err(DockerError::Push(failure)) => assert_eq!(failure.cause, PushCause::Stalled, "{}", failure.message),
+        other => panic!("{other:?}"),
+    }
+    let warned = format!("{} has not answered for 1 s; the push is given up after 3 s", registry.host);
+    let words = progress.iter().filter_map(|progress| match progress {
+        Progress::Warning { message } => Some(message),
+        _ => None,
+    });
+    assert_eq!(words.collect::<Vec<_>>(), [&warned]);
+    drop(registry);
     remove(&engine, &image).await;
 }

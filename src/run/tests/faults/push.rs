@@ -42,7 +42,7 @@ impl Image {
         let (_canceller, cancel) = cancel::token();
         let walked = walk(&plan, hands, &cancel, |_| {}).await;
         assert_eq!(walked.outcome.exit, Exit::Done, "{:?}", walked.outcome.failure);
-        Self { references, engine: engine().await }
+        Self { references, engine: hands.engine.clone().expect("it has built with one") }
     }
 
     pub(super) async fn remove(self) {
@@ -168,6 +168,24 @@ async fn a_push_that_stalls_can_be_stopped_and_done_again() {
         let again = pushed(&plan, hands).await;
         assert_eq!(again.outcome.exit, Exit::Done, "{operation}: {}", why(&again));
     }
+    image.remove().await;
+}
+
+/// ECR says so with the status of a denial, and some engines pass on nothing else of what it says.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_has_expired_before_its_time_is_replaced() {
+    let mut lab = Lab::new().await;
+    lab.hands.engine = Some(crate::docker::testing::engine().await);
+    ecr::create_repository(&lab.hands.aws, "expired").await.unwrap();
+    let reference: Reference = format!("{}/expired:v1", lab.hands.registry).parse().unwrap();
+    let image = Image::build(&lab.hands, vec![reference.clone()]).await;
+    let login = Action::Login { registry: reference.name.registry.clone() };
+    let login = Plan { steps: vec![step(1, login, &[])], release: Release::Independent };
+    assert_eq!(pushed(&login, &lab.hands).await.outcome.exit, Exit::Done);
+    lab.sandbox.world().ecr.expire_tokens(now());
+    let walked = pushed(&pushing(&reference), &lab.hands).await;
+    assert_eq!(walked.outcome.exit, Exit::Done, "{}", why(&walked));
+    assert!(present(&lab, &reference).await.is_some());
     image.remove().await;
 }
 

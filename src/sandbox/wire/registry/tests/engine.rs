@@ -148,7 +148,19 @@ async fn is_told_what_ecr_tells() {
     let moved = docker.run(&["push", &image]).await;
     assert!(!moved.success);
     told.push(format!("moved: {}", moved.text.lines().last().unwrap_or_default()));
-    insta::assert_snapshot!(told.join("\n"), @r#"
+    let told = told.join("\n");
+    if docker.must(&["info", "--format", "{{json .DriverStatus}}"]).await.contains("io.containerd.snapshotter") {
+        // containerd leaves out the code, and has only the status of an answer to HEAD.
+        let (before, rest) = told.split_once("HEAD request to ").unwrap();
+        let (_, after) = rest.split_once(": 403").unwrap();
+        insta::assert_snapshot!(format!("{before}HEAD request to …: 403{after}"), @r"
+        no repository: error from registry: The repository with name 'fixed' does not exist in the registry with id '000000000000'
+        expired: unknown: unexpected status from HEAD request to …: 403 Forbidden
+        moved: error from registry: The image tag 'v1' already exists in the 'fixed' repository and cannot be overwritten because the tag is immutable.
+        ");
+        return;
+    }
+    insta::assert_snapshot!(told, @r#"
     no repository: name unknown: The repository with name 'fixed' does not exist in the registry with id '000000000000'
     expired: denied: Your authorization token has expired. Reauthenticate and try again.
     moved: tag invalid: The image tag 'v1' already exists in the 'fixed' repository and cannot be overwritten because the tag is immutable.
