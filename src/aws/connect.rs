@@ -521,10 +521,19 @@ impl ProvideCredentials for LastResort {
 
 #[cfg(test)]
 mod tests {
-    use std::{error::Error, fmt::Write, path::Path, process::Command};
+    use std::{
+        error::Error,
+        fmt::Write,
+        path::Path,
+        process::Command,
+        sync::atomic::{AtomicUsize, Ordering},
+    };
 
-    use super::{Endpoint, Identity, Variables, connect};
-    use crate::aws::{hints::hints, sts};
+    use super::{AskMfa, Endpoint, Identity, Patience, Variables, connect, open};
+    use crate::{
+        aws::{hints::hints, sts},
+        sandbox::{Sandbox, Settings},
+    };
 
     #[test]
     fn an_empty_variable_counts_as_unset() {
@@ -565,6 +574,10 @@ mod tests {
 
     /// What a user with these AWS files, and nothing else, is told.
     fn credentials_in(files: Files, profile: Option<&str>) -> String {
+        told_by("child_without_credentials", files, profile)
+    }
+
+    fn told_by(child: &str, files: Files, profile: Option<&str>) -> String {
         let home = tempfile::tempdir().unwrap();
         for (name, content) in files {
             let path = home.path().join(name);
@@ -575,7 +588,7 @@ mod tests {
             std::fs::write(home.path().join("profile"), profile).unwrap();
         }
         let child = Command::new(std::env::current_exe().unwrap())
-            .args(["--ignored", "--exact", "aws::connect::tests::child_without_credentials"])
+            .args(["--ignored", "--exact", &format!("aws::connect::tests::{child}")])
             .current_dir(home.path())
             .env_clear()
             .env("HOME", home.path())
@@ -586,6 +599,43 @@ mod tests {
         assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stdout));
         let told = std::fs::read_to_string(home.path().join("told")).unwrap();
         told.replace(&home.path().display().to_string(), "HOME")
+    }
+
+    const QUICK: u32 = 40;
+    static ASKED: AtomicUsize = AtomicUsize::new(0);
+
+    #[tokio::test(flavor = "multi_thread")]
+    #[ignore = "started by `who_looks_for_a_phone_is_asked_once` with an environment of its own"]
+    async fn child_who_looks_for_a_phone() {
+        let sandbox = Sandbox::start(Settings::new("state".into())).await.unwrap();
+        let config = format!(
+            "[profile jobs]\nregion = us-east-1\nendpoint_url = {}\nsource_profile = me\n\
+             role_arn = arn:aws:iam::000000000000:role/ship\nmfa_serial = arn:aws:iam::000000000000:mfa/me\n\
+             [profile me]\naws_access_key_id = sandbox\naws_secret_access_key = sandbox\n",
+            sandbox.endpoint()
+        );
+        std::fs::create_dir(".aws").unwrap();
+        std::fs::write(".aws/config", config).unwrap();
+        let variables = Variables { config_file: Some(".aws/config".into()), ..Variables::default() };
+        let profile = Some("jobs".to_owned());
+        // Who takes longer than one attempt of a call may.
+        let ask = AskMfa(|_| {
+            ASKED.fetch_add(1, Ordering::SeqCst);
+            std::thread::sleep(2 * Patience::hurried(QUICK).attempt);
+            Some("123456".to_owned())
+        });
+        let identity = Identity { profile, ask, variables, ..Identity::default() };
+        let aws = open(&Endpoint::Aws, &identity, Patience::hurried(QUICK)).await.unwrap();
+        let caller = sts::caller(&aws).await.unwrap();
+        std::fs::write("told", format!("asked {} times: {}", ASKED.load(Ordering::SeqCst), caller.arn)).unwrap();
+        sandbox.stop().await;
+    }
+
+    /// An attempt of a call would end meanwhile, and the next one would ask again.
+    #[test]
+    fn who_looks_for_a_phone_is_asked_once() {
+        let told = told_by("child_who_looks_for_a_phone", &[], None);
+        assert!(told.starts_with("asked 1 times: arn:aws:sts::000000000000:assumed-role/ship/"), "{told}");
     }
 
     #[test]

@@ -549,17 +549,6 @@ fn a_profile_with_an_mfa_device_asks_on_the_terminal_or_says_that_there_is_none(
     assert_eq!(fetched.access_key, "ASIAASSUMED000000001");
 }
 
-/// An attempt of a call ends after twenty seconds, and the next one would ask again.
-#[test]
-fn who_looks_for_a_phone_is_asked_once() {
-    let stand_in = StandIn::start();
-    let environment = with_mfa(&stand_in, "none");
-    let slowly = format!("(sleep 22; echo 123456) | script -qec '{PROGRAM} login {REGISTRY}' /dev/null");
-    let typed = environment.run("sh", ["-c", &slowly]).success();
-    assert_eq!(typed.stdout.matches("MFA code of").count(), 1, "{typed}");
-    assert_eq!(stand_in.count("AssumeRole"), 1);
-}
-
 #[test]
 fn a_session_that_was_given_for_a_code_serves_the_next_commands() {
     let stand_in = StandIn::start();
