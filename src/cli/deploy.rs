@@ -7,7 +7,7 @@ use super::{
     prepare::{self, Others, Prepared},
     show, walk,
 };
-use crate::{config::spec::Confirm, exit::Exit, failure::Failure, run::act::Hands};
+use crate::{config::spec::Confirm, docker::check, exit::Exit, failure::Failure, run::act::Hands};
 
 pub async fn run(args: &args::Deploy, door: &Door) -> Result<Exit, Failure> {
     let begun = walk::begin(&args.display, door)?;
@@ -21,6 +21,9 @@ pub async fn run(args: &args::Deploy, door: &Door) -> Result<Exit, Failure> {
     let (auth, complaints) = prepare::logins(&understood.spec, door).await;
     for complaint in complaints {
         writeln!(door.stderr(), "warning: {complaint}").map_err(Failure::Output)?;
+    }
+    if let Some(engine) = &engine {
+        let _checks = check::sweep(engine, show::now_ms() / 1000).await;
     }
     let environment = understood.spec.environment.name.clone();
     let paper = show::paper(door.surroundings.stderr, door);

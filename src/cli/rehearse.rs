@@ -13,7 +13,7 @@ use super::{
 use crate::{
     aws::{Aws, ecs, elb},
     config::spec::{self, Spec, TaskDefinitionSource},
-    docker::Engine,
+    docker::{self, Engine},
     exit::Exit,
     failure::{Failure, render},
     id::Key,
@@ -53,7 +53,8 @@ pub async fn run(args: &args::Rehearse, door: &Door) -> Result<Exit, Failure> {
     let key = the_service(&understood.spec)?;
     let engine = prepare::engine(door).await?;
     let root = super::sandbox::root(door)?;
-    let left = stage::sweep(&root, &engine).await;
+    let (left, _checks) =
+        tokio::join!(stage::sweep(&root, &engine), docker::check::sweep(&engine, show::now_ms() / 1000));
     if left > 0 {
         door.tell("what an earlier rehearsal left behind when it was killed is removed\n")?;
     }

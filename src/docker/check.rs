@@ -1,7 +1,8 @@
 //! A command that must end with 0, in a container of the image that was built.
 //!
 //! The container takes itself away at its end. That of a check that is given up, for its time, for a wish to stop or
-//! because nobody waits any more, is killed and taken away here.
+//! because nobody waits any more, is killed and taken away here. Who is killed can do nothing any more: the container of
+//! such a check says whose it is, and the next run takes it away.
 
 use std::{collections::HashMap, pin::Pin, time::Duration};
 
@@ -9,8 +10,8 @@ use bollard::{
     container::LogOutput,
     models::{ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig},
     query_parameters::{
-        AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder,
-        StartContainerOptions,
+        AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, ListContainersOptionsBuilder,
+        RemoveContainerOptionsBuilder, StartContainerOptions,
     },
 };
 use bytes::Bytes;
@@ -19,6 +20,8 @@ use http::{HeaderMap, Method, Response};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::sync::mpsc::Sender;
+
+use owner::Standing;
 
 use super::{
     engine::{Engine, refusal},
@@ -33,8 +36,19 @@ use crate::{
     plan::step::CheckRun,
 };
 
+mod owner;
+
 /// The label with the image's name, by which a container of ours can be told.
 pub const LABEL: &str = "ecs-ship.check";
+/// Labels by which it can be told that nobody waits for it any more: the process it belongs to, and the seconds that the
+/// check may take.
+const OWNER: &str = "ecs-ship.check.owner";
+const LIMIT: &str = "ecs-ship.check.limit";
+/// So much longer than it may take is left to a check whose owner cannot be asked for, because it runs elsewhere: its clock
+/// may be another.
+const OVERDUE: u64 = 600;
+/// For an engine that is asked for what others have left, before anything else is done.
+const SWEEPING: Duration = Duration::from_secs(5);
 
 /// A fork bomb ends here, and no test suite that we know of does.
 const MOST_PROCESSES: i64 = 4096;
@@ -76,7 +90,7 @@ pub async fn run(
     updates: &Sender<Progress>,
     stop: impl Future<Output = ()>,
 ) -> Result<Checked, DockerError> {
-    let mut container = Container::create(engine, image, built, run).await?;
+    let mut container = Container::create(engine, image, built, run, limit).await?;
     let (output, waiting) = match container.begin().await {
         Ok(begun) => begun,
         Err(error) => {
@@ -187,12 +201,18 @@ enum State {
 }
 
 impl Container {
-    async fn create(engine: &Engine, image: &Key, built: &Digest, run: &CheckRun) -> Result<Self, DockerError> {
+    async fn create(
+        engine: &Engine,
+        image: &Key,
+        built: &Digest,
+        run: &CheckRun,
+        limit: Duration,
+    ) -> Result<Self, DockerError> {
         let mut options = CreateContainerOptionsBuilder::new();
         if let Some(platform) = &run.platform {
             options = options.platform(platform);
         }
-        let made = engine.docker().create_container(Some(options.build()), body(image, built, run)).await;
+        let made = engine.docker().create_container(Some(options.build()), body(image, built, run, limit)).await;
         let id = made.map_err(|error| DockerError::api("make a container for the check", error))?.id;
         Ok(Self { engine: engine.clone(), id, state: State::There })
     }
@@ -247,7 +267,37 @@ impl Drop for Container {
     }
 }
 
-fn body(image: &Key, built: &Digest, run: &CheckRun) -> ContainerCreateBody {
+/// Takes away the checks that a killed run has left; gives back how many those were. An engine that does not answer is
+/// asked by whoever needs it next.
+pub async fn sweep(engine: &Engine, now_s: u64) -> usize {
+    tokio::time::timeout(SWEEPING, sweep_all(engine, now_s)).await.unwrap_or_default()
+}
+
+async fn sweep_all(engine: &Engine, now_s: u64) -> usize {
+    let filters = HashMap::from([("label", vec![LABEL.to_owned()])]);
+    let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
+    let mut swept = 0;
+    for container in engine.docker().list_containers(Some(options)).await.unwrap_or_default() {
+        let labels = container.labels.unwrap_or_default();
+        let created = container.created.and_then(|created| u64::try_from(created).ok());
+        let is_overdue = || {
+            let limit: u64 = labels.get(LIMIT)?.parse().ok()?;
+            Some(now_s > created?.saturating_add(limit).saturating_add(OVERDUE))
+        };
+        let is_left = match labels.get(OWNER).map(String::as_str).map(owner::standing) {
+            Some(Standing::Gone) => true,
+            Some(Standing::Alive) => false,
+            Some(Standing::Unknown) | None => is_overdue().unwrap_or(false),
+        };
+        if let (true, Some(id)) = (is_left, container.id) {
+            remove(engine, &id).await;
+            swept += 1;
+        }
+    }
+    swept
+}
+
+fn body(image: &Key, built: &Digest, run: &CheckRun, limit: Duration) -> ContainerCreateBody {
     let memory = run.memory_mib.map(|mib| i64::try_from(mib.saturating_mul(1 << 20)).unwrap_or(i64::MAX));
     let host_config = HostConfig {
         auto_remove: Some(true),
@@ -262,7 +312,7 @@ fn body(image: &Key, built: &Digest, run: &CheckRun) -> ContainerCreateBody {
     ContainerCreateBody {
         image: Some(built.to_string()),
         entrypoint: Some(run.command.clone()),
-        labels: Some(HashMap::from([(LABEL.to_owned(), image.to_string())])),
+        labels: Some(labels(image, limit)),
         attach_stdout: Some(true),
         attach_stderr: Some(true),
         // Docker kills what is removed by force; podman waits for so long before.
@@ -271,6 +321,12 @@ fn body(image: &Key, built: &Digest, run: &CheckRun) -> ContainerCreateBody {
         host_config: Some(host_config),
         ..ContainerCreateBody::default()
     }
+}
+
+fn labels(image: &Key, limit: Duration) -> HashMap<String, String> {
+    let limit = (LIMIT.to_owned(), limit.as_secs().to_string());
+    let owner = owner::own().map(|owner| (OWNER.to_owned(), owner));
+    [(LABEL.to_owned(), image.to_string()), limit].into_iter().chain(owner).collect()
 }
 
 #[cfg(test)]

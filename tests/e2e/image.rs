@@ -180,6 +180,40 @@ fn an_interrupt_ends_a_check_and_takes_its_container_away() {
     shop.leaves_no_check();
 }
 
+/// Killed, it could take away nothing: the next run does, whatever it ships.
+#[test]
+fn the_check_of_a_killed_deploy_is_taken_away_by_the_next_run() {
+    let checks = "checks = [{ run = [\"/bin/busybox\", \"sh\", \"-c\", \"echo begun; exec /bin/busybox sleep 600\"] }]";
+    let shop = Shop::new(checks, DOCKERFILE);
+    let begin = || {
+        let mut command = shop.scenario.deploying("1", &[]);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program starts");
+        let mut talk = BufReader::new(child.stderr.take().expect("piped"));
+        let mut heard = String::new();
+        while !heard.contains("| begun") {
+            assert_ne!(talk.read_line(&mut heard).expect("text"), 0, "ended before the check began: {heard}");
+        }
+        (child, talk)
+    };
+    let (mut killed, _talk) = begin();
+    let left = shop.check_containers();
+    killed.kill().expect("it runs");
+    killed.wait().expect("it was ours");
+    assert_eq!(shop.check_containers(), left, "nobody is there to take it away");
+    // One of another repository, which has no checks.
+    let other = Scenario::with_version_one(20, "");
+    shop.leaves_no_check();
+    // Not one that somebody waits for.
+    let (mut waiting, _talk) = begin();
+    let running = shop.check_containers();
+    other.deploy("2", &[]).ended_with(0);
+    assert_eq!(shop.check_containers(), running);
+    waiting.kill().expect("it runs");
+    waiting.wait().expect("it was ours");
+    other.deploy("3", &[]).ended_with(0);
+    shop.leaves_no_check();
+}
+
 const WITH_SECRET: &str = "FROM scratch AS base\nCOPY app/busybox /bin/busybox\nARG VERSION\n\
     RUN --mount=type=secret,id=token,required=true [\"/bin/busybox\", \"sh\", \"-c\", \"/bin/busybox cat /run/secrets/token && /bin/busybox sha256sum /run/secrets/token > /sum\"]\n\
     FROM scratch\nCOPY --from=base /sum /sum\nCOPY app/hello /hello\nENV PORT=8080\nENTRYPOINT [\"/hello\"]\n";
