@@ -81,6 +81,11 @@ impl Place {
         (client!(aws_sdk_ecs, endpoint, keys), client!(aws_sdk_sts, endpoint, keys))
     }
 
+    /// The same for ECR.
+    pub(crate) fn ecr_signing(&self, keys: &Credentials) -> aws_sdk_ecr::Client {
+        client!(aws_sdk_ecr, self.handle.endpoint(), keys)
+    }
+
     /// Writes a file into its state folder.
     pub(crate) fn write(&self, name: &str, text: &str) {
         std::fs::write(self.folder.path().join(name), text).unwrap();

@@ -1,6 +1,7 @@
 //! ECR: repositories, images, policies, tokens, settings.
 
 use aws_sdk_ecr::client::Waiters as _;
+use aws_sdk_ecr::config::Credentials;
 use aws_sdk_ecr::primitives::Blob;
 use aws_sdk_ecr::types::{
     EncryptionType, FindingSeverity, ImageFailureCode, ImageIdentifier, ImageScanningConfiguration, ImageTagMutability,
@@ -169,6 +170,53 @@ async fn layers() {
         refusal!(ecr.batch_check_layer_availability().repository_name("nope").layer_digests(&digest)),
         not_found("nope")
     );
+    place.stop().await;
+}
+
+/// What the policy of a repository denies is denied in every call, to whom it names, in ECR's words.
+#[tokio::test]
+async fn what_a_policy_denies_is_denied_in_the_calls() {
+    let place = Place::start().await;
+    let name = "jobs/api";
+    place.ecr.create_repository().repository_name(name).send().await.unwrap();
+    place.ecr.create_repository().repository_name("jobs/other").send().await.unwrap();
+    let role = "arn:aws:iam::000000000000:role/ci/deploy";
+    let assumed = place.sts.assume_role().role_arn(role).role_session_name("jenkins").send().await.unwrap();
+    let made = assumed.credentials().unwrap();
+    let token = Some(made.session_token().to_owned());
+    let deployer =
+        place.ecr_signing(&Credentials::new(made.access_key_id(), made.secret_access_key(), token, None, "test"));
+    let policy = format!(
+        r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Deny","Principal":{{"AWS":"{role}"}},"Action":["ecr:PutImage","ecr:BatchGet*","ecr:InitiateLayerUpload"]}},{{"Effect":"Deny","Principal":"*","Action":"ecr:DeleteRepository"}}]}}"#
+    );
+    place.ecr.set_repository_policy().repository_name(name).policy_text(policy).send().await.unwrap();
+
+    let denied = |who: &str, action: &str| {
+        let words = format!(
+            "User: {who} is not authorized to perform: ecr:{action} on resource: \
+             arn:aws:ecr:us-east-1:000000000000:repository/{name} with an explicit deny in a resource-based policy"
+        );
+        ("AccessDeniedException".to_owned(), words)
+    };
+    let session = "arn:aws:sts::000000000000:assumed-role/deploy/jenkins";
+    let tag = ImageIdentifier::builder().image_tag("1").build();
+    let get = |ecr: &aws_sdk_ecr::Client| ecr.batch_get_image().repository_name(name).image_ids(tag.clone());
+    let put = |ecr: &aws_sdk_ecr::Client| ecr.put_image().repository_name(name).image_manifest("{}");
+    assert_eq!(refusal!(get(&deployer)), denied(session, "BatchGetImage"));
+    assert_eq!(refusal!(put(&deployer)), denied(session, "PutImage"));
+    let begin = deployer.initiate_layer_upload().repository_name(name);
+    assert_eq!(refusal!(begin), denied(session, "InitiateLayerUpload"));
+    // What is not named is not denied: another action, another repository, another principal.
+    deployer.list_images().repository_name(name).send().await.unwrap();
+    deployer.initiate_layer_upload().repository_name("jobs/other").send().await.unwrap();
+    get(&place.ecr).send().await.unwrap();
+    place.ecr.initiate_layer_upload().repository_name(name).send().await.unwrap();
+    // To everybody, who gets out again by taking the policy away.
+    let user = "arn:aws:iam::000000000000:user/sandbox";
+    let delete = || place.ecr.delete_repository().repository_name(name);
+    assert_eq!(refusal!(delete()), denied(user, "DeleteRepository"));
+    place.ecr.delete_repository_policy().repository_name(name).send().await.unwrap();
+    delete().send().await.unwrap();
     place.stop().await;
 }
 

@@ -234,21 +234,27 @@ async fn json(desk: &Desk, target: &str, head: &Parts, body: &[u8], id: &str) ->
         Err(fault) => (Err(fault), true),
         Ok(call) => match identified(desk, &call, head, body) {
             Err(fault) => (Err(fault), true),
-            Ok(()) => (perform(desk, &call).await, call.is_read()),
+            Ok(caller) => (perform(desk, &call, &caller).await, call.is_read()),
         },
     };
     let outcome = if outcome.is_ok() && !reads { kept(desk, outcome).await } else { outcome };
     json11::answer(&outcome, id)
 }
 
-fn identified(desk: &Desk, call: &json11::Call, head: &Parts, body: &[u8]) -> Result<(), Fault> {
+/// The ARN of whoever calls.
+fn identified(desk: &Desk, call: &json11::Call, head: &Parts, body: &[u8]) -> Result<String, Fault> {
     let world = desk.world.lock().expect("nobody panics while holding the world");
-    caller(desk, &world, head, body, call.service.signing_name(), Protocol::Json).map(|_| ())
+    let signature = caller(desk, &world, head, body, call.service.signing_name(), Protocol::Json)?;
+    Ok(world.sts.arn(&world.place.account, &signature.access_key))
 }
 
-async fn perform(desk: &Desk, call: &json11::Call) -> Result<Value, Fault> {
+async fn perform(desk: &Desk, call: &json11::Call, caller: &str) -> Result<Value, Fault> {
     let json11::Call { service, operation, input } = call;
     if *service == json11::Service::Ecr {
+        {
+            let world = desk.world.lock().expect("nobody panics while holding the world");
+            world.ecr.permit(&world.place, operation, input, caller)?;
+        }
         if operation.contains("Scan") || operation == "DescribeImages" {
             read_findings(desk)?;
         }

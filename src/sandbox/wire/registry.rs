@@ -14,7 +14,7 @@ use http_body_util::{BodyExt as _, Empty, Full};
 use hyper::body::Incoming;
 
 use super::super::world::ecr::{Ecr, Standing};
-use super::super::world::{Millis, Place, World};
+use super::super::world::{Millis, Place, World, sts};
 use super::auth;
 
 mod blobs;
@@ -99,10 +99,11 @@ impl Call<'_> {
         }
     }
 
-    /// What a repository's own policy denies is denied here.
+    /// What a repository's own policy denies is denied here. A password does not say whose it is: it is taken for the user's.
     fn permit(&self, route: &Route) -> Result<(), Refusal> {
         let Some((name, action)) = route.asks(&self.method) else { return Ok(()) };
-        let denial = self.with_world(|World { place, ecr, .. }| ecr.denial(place, name, action));
+        let denial =
+            self.with_world(|World { place, ecr, .. }| ecr.denial(place, name, action, &sts::user(&place.account)));
         denial.map_or(Ok(()), |message| Err(Refusal::denied(message)))
     }
 

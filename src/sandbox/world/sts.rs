@@ -72,6 +72,12 @@ impl Sts {
     }
 }
 
+/// The user with the two lasting keys.
+#[must_use]
+pub fn user(account: &str) -> String {
+    format!("arn:aws:iam::{account}:user/{USER}")
+}
+
 /// Answers one call with the inside of its `…Result` element. `access_key` is the caller's.
 pub fn call(world: &mut World, action: &str, form: &Form, access_key: &str, now: Millis) -> Result<String, Fault> {
     world.sts.answer(&world.place.account, action, form, access_key, now)
@@ -96,12 +102,15 @@ impl Sts {
 
     fn get_caller_identity(&self, account: &str, access_key: &str) -> String {
         let mut xml = Xml::new();
-        match self.sessions.get(access_key) {
-            Some(Session { arn, id, .. }) => xml.text("Arn", arn).text("UserId", id),
-            None => xml.text("Arn", format_args!("arn:aws:iam::{account}:user/{USER}")).text("UserId", USER_ID),
-        }
-        .text("Account", account);
+        let id = self.sessions.get(access_key).map_or(USER_ID, |session| session.id.as_str());
+        xml.text("Arn", self.arn(account, access_key)).text("UserId", id).text("Account", account);
         xml.finish()
+    }
+
+    /// Who an access key belongs to.
+    #[must_use]
+    pub fn arn(&self, account: &str, access_key: &str) -> String {
+        self.sessions.get(access_key).map_or_else(|| user(account), |session| session.arn.clone())
     }
 
     fn assume_role(&mut self, form: &Form, now: Millis) -> Result<String, Fault> {
