@@ -122,7 +122,11 @@ impl Begun {
             environment: environment.clone(),
             prepared_ms: since(),
         };
-        let mut outcome = runner::run(plan, opening, hands, &teller, &cancel).await;
+        let outcome = runner::run(plan, opening, hands, &teller, &cancel).await;
+        let mut outcome = match traces {
+            Traces::Stay => outcome,
+            Traces::AreGone => outcome.in_a_rehearsal(),
+        };
         outcome.live.extend(idle);
         let (summary, exit, live) = (outcome.summary.clone(), outcome.exit.code(), outcome.live.clone());
         let ended = Failure::of_run(outcome, &door.name, environment, shown).map_err(|failure| match traces {

@@ -104,6 +104,21 @@ impl Outcome {
         let failure = failure.map(|(step, error)| (title(step, &error, exit), error));
         Self { live, failure, summary, exit }
     }
+
+    /// The same in a rehearsal, whose sandbox is taken away at its end: where it was stopped, there is no ECS that goes on.
+    #[must_use]
+    pub(crate) fn in_a_rehearsal(mut self) -> Self {
+        if self.exit == Exit::Cancelled {
+            for live in &mut self.live {
+                live.live = Live::Unchanged;
+                "its sandbox is taken away, and production is as it was".clone_into(&mut live.words);
+            }
+            if let Some((_, error)) = &mut self.failure {
+                *error = RunError::Cancelled;
+            }
+        }
+        self
+    }
 }
 
 /// `roll out api failed`.

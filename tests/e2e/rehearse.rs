@@ -1,7 +1,7 @@
 //! What a rehearsal must find, and what it must leave behind: nothing.
 
 use std::{
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Read as _},
     process::{Command, Stdio},
     time::Duration,
 };
@@ -417,10 +417,16 @@ fn an_interrupt_takes_everything_away() {
     assert_ne!(docker(&["ps", "--quiet", "--filter", &label]), "");
     rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT)
         .expect("the program runs");
-    let reading =
-        std::thread::spawn(move || while talk.read_line(&mut String::new()).is_ok_and(|length| length > 0) {});
+    let reading = std::thread::spawn(move || {
+        let mut rest = String::new();
+        talk.read_to_string(&mut rest).expect("text");
+        rest
+    });
     end(child, Duration::from_secs(30)).ended_with(130);
-    reading.join().expect("text");
+    let rest = reading.join().expect("text");
+    // Its ECS goes on with nothing.
+    assert!(rest.contains("its sandbox is taken away, and production is as it was"), "{rest}");
+    assert!(!rest.contains("ECS goes on"), "{rest}");
     assert_eq!(docker(&["ps", "--all", "--quiet", "--filter", &label]), "");
     leaves_nothing(&scenario, &Value::Null);
 }
