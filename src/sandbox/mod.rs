@@ -142,12 +142,14 @@ impl Sandbox {
         };
         let mut world = world;
         world::ecs::stop_task_does(&mut world, stop_task);
+        let script = Arc::new(Script::new(&scenario));
+        world::ecs::hindered_by(&mut world, script.hindrances());
         let authority = world.place.authority.clone();
         let store = Store::open(&folder.path().join("registry")).map_err(|source| StartError::Store { source })?;
         store.sweep(world.ecr.blobs()).map_err(|source| StartError::Store { source })?;
         let world = Arc::new(Mutex::new(world));
         let keeper = Keeper::new(&folder, Arc::clone(&world));
-        let manner = tasks::Manner { timeouts, script: Arc::new(Script::new(&scenario)) };
+        let manner = tasks::Manner { timeouts, script };
         let crew = tasks::Crew::muster(tasks, manner, &folder.identity, Arc::clone(&world), keeper.clone())
             .await
             .map_err(|source| StartError::Engine { source: Box::new(source) })?;

@@ -45,6 +45,7 @@ pub struct TaskScript {
     pub health: Vec<HealthStep>,
     pub crash: Option<Crash>,
     pub fails: Option<Fails>,
+    pub unplaced: Option<Unplaced>,
     pub stop: Option<OnStop>,
     pub spot_after: Option<Duration>,
 }
@@ -98,6 +99,24 @@ pub enum Fails {
     Architecture,
     Secret,
     LogGroup,
+}
+
+/// It is not even placed: there is an event and no task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unplaced {
+    pub obstacle: Obstacle,
+    /// Only so long after its deployment began.
+    pub lasts: Option<Duration>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Obstacle {
+    /// AWS has no room for it.
+    Capacity,
+    /// No container instance of the cluster has.
+    Placement,
+    /// ECS may not assume its role.
+    Role,
 }
 
 /// What it does when it is told to end.

@@ -7,9 +7,12 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::scenario::{Crash, Deploy, Fails, HealthAnswer, HealthStep, Of, OnStop, Scale, Scenario, TaskScript};
+use super::scenario::{
+    Crash, Deploy, Fails, HealthAnswer, HealthStep, Obstacle, Of, OnStop, Scale, Scenario, TaskScript, Unplaced,
+};
 use super::world::ecs::run::Started;
 use super::world::ecs::sight::{self, Rolling};
+use super::world::ecs::{self, Hindrance};
 use super::world::elb::{Process, Scripted, ScriptedAnswer, Target};
 use super::world::{Millis, World};
 
@@ -64,7 +67,8 @@ impl Script {
         let mut act = Act::default();
         let Some((service, of)) = sight::standing_of(world, task) else { return act };
         let mut state = self.state();
-        for (number, script) in self.tasks.iter().enumerate() {
+        // Those that are not even placed are the scheduler's: there is no task of them.
+        for (number, script) in self.tasks.iter().enumerate().filter(|(_, script)| script.unplaced.is_none()) {
             let meant = script.service.as_ref().is_none_or(|named| *named == service)
                 && (script.of == Of::All || (script.of == Of::New) == (of == Rolling::Later));
             let given = state.given.entry(number).or_default();
@@ -75,6 +79,29 @@ impl Script {
             act.take(script);
         }
         act
+    }
+
+    /// What keeps the scheduler from starting tasks.
+    pub(super) fn hindrances(&self) -> Vec<Hindrance> {
+        let hindrance = |script: &TaskScript| {
+            let Unplaced { obstacle, lasts } = script.unplaced?;
+            Some(Hindrance {
+                obstacle: match obstacle {
+                    Obstacle::Capacity => ecs::Obstacle::Capacity,
+                    Obstacle::Placement => ecs::Obstacle::Placement,
+                    Obstacle::Role => ecs::Obstacle::Role,
+                },
+                service: script.service.clone(),
+                rolling: match script.of {
+                    Of::Old => Some(Rolling::First),
+                    Of::New => Some(Rolling::Later),
+                    Of::All => None,
+                },
+                left: script.first,
+                lasts: lasts.map(|lasts| u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX)),
+            })
+        };
+        self.tasks.iter().filter_map(hindrance).collect()
     }
 
     /// What is due: each cue once for every rollout, so long after it began.
@@ -134,7 +161,8 @@ impl Act {
     }
 
     fn take(&mut self, script: &TaskScript) {
-        let TaskScript { of: _, service: _, first: _, pull, boot, health, crash, fails, stop, spot_after } = script;
+        let TaskScript { of: _, service: _, first: _, pull, boot, health, crash, fails, unplaced: _, stop, spot_after } =
+            script;
         if self.pull.is_zero() {
             self.pull = pull.unwrap_or_default();
         }

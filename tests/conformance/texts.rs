@@ -5,11 +5,11 @@
 //! both by somebody who believed himself, is noticed.
 
 use ecs_ship::id::TaskDefArn;
-use ecs_ship::rollout::reason::{Class, reason};
+use ecs_ship::rollout::reason::{Class, of_event, reason};
 use ecs_ship::rollout::view::{ContainerView, TaskView};
 use ecs_ship::sandbox::wire::query::Form;
 use ecs_ship::sandbox::world::ecs::run::{self, Order, Report, Started};
-use ecs_ship::sandbox::world::ecs::{self, Binding, ContainerHealth};
+use ecs_ship::sandbox::world::ecs::{self, Binding, ContainerHealth, Hindrance, Obstacle};
 use ecs_ship::sandbox::world::elb::{self, Failing, ProbeOutcome, Target};
 use ecs_ship::sandbox::world::{Millis, Pace, Place, World, secretsmanager};
 use serde_json::{Value, json};
@@ -235,6 +235,36 @@ fn what_is_missing_is_told_and_understood() {
         assert_eq!(ended.stopped_reason.as_deref(), Some(text));
         let understood = reason(&ended);
         assert_eq!(understood.class, Class::Deterministic, "{text}");
+        assert!(understood.words.contains(words), "{}", understood.words);
+    }
+}
+
+/// What keeps ECS from placing or launching a task, of which there is nothing but an event.
+#[test]
+fn tasks_that_are_not_placed_are_told_and_understood() {
+    let room = "(service web) was unable to place a task because no container instance met all of its requirements. The \
+                closest matching (container-instance ";
+    let role = "(service web) failed to launch a task with (error ECS was unable to assume the role \
+                'arn:aws:iam::000000000000:role/execution' that was provided for this task. Please verify that the role being \
+                passed has the proper trust relationship and permissions and that your IAM user has permissions to pass this \
+                role.).";
+    let capacity = "(service web) was unable to place a task. Reason: Capacity is unavailable at this time. Please try again \
+                    later or in a different availability zone.";
+    for (obstacle, text, class, words) in [
+        (Obstacle::Capacity, capacity, Class::Noise, "AWS had no room for it"),
+        (Obstacle::Placement, room, Class::Noise, "the cluster has no room for it"),
+        (Obstacle::Role, role, Class::Deterministic, "its trust policy must name ecs-tasks.amazonaws.com"),
+    ] {
+        let mut stage = Stage::set();
+        let hindrance = Hindrance { obstacle, service: None, rolling: None, left: Some(1), lasts: None };
+        ecs::hindered_by(&mut stage.world, vec![hindrance]);
+        stage.register(&json!({}));
+        stage.serve(1, false);
+        stage.until("placed in the end", |stage| !stage.tasks("RUNNING").is_empty());
+        let told = stage.events().into_iter().find(|event| event.starts_with(text));
+        let told = told.unwrap_or_else(|| panic!("{:#?}", stage.events()));
+        let understood = of_event(&told).unwrap_or_else(|| panic!("not understood: {told}"));
+        assert_eq!(understood.class, class, "{told}");
         assert!(understood.words.contains(words), "{}", understood.words);
     }
 }

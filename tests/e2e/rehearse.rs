@@ -128,6 +128,21 @@ fn tasks_that_crash_and_run_out_of_memory_are_told_apart_and_the_old_ones_serve_
 }
 
 #[test]
+fn tasks_that_are_not_placed_leave_the_old_ones_serving() {
+    let scenario = Scenario::new(SHORT);
+    let report = report(&play(&scenario, "[[tasks]]\nof = \"new\"\nfails = \"role\"\n").ended_with(20));
+    assert!(tasks(&report, "new").is_empty(), "there is not even a task: {report}");
+    assert!(report["error"].to_string().contains("ecs-tasks.amazonaws.com"), "{report}");
+    assert_eq!(report["lost"], 0, "{report}");
+    leaves_nothing(&scenario, &report);
+    let wait = "[[tasks]]\nof = \"new\"\nfails = \"capacity\"\nfails_for = \"3s\"\n";
+    let report = self::report(&play(&scenario, wait).ended_with(0));
+    assert_eq!(report["lost"], 0, "{report}");
+    assert!(report["live_ms"].as_u64().is_some_and(|live| live >= 3_000), "{report}");
+    leaves_nothing(&scenario, &report);
+}
+
+#[test]
 fn a_busy_account_an_autoscaler_long_requests_and_a_slow_stop_cost_no_request() {
     let scenario = Scenario::new(SHORT);
     let said = play(

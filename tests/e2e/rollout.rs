@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead, BufReader},
     process::{Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crate::scenario::{Said, Scenario, end};
@@ -147,4 +147,30 @@ pub(crate) fn as_aws(scenario: &Scenario, words: &[&str]) -> Command {
 
 fn run(command: &mut Command) -> Said {
     command.output().expect("the program starts").into()
+}
+
+/// There is no task to look at, only what ECS says: the cause is told while it is waited for, and what will never go well
+/// ends the deploy.
+#[test]
+fn what_keeps_tasks_from_being_placed_is_told_and_what_will_never_go_well_is_taken_back() {
+    let scenario = Scenario::new("deregistration_delay = \"3s\"");
+    let chaos = "format = 1\n[[tasks]]\nof = \"new\"\nfirst = 2\nfails = \"capacity\"\n\
+                 [[tasks]]\nof = \"new\"\nfirst = 2\nfails = \"placement\"\n[[tasks]]\nof = \"new\"\nfails = \"role\"\n";
+    std::fs::write(scenario.hello().join("chaos.toml"), chaos).expect("a new file");
+    scenario.ship(&["sandbox", "up", "--port", "0", "--speed", "20", "--scenario", "chaos.toml"]).ended_with(0);
+    scenario.deploy("1", &[]).ended_with(0);
+    let begun = Instant::now();
+    let said = scenario.deploy("2", &[]).ended_with(20);
+    // Building and taking back included.
+    assert!(begun.elapsed() < Duration::from_mins(1), "{:?}:\n{}", begun.elapsed(), said.talk);
+    for words in [
+        "Capacity is unavailable at this time",
+        "AWS had no room for it",
+        "no container instance met all of its requirements",
+        "the cluster has no room for it",
+        "its trust policy must name ecs-tasks.amazonaws.com",
+    ] {
+        assert!(said.talk.contains(words), "{words}:\n{}", said.talk);
+    }
+    assert_eq!(scenario.serving(), "1");
 }

@@ -8,8 +8,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::super::emulated::operations;
 use super::{
-    Crash, Deploy, Fails, FaultKind, HealthAnswer, HealthStep, LoadScript, Mistake, Of, OnStop, OutOfMemory, Scale,
-    Scenario, TaskScript, WireFault,
+    Crash, Deploy, Fails, FaultKind, HealthAnswer, HealthStep, LoadScript, Mistake, Obstacle, Of, OnStop, OutOfMemory,
+    Scale, Scenario, TaskScript, Unplaced, WireFault,
 };
 
 /// The format this version reads.
@@ -37,6 +37,7 @@ pub(super) const TASKS: &[Key] = &[
     ("exit_code", "3"),
     ("out_of_memory", "true"),
     ("fails", "\"image\""),
+    ("fails_for", "\"20s\""),
     ("stop_after", "\"20s\""),
     ("ignores_sigterm", "true"),
     ("spot_after", "\"15s\""),
@@ -67,7 +68,7 @@ pub(super) const LOAD: &[Key] = &[
 const SERVICES: &[&str] =
     &["ecs", "ecr", "elb", "logs", "ssm", "secretsmanager", "cloudwatch", "sts", "ec2", "registry"];
 const FAULT_WORDS: &[&str] = &["throttle", "error", "deny", "stall", "cut"];
-const FAIL_WORDS: &[&str] = &["image", "architecture", "secret", "log_group"];
+const FAIL_WORDS: &[&str] = &["image", "architecture", "secret", "log_group", "capacity", "placement", "role"];
 const OF_WORDS: &[&str] = &["new", "old", "all"];
 const ANSWER_WORDS: &[&str] = &["timeout", "refused", "own"];
 
@@ -181,20 +182,7 @@ impl Reader {
         if boot.is_some() && !health.is_empty() {
             self.exclude(open, "boot", "health");
         }
-        let fails = self.word(open, "fails", FAIL_WORDS).map(|word| match word {
-            "architecture" => Fails::Architecture,
-            "secret" => Fails::Secret,
-            "log_group" => Fails::LogGroup,
-            _ => Fails::Image,
-        });
-        if fails.is_some() {
-            // What does not start does nothing else.
-            for key in ["boot", "health", "crash_after", "stop_after", "ignores_sigterm", "spot_after"] {
-                if find(open.table, key).is_some() {
-                    self.exclude(open, "fails", key);
-                }
-            }
-        }
+        let (fails, unplaced) = self.fails(open);
         let is_toml = self.mistakes.iter().all(|mistake| mistake.code != "scenario::syntax");
         if is_toml && TASKS.iter().skip(SELECTING).all(|(key, _)| find(open.table, key).is_none()) {
             self.says_nothing(open);
@@ -217,6 +205,7 @@ impl Reader {
                 Crash { after, exit_code, memory }
             }),
             fails,
+            unplaced,
             stop: match (stop_after, ignores) {
                 (_, Some(true)) => Some(OnStop::Never),
                 (Some(after), _) => Some(OnStop::After(after)),
@@ -225,6 +214,33 @@ impl Reader {
             spot_after: self.duration(open, "spot_after"),
         };
         Some(script)
+    }
+
+    /// Why a task does not start, or is not even placed.
+    fn fails(&mut self, open: &Open<'_>) -> (Option<Fails>, Option<Unplaced>) {
+        let (word, lasts) = (self.word(open, "fails", FAIL_WORDS), self.duration(open, "fails_for"));
+        let (fails, obstacle) = match word {
+            Some("architecture") => (Some(Fails::Architecture), None),
+            Some("secret") => (Some(Fails::Secret), None),
+            Some("log_group") => (Some(Fails::LogGroup), None),
+            Some("capacity") => (None, Some(Obstacle::Capacity)),
+            Some("placement") => (None, Some(Obstacle::Placement)),
+            Some("role") => (None, Some(Obstacle::Role)),
+            Some(_) => (Some(Fails::Image), None),
+            None => (None, None),
+        };
+        if find(open.table, "fails_for").is_some() && obstacle.is_none() {
+            self.needs(open, "fails_for", "fails", "\"capacity\"");
+        }
+        // What does not start does nothing else, and what is not placed pulls nothing.
+        let others = ["boot", "health", "crash_after", "stop_after", "ignores_sigterm", "spot_after"];
+        let others = others.into_iter().chain(obstacle.map(|_| "pull"));
+        for key in others.filter(|_| word.is_some()) {
+            if find(open.table, key).is_some() {
+                self.exclude(open, "fails", key);
+            }
+        }
+        (fails, obstacle.map(|obstacle| Unplaced { obstacle, lasts }))
     }
 
     fn health(&mut self, open: &Open<'_>) -> Vec<HealthStep> {

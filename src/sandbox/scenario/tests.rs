@@ -176,6 +176,7 @@ fn written(table: &str, keys: &[Key], key: &str) -> String {
     let with: &[&str] = match (table, key) {
         ("[[tasks]]", "of" | "service" | "first") => &["of", "boot"],
         ("[[tasks]]", "exit_code" | "out_of_memory") => &["of", "crash_after"],
+        ("[[tasks]]", "fails_for") => &["of", "fails"],
         ("[[tasks]]", _) => &["of"],
         ("[[scales]]", _) => &["at", "to"],
         ("[[deploys]]", _) => &["at"],
@@ -186,8 +187,12 @@ fn written(table: &str, keys: &[Key], key: &str) -> String {
     };
     let mut text = format!("format = 1\n{table}\n");
     for (name, example) in keys.iter().filter(|(name, _)| *name == key || with.contains(name)) {
-        // What lasts is a stall.
-        let example = if key == "for" && *name == "fault" { "\"stall\"" } else { example };
+        // What lasts is a stall, and a lack of capacity.
+        let example = match (key, *name) {
+            ("for", "fault") => "\"stall\"",
+            ("fails_for", "fails") => "\"capacity\"",
+            _ => example,
+        };
         writeln!(text, "{name} = {example}").unwrap();
     }
     text
@@ -219,6 +224,8 @@ fn contradictions_and_what_means_nothing_are_mistakes() {
     let cases = [
         ("[[tasks]]\nof = \"new\"", "scenario::says_nothing"),
         ("[[tasks]]\nof = \"new\"\nfails = \"image\"\nboot = \"2s\"", "scenario::both"),
+        ("[[tasks]]\nof = \"new\"\nfails = \"role\"\npull = \"2s\"", "scenario::both"),
+        ("[[tasks]]\nof = \"new\"\nfails = \"image\"\nfails_for = \"2s\"", "scenario::needs_another"),
         ("[[tasks]]\nof = \"new\"\nboot = \"2s\"\nhealth = [{ answer = 200 }]", "scenario::both"),
         ("[[tasks]]\nof = \"old\"\nstop_after = \"2s\"\nignores_sigterm = true", "scenario::both"),
         ("[[tasks]]\nof = \"new\"\nhealth = [{ answer = 503 }, { answer = 200 }]", "scenario::never_reached"),

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::{
-    Crash, Deploy, Fails, FaultKind, HealthAnswer, HealthStep, Of, OnStop, OutOfMemory, Scale, Scenario, TaskScript,
-    WireFault,
+    Crash, Deploy, Fails, FaultKind, HealthAnswer, HealthStep, Obstacle, Of, OnStop, OutOfMemory, Scale, Scenario,
+    TaskScript, Unplaced, WireFault,
 };
 
 impl Scenario {
@@ -43,7 +43,7 @@ fn of(service: Option<&str>) -> String {
 }
 
 fn task(script: &TaskScript) -> String {
-    let TaskScript { of: whose, service, first, pull, boot, health, crash, fails, stop, spot_after } = script;
+    let TaskScript { of: whose, service, first, pull, boot, health, crash, fails, unplaced, stop, spot_after } = script;
     let (one, many) = match whose {
         Of::Old => ("old task", "old tasks"),
         Of::New => ("new task", "new tasks"),
@@ -73,6 +73,14 @@ fn task(script: &TaskScript) -> String {
             Fails::LogGroup => "no start, the log group is not found",
         }
         .to_owned()
+    }));
+    phrases.extend(unplaced.map(|Unplaced { obstacle, lasts }| {
+        let what = match obstacle {
+            Obstacle::Capacity => "not placed, AWS has no capacity",
+            Obstacle::Placement => "not placed, no container instance has room",
+            Obstacle::Role => "not launched, ECS may not assume the role",
+        };
+        lasts.map_or_else(|| what.to_owned(), |lasts| format!("{what}, for {} from the deployment", told(lasts)))
     }));
     phrases.extend(stop.map(|stop| match stop {
         OnStop::After(late) => format!("SIGTERM comes {} late", told(late)),

@@ -78,6 +78,32 @@ async fn tasks_do_not_start_for_the_reason_that_is_written() {
 }
 
 #[tokio::test]
+async fn tasks_are_not_placed_for_so_many_tries_or_so_long() {
+    let capacity = "(service web) was unable to place a task. Reason: Capacity is unavailable at this time. Please try \
+                    again later or in a different availability zone.";
+    for (fails, words) in [
+        ("fails = \"capacity\"\nfirst = 3", capacity),
+        ("fails = \"capacity\"\nfails_for = \"400ms\"", capacity),
+        ("fails = \"placement\"\nfirst = 1", "because no container instance met all of its requirements."),
+        ("fails = \"role\"\nfirst = 1", "ECS was unable to assume the role 'arn:aws:iam::000000000000:role/"),
+    ] {
+        let (handle, client, second, _folder) = stage(&format!("[[tasks]]\nof = \"new\"\n{fails}")).await;
+        let arn = roll_out(&client, &second).await;
+        until("deployed all the same", LIMIT, async || {
+            (status(&client, &arn).await == ServiceDeploymentStatus::Successful).then_some(())
+        })
+        .await;
+        let described = client.describe_services().cluster("jobs").services("web").send().await.unwrap();
+        let events: Vec<&str> = described.services()[0].events().iter().filter_map(|event| event.message()).collect();
+        assert!(events.iter().any(|event| event.contains(words)), "{fails}: {events:#?}");
+        let stopped = tasks(&client, DesiredStatus::Stopped).await;
+        let failed = stopped.iter().filter(|task| task.task_definition_arn() == Some(second.as_str())).count();
+        assert_eq!(failed, 0, "there is no task of it: {stopped:?}");
+        handle.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn out_of_memory_and_a_lost_spot_are_told_in_the_words_of_ecs() {
     let (handle, client, second, _folder) = stage(
         "[[tasks]]\nof = \"new\"\nfirst = 1\ncrash_after = \"20ms\"\nout_of_memory = true\n[[tasks]]\nof = \"old\"\nspot_after = \"20s\"",

@@ -22,6 +22,7 @@ mod clusters;
 mod course;
 mod definition;
 mod deployment;
+mod hindrance;
 mod ids;
 mod input;
 mod protection;
@@ -34,6 +35,7 @@ mod settings;
 pub mod sight;
 mod task;
 
+pub use hindrance::{Hindrance, Obstacle};
 pub use task::{Binding, ContainerHealth};
 
 /// The scheduler's own rhythm (see `schedule`), and how long STOPPED tasks can be described.
@@ -53,6 +55,9 @@ pub struct Ecs {
     settings: Settings,
     #[serde(default)]
     on_stop: StopTask,
+    /// Not written down: a scenario is that of one run.
+    #[serde(skip)]
+    hindrances: Vec<Hindrance>,
 }
 
 /// Whether there are processes behind the tasks.
@@ -76,6 +81,11 @@ pub enum StopTask {
 /// Says what a `StopTask` does from now on.
 pub fn stop_task_does(world: &mut World, what: StopTask) {
     world.ecs.on_stop = what;
+}
+
+/// Says what keeps tasks from being started from now on.
+pub fn hindered_by(world: &mut World, hindrances: Vec<Hindrance>) {
+    world.ecs.hindrances = hindrances;
 }
 
 /// Says what tasks are made of from now on.
@@ -200,11 +210,12 @@ pub fn tick(world: &mut World, now: Millis) {
         return;
     }
     ecs.next_look = now + pace.millis(TICK);
-    let Ecs { revision, dice, next_look: _, clusters, definitions, tasks, substance, settings: _, on_stop: _ } = ecs;
+    let Ecs { revision, dice, clusters, definitions, tasks, substance, hindrances, .. } = ecs;
+    let substance = *substance;
     for cluster in clusters.values_mut() {
         for service in cluster.services.values_mut().filter(|service| service.status != Status::Inactive) {
             let (events, steady) = (service.latest_event(), service.steady);
-            let mut scene = Scene { pace: *pace, now, elb, alarms, definitions, tasks, dice, substance: *substance };
+            let mut scene = Scene { pace: *pace, now, elb, alarms, definitions, tasks, dice, substance, hindrances };
             schedule::look(service, &mut scene);
             // A look at a service that has been steady and still is changes nothing.
             if !(steady && service.steady && events == service.latest_event()) {

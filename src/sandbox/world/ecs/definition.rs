@@ -39,6 +39,13 @@ impl Definition {
         list(&self.shown, "containerDefinitions")
     }
 
+    /// The role that ECS assumes for the task: to start it, else the task's own.
+    pub(super) fn role(&self) -> &str {
+        let role = text(&self.shown, "executionRoleArn").or_else(|| text(&self.shown, "taskRoleArn"));
+        // A definition without any has none to be refused; where a scenario wants it all the same, that of the tutorials.
+        role.unwrap_or("arn:aws:iam::000000000000:role/ecsTaskExecutionRole")
+    }
+
     /// Whether an essential container brings a health check of its own.
     pub(super) fn has_health_check(&self) -> bool {
         self.containers().iter().any(|container| is_essential(container) && container.get("healthCheck").is_some())

@@ -16,8 +16,10 @@ use super::alarms::Watch;
 use super::course::Stage;
 use super::definition::Definitions;
 use super::deployment::{Deployment, RecordStatus, Role, Rollout, Tally};
+use super::hindrance::{self, Hindrance, Obstacle};
 use super::ids::Dice;
 use super::service::{Bounds, Breaker, Service, Status};
+use super::sight::Rolling;
 use super::task::{Birth, ContainerHealth, Membership, Phase, Seat, Standing, Stop, StopCode, Task};
 
 mod conclude;
@@ -41,6 +43,7 @@ pub(super) struct Scene<'a> {
     pub(super) tasks: &'a mut BTreeMap<String, Task>,
     pub(super) dice: &'a mut Dice,
     pub(super) substance: Substance,
+    pub(super) hindrances: &'a mut [Hindrance],
 }
 
 /// How a running task stands at this moment.
@@ -476,7 +479,7 @@ impl Step<'_, '_> {
             return 0;
         }
         let condemned = self.tasks().filter(|task| task.is_kept() && task.standing == Standing::Condemned).count();
-        let (mut started, mut unmet) = (Vec::new(), 0);
+        let (mut started, mut unmet, mut hindered) = (Vec::new(), 0, Vec::new());
         for (deployment, gap) in plan {
             let now_started = gap.min(room);
             room -= now_started;
@@ -484,8 +487,19 @@ impl Step<'_, '_> {
                 unmet = gap - now_started;
             }
             for _ in 0..now_started {
-                started.extend(self.launch(&deployment));
+                match self.hindrance(&deployment) {
+                    None => started.extend(self.launch(&deployment)),
+                    // Of many tasks that are not placed in one look it is said once.
+                    Some(obstacle) if hindered.iter().any(|(_, known)| *known == obstacle) => {}
+                    Some(obstacle) => hindered.push((deployment.definition.clone(), obstacle)),
+                }
             }
+        }
+        for (definition, obstacle) in hindered {
+            let Some(definition) = self.scene.definitions.find(&definition) else { continue };
+            let text = hindrance::told(obstacle, definition, &self.scene.dice.hex());
+            self.service.steady = false;
+            self.say(&text);
         }
         if !started.is_empty() {
             let mut text = format!("has started {} tasks:", started.len());
@@ -503,6 +517,14 @@ impl Step<'_, '_> {
             self.ids.extend(started);
         }
         unmet
+    }
+
+    /// What keeps the next task of a deployment from being started.
+    fn hindrance(&mut self, deployment: &Deployment) -> Option<Obstacle> {
+        let is_first = self.service.history.last().is_none_or(|first| first.target == deployment.number);
+        let rolling = if is_first { Rolling::First } else { Rolling::Later };
+        let since = self.scene.now.saturating_sub(deployment.created_at);
+        hindrance::met(self.scene.hindrances, &self.service.name, rolling, since)
     }
 
     fn launch(&mut self, deployment: &Deployment) -> Option<String> {
