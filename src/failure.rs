@@ -253,7 +253,11 @@ fn sandbox_hint(error: &DaemonError) -> String {
             "run `docker-ecs-ship sandbox up --foreground` to see it happen".to_owned()
         }
         DaemonError::Signal { pid, .. } => format!("the process {pid} may belong to another user"),
-        DaemonError::Stubborn { pid } => {
+        DaemonError::Left { sandbox, .. } => format!(
+            "run `docker-ecs-ship sandbox down` again when the engine answers, or \
+             `docker rm -f $(docker ps -aq --filter label=ecs-ship.sandbox={sandbox})`"
+        ),
+        DaemonError::Stubborn { pid, .. } => {
             format!("end the process {pid} yourself; the next `sandbox up` clears up after it")
         }
         DaemonError::Signals { .. } => "the system refused a signal handler; see `ulimit -a`".to_owned(),

@@ -10,8 +10,9 @@ use std::{
 use serde_json::json;
 use tokio::sync::watch;
 
-use super::{Door, args, prepare, show};
+use super::{Door, args, prepare, show, surroundings::Stream};
 use crate::{
+    docker::Engine,
     exit::Exit,
     failure::{Failure, ScenarioErrors},
     rehearsal::stage,
@@ -96,9 +97,11 @@ pub async fn up(args: &args::SandboxUp, door: &Door) -> Result<Exit, Failure> {
     if args.foreground || args.detached {
         return serve(args, door).await;
     }
+    let before = daemon::before(&state_folder(door)?);
     let running = match spawn(args, door).await? {
         Spawned::Fresh(running) => {
             door.tell("the sandbox is up\n")?;
+            door.tell(&changed(before, running.tasks))?;
             running
         }
         Spawned::Already(running) => {
@@ -109,6 +112,23 @@ pub async fn up(args: &args::SandboxUp, door: &Door) -> Result<Exit, Failure> {
     door.tell(&how_to_use(&running))?;
     door.tell(&exposed(args.bind))?;
     Ok(Exit::Done)
+}
+
+/// Who has tried something on paper may not expect hundreds of containers the next time.
+fn changed(before: Option<(Substance, usize)>, now: Substance) -> String {
+    match (before, now) {
+        (Some((Substance::Paper, tasks)), Substance::Containers) if tasks > 0 => format!(
+            "  until now its tasks were on paper only: {} of its services {} started as real containers now\n",
+            words::count(tasks, "task"),
+            if tasks == 1 { "is" } else { "are" }
+        ),
+        (Some((Substance::Containers, tasks)), Substance::Paper) if tasks > 0 => format!(
+            "  until now its tasks were real containers: {} of its services {} on paper only now\n",
+            words::count(tasks, "task"),
+            if tasks == 1 { "is" } else { "are" }
+        ),
+        (Some(_) | None, Substance::Paper | Substance::Containers) => String::new(),
+    }
 }
 
 /// Who has let others in must know what they can do: the access key is in the manual.
@@ -150,7 +170,21 @@ async fn serve(args: &args::SandboxUp, door: &Door) -> Result<Exit, Failure> {
 
 pub async fn down(door: &Door) -> Result<Exit, Failure> {
     let folder = state_folder(door)?;
-    let words = match daemon::stop(&folder).await? {
+    let engine = prepare::engine(door).await.ok();
+    let mut most = 0;
+    let shows = door.surroundings.stderr == Stream::Terminal;
+    let stopped = daemon::stop(&folder, engine.as_ref().map(Engine::docker), |left| {
+        most = most.max(left);
+        if shows && most > 0 {
+            // It is drawn over again, and a terminal that has gone needs none.
+            let _drawn = door.tell(&format!("\r\x1b[Kremoving containers: {} of {most}", most - left));
+        }
+    })
+    .await;
+    if shows && most > 0 {
+        door.tell("\r\x1b[K")?;
+    }
+    let words = match stopped? {
         Some(_) => "the sandbox is down; its containers are gone, its state is kept\n".to_owned(),
         None => match orphans(&folder, door).await? {
             0 => "no sandbox runs\n".to_owned(),
@@ -158,7 +192,7 @@ pub async fn down(door: &Door) -> Result<Exit, Failure> {
         },
     };
     door.tell(&words)?;
-    if let Ok(engine) = prepare::engine(door).await {
+    if let Some(engine) = engine {
         match stage::sweep(&root(door)?, &engine).await {
             0 => {}
             1 => door.tell("removed what a killed rehearsal left behind\n")?,
@@ -280,4 +314,31 @@ pub async fn load(args: &args::SandboxLoad, door: &Door) -> Result<Exit, Failure
     }
     door.print(&format!("requests={} failed={} slowest_ms={}\n", tally.requests, tally.failed, tally.slowest_ms))?;
     Ok(if tally.failed == 0 { Exit::Done } else { Exit::RolloutFailed })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tasks_that_become_something_else_are_counted() {
+        let told = |before, now| changed(before, now);
+        let paper = |tasks| Some((Substance::Paper, tasks));
+        assert_eq!(
+            told(paper(200), Substance::Containers),
+            "  until now its tasks were on paper only: 200 tasks of its services are started as real containers now\n"
+        );
+        assert_eq!(
+            told(Some((Substance::Containers, 1)), Substance::Paper),
+            "  until now its tasks were real containers: 1 task of its services is on paper only now\n"
+        );
+        for (before, now) in [
+            (None, Substance::Containers),
+            (paper(0), Substance::Containers),
+            (paper(3), Substance::Paper),
+            (Some((Substance::Containers, 3)), Substance::Containers),
+        ] {
+            assert_eq!(told(before, now), "");
+        }
+    }
 }

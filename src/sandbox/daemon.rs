@@ -28,8 +28,12 @@ const UP_LOCK: &str = "up.lock";
 /// How long a sandbox may take to answer once its process runs: it may have containers to see to first.
 const STARTING: Duration = Duration::from_mins(1);
 
-/// How long it may take to end: requests under way are finished and containers removed.
+/// How long it may take to end: requests under way are finished and containers removed. Each container that goes gives it
+/// as much time again.
 const STOPPING: Duration = Duration::from_mins(1);
+
+/// How often the containers that are left are counted.
+const COUNT: Duration = Duration::from_millis(500);
 
 /// How long a process that is there may take to say who it is.
 const ANSWERING: Duration = Duration::from_secs(3);
@@ -72,8 +76,10 @@ pub enum DaemonError {
     Silent { last_lines: String },
     #[error("cannot signal the sandbox (process {pid})")]
     Signal { pid: u32, source: io::Error },
-    #[error("the sandbox (process {pid}) did not end within {} s", STOPPING.as_secs())]
-    Stubborn { pid: u32 },
+    #[error("the sandbox (process {pid}) did not end within {} s{}", STOPPING.as_secs(), and_left(*left))]
+    Stubborn { pid: u32, left: Option<usize> },
+    #[error("the sandbox has ended, and {}", left_words(*left))]
+    Left { sandbox: String, left: Option<usize> },
     #[error("a sandbox runs that does not answer")]
     Mute { lock: PathBuf },
     #[error("cannot listen for signals")]
@@ -168,8 +174,24 @@ fn last_lines(log: &Path, begin: u64) -> String {
     lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
 }
 
-/// Ends the sandbox on this folder, and waits until it has gone with everything it started. Gives back what ran.
-pub async fn stop(folder: &Path) -> Result<Option<Running>, DaemonError> {
+fn and_left(left: Option<usize>) -> String {
+    left.map(|count| format!("; {count} of its containers are left")).unwrap_or_default()
+}
+
+fn left_words(left: Option<usize>) -> String {
+    match left {
+        Some(count) => format!("{count} of its containers are left: the engine has not removed them"),
+        None => "whether any of its containers are left is not known: the engine does not answer".to_owned(),
+    }
+}
+
+/// Ends the sandbox on this folder, and waits until it has gone with everything it started. Gives back what ran; `told` is
+/// how many containers the engine still has, whenever that changes. Without an engine nobody looks.
+pub async fn stop(
+    folder: &Path,
+    docker: Option<&bollard::Docker>,
+    mut told: impl FnMut(usize),
+) -> Result<Option<Running>, DaemonError> {
     let Some(running) = running(folder).await else { return Ok(None) };
     let pid = running.pid;
     let process = i32::try_from(pid).ok().and_then(Pid::from_raw);
@@ -179,15 +201,45 @@ pub async fn stop(folder: &Path) -> Result<Option<Running>, DaemonError> {
         Ok(()) | Err(rustix::io::Errno::SRCH) => {}
         Err(errno) => return Err(DaemonError::Signal { pid, source: errno.into() }),
     }
-    let mut look = tokio::time::interval(LOOK);
-    let gone = tokio::time::timeout(STOPPING, async {
+    let docker = docker.filter(|_| running.tasks == Substance::Containers);
+    let counted = async || match docker {
+        Some(docker) => super::tasks::count(docker, &running.sandbox).await,
+        None => std::future::pending().await,
+    };
+    let gone = async {
+        let mut look = tokio::time::interval(LOOK);
         // The lock goes last of all, and with the process however it ends; a child of ours may stay a zombie.
         while test_kill_process(process).is_ok() && !is_free(folder) {
             look.tick().await;
         }
-    });
-    gone.await.map_err(|_| DaemonError::Stubborn { pid })?;
+    };
+    let mut gone = std::pin::pin!(gone);
+    let mut count = tokio::time::interval(COUNT);
+    let (mut left, mut quiet) = (None, tokio::time::Instant::now());
+    loop {
+        tokio::select! {
+            () = gone.as_mut() => break,
+            now = async { count.tick().await; counted().await } => if now.is_some() && now != left {
+                (left, quiet) = (now, tokio::time::Instant::now());
+                told(now.unwrap_or_default());
+            },
+            () = tokio::time::sleep_until(quiet + STOPPING) => return Err(DaemonError::Stubborn { pid, left }),
+        }
+    }
+    if docker.is_some() {
+        match counted().await {
+            Some(0) => {}
+            left => return Err(DaemonError::Left { sandbox: running.sandbox, left }),
+        }
+    }
     Ok(Some(running))
+}
+
+/// What the last sandbox on this folder ran its tasks as, and how many its services are to have.
+#[must_use]
+pub fn before(folder: &Path) -> Option<(Substance, usize)> {
+    let world = state::Folder::read(folder).ok()??;
+    Some((super::world::ecs::substance(&world).into(), super::world::ecs::wanted(&world)))
 }
 
 /// Removes the containers of a sandbox that was killed and could not do it itself; gives back how many there were. While
@@ -292,7 +344,7 @@ mod tests {
         assert_eq!((found.pid, found.registry.as_str()), (std::process::id(), handle.authority()));
         handle.stop().await;
         assert_eq!(running(other.path()).await, None);
-        assert_eq!(stop(other.path()).await.unwrap(), None);
+        assert_eq!(stop(other.path(), None, |_| {}).await.unwrap(), None);
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bollard::Docker;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::clock;
@@ -51,6 +51,15 @@ pub enum Substance {
     Paper,
 }
 
+impl From<ecs::Substance> for Substance {
+    fn from(substance: ecs::Substance) -> Self {
+        match substance {
+            ecs::Substance::Containers => Self::Containers,
+            ecs::Substance::Paper => Self::Paper,
+        }
+    }
+}
+
 /// Between SIGTERM and SIGKILL a program has so long as its `stopTimeout` says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Timeouts {
@@ -86,6 +95,8 @@ pub(super) struct Yard {
     pub(super) identity: String,
     /// Whether the sandbox itself is ending.
     leaving: watch::Sender<bool>,
+    /// Whose turn it is to take its containers away.
+    pub(super) removals: Semaphore,
 }
 
 impl Yard {
@@ -128,7 +139,15 @@ impl Crew {
     ) -> Result<Self, bollard::errors::Error> {
         let leaving = watch::Sender::new(false);
         let Manner { timeouts, script } = manner;
-        let yard = Arc::new(Yard { world, keeper, timeouts, script, identity: identity.to_owned(), leaving });
+        let yard = Arc::new(Yard {
+            world,
+            keeper,
+            timeouts,
+            script,
+            identity: identity.to_owned(),
+            leaving,
+            removals: Semaphore::new(container::AT_ONCE),
+        });
         let living = run::living(&yard.world());
         let means = match tasks {
             Tasks::Paper => {
@@ -224,8 +243,16 @@ impl Crew {
         if let Means::Containers { docker, mut jobs, .. } = self.means {
             // Not cut off: a container whose creation is under way would be left behind.
             self.yard.leaving.send_replace(true);
-            while jobs.join_next().await.is_some() {}
-            let mine = container::find(&docker, &self.yard.identity).await.unwrap_or_default();
+            loop {
+                match tokio::time::timeout(container::PATIENCE, jobs.join_next()).await {
+                    Ok(Some(_)) => {}
+                    Ok(None) => break,
+                    // The engine is silent: what is left is found by the next start, or by `down`.
+                    Err(_elapsed) => return,
+                }
+            }
+            let mine = tokio::time::timeout(container::PATIENCE, container::find(&docker, &self.yard.identity)).await;
+            let mine = mine.map(Result::unwrap_or_default).unwrap_or_default();
             container::clear(&docker, mine.into_values().flatten()).await;
         }
     }
@@ -253,4 +280,9 @@ pub(super) async fn sweep(docker: &Docker, identity: &str) -> Result<usize, boll
     let count = found.len();
     container::clear(docker, found).await;
     Ok(count)
+}
+
+/// How many containers the sandbox with this identity has; `None` where the engine does not say.
+pub(super) async fn count(docker: &Docker, identity: &str) -> Option<usize> {
+    container::count(docker, identity).await
 }

@@ -93,6 +93,18 @@ pub fn made_of(world: &mut World, substance: Substance) {
     world.ecs.substance = substance;
 }
 
+/// What tasks were made of when this was last said.
+#[must_use]
+pub fn substance(world: &World) -> Substance {
+    world.ecs.substance
+}
+
+/// How many tasks all services together are to have.
+#[must_use]
+pub fn wanted(world: &World) -> usize {
+    world.ecs.clusters.values().flat_map(|cluster| cluster.services.values()).map(Service::wanted).sum()
+}
+
 impl Ecs {
     /// An empty ECS whose ids come from `seed`.
     #[must_use]
