@@ -29,6 +29,7 @@ use crate::{
             Attached, ClusterObserved, DeploymentObserved, ServiceActive, ServiceObserved, Shipped,
             TargetGroupObserved, Unread,
         },
+        settle::BehindGroup,
         step::Started,
     },
     rollout::view::{
@@ -340,26 +341,27 @@ pub struct NewService<'a> {
     pub cluster: &'a Cluster,
     pub name: &'a ServiceName,
     pub task_definition: &'a TaskDefArn,
-    pub target_group: &'a str,
-    pub container: &'a str,
+    pub target_groups: &'a [BehindGroup],
     pub settings: &'a SandboxService,
     pub percentages: Percentages,
 }
 
-/// Creates the service behind its target group, with the circuit breaker on.
+/// Creates the service behind its target groups, with the circuit breaker on.
 pub async fn create_service(aws: &Aws, new: NewService<'_>) -> Result<Started, AwsError> {
-    let NewService { cluster, name, task_definition, target_group, container, settings, percentages } = new;
+    let NewService { cluster, name, task_definition, target_groups, settings, percentages } = new;
     let breaker = DeploymentCircuitBreaker::builder().enable(true).rollback(true).build();
     let configuration = DeploymentConfiguration::builder()
         .deployment_circuit_breaker(breaker)
         .minimum_healthy_percent(whole(percentages.minimum_healthy.unwrap_or(100)))
         .maximum_percent(whole(percentages.maximum.unwrap_or(200)))
         .build();
-    let balancer = LoadBalancer::builder()
-        .target_group_arn(target_group)
-        .container_name(container)
-        .container_port(i32::from(settings.container_port))
-        .build();
+    let balancer = |group: &BehindGroup| {
+        LoadBalancer::builder()
+            .target_group_arn(&group.target_group)
+            .container_name(&group.container)
+            .container_port(i32::from(group.container_port))
+            .build()
+    };
     let grace = i32::try_from(settings.grace_period().as_secs()).unwrap_or(i32::MAX);
     let request = aws
         .ecs
@@ -370,7 +372,7 @@ pub async fn create_service(aws: &Aws, new: NewService<'_>) -> Result<Started, A
         .desired_count(i32::try_from(settings.desired_count).unwrap_or(i32::MAX))
         .deployment_configuration(configuration)
         .health_check_grace_period_seconds(grace)
-        .load_balancers(balancer);
+        .set_load_balancers(Some(target_groups.iter().map(balancer).collect()));
     let answer = send!(aws, "CreateService", request)?;
     let service = answer.service.as_ref();
     service
@@ -747,6 +749,7 @@ mod tests {
         aws::recorded::{Server, answer},
         config::spec::{Percentages, SandboxService},
         id::{Cluster, ServiceName, TaskDefArn},
+        plan::settle::BehindGroup,
     };
 
     const SERVICES: &str = include_str!("../../tests/recorded/aws/describe-services.json");
@@ -803,12 +806,16 @@ mod tests {
     async fn a_new_service_has_a_balancer_and_a_circuit_breaker() {
         let server = Server::start([("CreateService", answer(200, changed()))]).await;
         let (cluster, service) = names();
+        let group = |arn: &str, container: &str, container_port| BehindGroup {
+            target_group: arn.to_owned(),
+            container: container.to_owned(),
+            container_port,
+        };
         let new = NewService {
             cluster: &cluster,
             name: &service,
             task_definition: &TaskDefArn::new("api:1"),
-            target_group: "arn:tg",
-            container: "app",
+            target_groups: &[group("arn:tg", "app", 8080), group("arn:internal", "proxy", 8081)],
             settings: &SandboxService::default(),
             percentages: Percentages::default(),
         };
@@ -818,7 +825,10 @@ mod tests {
             "cluster": "jobs",
             "serviceName": "api",
             "taskDefinition": "api:1",
-            "loadBalancers": [{"targetGroupArn": "arn:tg", "containerName": "app", "containerPort": 8080}],
+            "loadBalancers": [
+                {"targetGroupArn": "arn:tg", "containerName": "app", "containerPort": 8080},
+                {"targetGroupArn": "arn:internal", "containerName": "proxy", "containerPort": 8081},
+            ],
             "desiredCount": 2,
             "deploymentConfiguration": {
                 "deploymentCircuitBreaker": {"enable": true, "rollback": true},

@@ -101,6 +101,8 @@ pub async fn described(aws: &Aws, target_group: &str) -> Result<Described, AwsEr
 /// How a target group asks its targets how they are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct HealthCheck {
+    /// `HTTP`, `HTTPS`, `TCP`; with HTTP/2 or gRPC in it `HTTP2` or `GRPC`.
+    pub protocol: String,
     pub path: String,
     pub interval_s: u64,
     pub timeout_s: u64,
@@ -118,7 +120,10 @@ pub async fn health_check(aws: &Aws, target_group: &str) -> Result<HealthCheck, 
     let group = group.ok_or_else(|| AwsError::unreadable(aws, SERVICE, "DescribeTargetGroups", "it holds no group"))?;
     // ELB's defaults for HTTP, where it says nothing.
     let number = |value: Option<i32>, usual: u32| value.and_then(|value| u32::try_from(value).ok()).unwrap_or(usual);
+    let protocol = group.health_check_protocol().map_or("HTTP", |protocol| protocol.as_str());
+    let version = group.protocol_version().filter(|version| protocol == "HTTP" && *version != "HTTP1");
     Ok(HealthCheck {
+        protocol: version.unwrap_or(protocol).to_owned(),
         path: group.health_check_path().unwrap_or("/").to_owned(),
         interval_s: number(group.health_check_interval_seconds(), 30).into(),
         timeout_s: number(group.health_check_timeout_seconds(), 5).into(),

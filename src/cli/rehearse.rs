@@ -25,7 +25,7 @@ use crate::{
         definition::{self, Adapted},
         findings::{self, Sighting},
         image::{self, Sources},
-        production::{Production, ReadError},
+        production::{Further, Production, ReadError},
         report::{self, Played, Rehearsal},
         stage::{self, Stage},
         tap::{self, Moments},
@@ -33,7 +33,7 @@ use crate::{
     report::Report,
     run::{act::Hands, cancel::Cancel, login::Logins},
     sandbox::{
-        forecast::{self, Outlook},
+        forecast::{self, Gate, Outlook},
         load::{self, Load, Phase, Tally},
         scenario::Scenario,
         witness::{HealthQuestion, Seen, Side},
@@ -224,8 +224,14 @@ struct Company<'a> {
 impl Company<'_> {
     async fn play(&self, stage: &Stage, live: Live, scenario: &Scenario) -> Result<Rehearsal, Failure> {
         let Self { args, understood, key, .. } = *self;
-        let Live { production, baseline, name, definition, mut notes } = live;
+        let Live { mut production, baseline, name, definition, mut notes } = live;
         let service = &understood.spec.services[key];
+        let own = own_definition(service)?;
+        let old = own.as_ref().filter(|_| definition.is_none()).or(definition.as_ref()).cloned();
+        let new = own.or_else(|| production.definition.clone());
+        notes.extend(
+            production.keep_groups_of(&[&old, &new].map(Option::as_ref).into_iter().flatten().collect::<Vec<_>>()),
+        );
         for other in scenario.services().into_iter().filter(|named| *named != service.service.as_str()) {
             notes.push(format!("the scenario names service {other}, which is not rehearsed: nothing comes of that"));
         }
@@ -254,10 +260,8 @@ impl Company<'_> {
                 Ok(TaskDefinitionSource::File(stage.write(file, &definition.to_string())?))
             }
         };
-        let own = own_definition(service)?;
-        let before =
-            source(own.as_ref().filter(|_| definition.is_none()).or(definition.as_ref()), "before.json", &mut notes)?;
-        let after = source(own.as_ref().or(production.definition.as_ref()), "after.json", &mut notes)?;
+        let before = source(old.as_ref(), "before.json", &mut notes)?;
+        let after = source(new.as_ref(), "after.json", &mut notes)?;
 
         let spec = stage::spec(&understood.spec, key, &production, settings.clone(), before);
         let plan = baseline::of(self.plan(&spec, &place).await?, &baseline);
@@ -391,9 +395,18 @@ impl Company<'_> {
     ) -> (Result<Exit, Failure>, Moments, Seen, Tally) {
         let service = &self.understood.spec.services[self.key];
         let (phases, phase) = watch::channel(Phase::Before);
-        let question =
-            HealthQuestion { container_port: production.container_port, path: production.health_check.path.clone() };
-        let witness = stage.handle().witness(service.service.as_str(), question, phases);
+        let first = HealthQuestion {
+            container: None,
+            container_port: production.container_port,
+            path: production.health_check.path.clone(),
+        };
+        let further = production.further_groups.iter().map(|group| HealthQuestion {
+            container: Some(group.container.clone()),
+            container_port: group.container_port,
+            path: group.health_check.path.clone(),
+        });
+        let questions = [first].into_iter().chain(further).collect();
+        let witness = stage.handle().witness(service.service.as_str(), questions, phases);
         let (tap, moments) = tap::tap();
         let (stop, stopped) = watch::channel(());
         let mut cue = moments.clone();
@@ -426,7 +439,7 @@ impl Company<'_> {
 
 /// A rollout that takes longer than that is not waited for: it is somebody else's.
 fn settles_within(production: &Production, speed: f64) -> Duration {
-    let (_, drain_s) = stage::drain(production, speed);
+    let (_, drain_s) = stage::drain(production.longest_delay_s(), speed);
     Duration::from_secs(drain_s + production.stop_timeout_s + 60)
 }
 
@@ -440,6 +453,17 @@ fn own_definition(service: &spec::Service) -> Result<Option<serde_json::Value>, 
         Some(inner) if inner.is_object() => inner.clone(),
         _ => content,
     }))
+}
+
+fn gate(group: &Further) -> Gate {
+    let check = &group.health_check;
+    Gate {
+        health_check_interval_seconds: check.interval_s,
+        health_check_timeout_seconds: check.timeout_s,
+        healthy_threshold: check.healthy_threshold.into(),
+        unhealthy_threshold: check.unhealthy_threshold.into(),
+        deregistration_delay_seconds: group.deregistration_delay_s,
+    }
 }
 
 /// Production with the program as it was measured here; `None` when nothing of it was seen.
@@ -458,6 +482,7 @@ fn outlook(production: &Production, seen: &Seen) -> Option<Outlook> {
         healthy_threshold: check.healthy_threshold.into(),
         unhealthy_threshold: check.unhealthy_threshold.into(),
         deregistration_delay_seconds: production.deregistration_delay_s,
+        further_groups: production.further_groups.iter().map(gate).collect(),
         start_ms: starts.max().unwrap_or_default(),
         boot_ms,
         stop_ms: findings::slowest_stop_ms(seen).unwrap_or_default(),

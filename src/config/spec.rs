@@ -358,6 +358,23 @@ pub struct Shape {
     pub unhealthy_threshold: u32,
     /// The statuses that pass a health check, `200-299`.
     pub matcher: String,
+    /// The target groups behind which the service stands beside its first.
+    pub further_groups: Vec<FurtherGroup>,
+}
+
+/// One more target group of a service, on a port of its own and with a health check of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FurtherGroup {
+    pub name: String,
+    pub container: String,
+    pub container_port: u16,
+    pub health_check_path: String,
+    pub health_check_interval: Duration,
+    pub health_check_timeout: Duration,
+    pub healthy_threshold: u32,
+    pub unhealthy_threshold: u32,
+    pub matcher: String,
+    pub deregistration_delay: Duration,
 }
 
 impl Default for Shape {
@@ -368,6 +385,7 @@ impl Default for Shape {
             healthy_threshold: 2,
             unhealthy_threshold: 2,
             matcher: "200".to_owned(),
+            further_groups: Vec::new(),
         }
     }
 }
@@ -378,6 +396,27 @@ impl SandboxService {
     #[must_use]
     pub fn grace_period(&self) -> Duration {
         self.shape.grace_period.unwrap_or_else(|| self.health_check_interval.saturating_mul(6))
+    }
+
+    /// The same service as one of its further target groups sees it.
+    #[must_use]
+    pub fn behind(&self, group: &FurtherGroup) -> Self {
+        Self {
+            container_port: group.container_port,
+            listener_port: None,
+            health_check_path: group.health_check_path.clone(),
+            health_check_interval: group.health_check_interval,
+            deregistration_delay: group.deregistration_delay,
+            shape: Shape {
+                health_check_timeout: Some(group.health_check_timeout),
+                healthy_threshold: group.healthy_threshold,
+                unhealthy_threshold: group.unhealthy_threshold,
+                matcher: group.matcher.clone(),
+                further_groups: Vec::new(),
+                ..self.shape.clone()
+            },
+            ..self.clone()
+        }
     }
 
     /// ELB wants it below the interval, and 5 s is its default.

@@ -11,7 +11,7 @@ use super::{
     diff::{self, TAG_FINGERPRINT},
     drift,
     step::{
-        Action, BuildAction, CheckAction, CheckCall, CheckRun, CopyAction, Going, ImagePatch, Later, OneOff,
+        Action, Behind, BuildAction, CheckAction, CheckCall, CheckRun, CopyAction, Going, ImagePatch, Later, OneOff,
         Percentages, Produced, RegisterAction, RolloutObserved, Running, Started, Step, Terms, Toward,
     },
 };
@@ -92,8 +92,7 @@ pub enum Ready {
         cluster: Cluster,
         name: ServiceName,
         task_definition: TaskDefArn,
-        target_group: String,
-        container: String,
+        target_groups: Vec<BehindGroup>,
         settings: Box<SandboxService>,
         percentages: Percentages,
     },
@@ -134,6 +133,14 @@ pub enum Ready {
         terms: Terms,
         toward: Toward,
     },
+}
+
+/// A target group with what it finds the tasks by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BehindGroup {
+    pub target_group: String,
+    pub container: String,
+    pub container_port: u16,
 }
 
 /// Whether `UpdateService` must be told to start a deployment although nothing changed.
@@ -182,27 +189,23 @@ pub fn settle(step: &Step, produced: &BTreeMap<StepId, Produced>) -> Settled {
         }
         Action::Copy(copy) => Ready::Copy(copy.clone()),
         Action::Register(register) => return settle_register(register, &earlier),
-        // The listener is waited for, not used.
-        Action::CreateService {
-            service,
-            cluster,
-            name,
-            task_definition,
-            target_group,
-            container,
-            settings,
-            percentages,
-            listener: _,
-        } => Ready::CreateService {
-            service: service.clone(),
-            cluster: cluster.clone(),
-            name: name.clone(),
-            task_definition: earlier.revision(task_definition),
-            target_group: earlier.arn(target_group),
-            container: container.clone(),
-            settings: settings.clone(),
-            percentages: *percentages,
-        },
+        Action::CreateService { service, cluster, name, task_definition, target_groups, settings, percentages } => {
+            // The listener is waited for, not used.
+            let behind = |Behind { target_group, container, container_port, listener: _ }: &Behind| BehindGroup {
+                target_group: earlier.arn(target_group),
+                container: container.clone(),
+                container_port: *container_port,
+            };
+            Ready::CreateService {
+                service: service.clone(),
+                cluster: cluster.clone(),
+                name: name.clone(),
+                task_definition: earlier.revision(task_definition),
+                target_groups: target_groups.iter().map(behind).collect(),
+                settings: settings.clone(),
+                percentages: *percentages,
+            }
+        }
         Action::Update { service, cluster, name, task_definition, running, percentages } => {
             let task_definition = earlier.revision(task_definition);
             let deployment = match settle_update(&task_definition, running) {

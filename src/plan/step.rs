@@ -132,6 +132,16 @@ impl fmt::Display for Step {
 }
 
 /// One outside call.
+/// A target group that a service is created behind.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Behind {
+    pub target_group: Later<String>,
+    pub container: String,
+    pub container_port: u16,
+    /// So that the target group is attached before ECS registers targets in it.
+    pub listener: StepId,
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     /// ECS `CreateCluster`; sandbox only.
@@ -164,12 +174,10 @@ pub enum Action {
         cluster: Cluster,
         name: ServiceName,
         task_definition: Later<TaskDefArn>,
-        target_group: Later<String>,
-        container: String,
+        /// In the order in which ECS is to list them; the first is the one that matters where only one can.
+        target_groups: Vec<Behind>,
         settings: Box<SandboxService>,
         percentages: Percentages,
-        /// So that the target group is attached before ECS registers targets in it.
-        listener: StepId,
     },
     /// ECS `RunTask` of the new revision, followed to its end, which must be a good one.
     Before {

@@ -85,10 +85,12 @@ fn renumbered(mut step: Step, numbers: &BTreeMap<StepId, StepId>) -> Step {
         }
         Action::Push { login, .. } | Action::PushTag { login, .. } => *login = known(login),
         Action::Register(register) => register.images.iter_mut().for_each(|image| renumber(&mut image.digest, known)),
-        Action::CreateService { task_definition, target_group, listener, .. } => {
+        Action::CreateService { task_definition, target_groups, .. } => {
             renumber(task_definition, known);
-            renumber(target_group, known);
-            *listener = known(listener);
+            for behind in target_groups {
+                renumber(&mut behind.target_group, known);
+                behind.listener = known(&behind.listener);
+            }
         }
         Action::Before { task_definition, .. } | Action::Update { task_definition, .. } => {
             renumber(task_definition, known);
@@ -121,7 +123,7 @@ mod tests {
         config::spec::{Builder, Release, SandboxService},
         id::{Cluster, Key, ServiceName},
         image::{ImageName, Reference, Tag},
-        plan::step::{BuildAction, ImagePatch, Percentages, Terms, Toward, WatchBudget},
+        plan::step::{Behind, BuildAction, ImagePatch, Percentages, Terms, Toward, WatchBudget},
     };
 
     fn plan() -> Plan {
@@ -173,10 +175,13 @@ mod tests {
                     cluster: Cluster::new("jobs"),
                     name: ServiceName::new("web"),
                     task_definition: Later::From(StepId(6)),
-                    target_group: Later::From(StepId(7)),
-                    container: "web".to_owned(),
+                    target_groups: vec![Behind {
+                        target_group: Later::From(StepId(7)),
+                        container: "web".to_owned(),
+                        container_port: 80,
+                        listener: StepId(7),
+                    }],
                     settings: settings(),
-                    listener: StepId(7),
                     percentages: Percentages::default(),
                 },
                 vec![1, 6, 7],

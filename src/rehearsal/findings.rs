@@ -202,18 +202,21 @@ fn start(sighting: &Sighting<'_>, found: &mut Vec<Finding>) {
 fn health_checks(sighting: &Sighting<'_>, found: &mut Vec<Finding>) {
     let Sighting { production, seen, tally, .. } = sighting;
     let check = &production.health_check;
-    let slowest = seen.lives.iter().map(|life| life.probes.slowest_ms).max().unwrap_or_default();
-    if slowest * 2 > check.timeout_s * 1000 {
-        found.push(finding(
-            "health_check_timeout_tight",
-            Weight::Tight,
-            format!(
-                "a health check took {} under load, and counts as failed after {} s",
-                words::duration(slowest),
-                check.timeout_s
-            ),
-            written(production, "HealthCheckTimeoutSeconds", "health_check_timeout", round_up(slowest * 3)),
-        ));
+    for (group, check) in production.health_checks() {
+        let slowest = slowest_check_ms(production, seen, group);
+        if slowest * 2 > check.timeout_s * 1000 {
+            found.push(finding(
+                "health_check_timeout_tight",
+                Weight::Tight,
+                format!(
+                    "a health check{} took {} under load, and counts as failed after {} s",
+                    of_group(group),
+                    words::duration(slowest),
+                    check.timeout_s
+                ),
+                written(production, "HealthCheckTimeoutSeconds", "health_check_timeout", round_up(slowest * 3)),
+            ));
+        }
     }
     flapping(seen, found);
     let notices = production.notices_after_s();
@@ -246,6 +249,22 @@ fn health_checks(sighting: &Sighting<'_>, found: &mut Vec<Finding>) {
             format!("let {} fail until the program is ready", check.path),
         ));
     }
+}
+
+/// The slowest health check that passed of one target group. That of the load is the one that has none of the others' names.
+fn slowest_check_ms(production: &Production, seen: &Seen, group: Option<&str>) -> u64 {
+    let is_other = |name: &str| production.further_groups.iter().any(|further| further.target_group == name);
+    let wanted = |name: &str| match group {
+        Some(group) if is_other(group) => name == group,
+        Some(_) | None => !is_other(name),
+    };
+    let all = seen.lives.iter().flat_map(|life| &life.probes.slowest_of);
+    all.filter(|(name, _)| wanted(name)).map(|(_, slowest)| *slowest).max().unwrap_or_default()
+}
+
+/// ` of target group web`, where there are several.
+fn of_group(group: Option<&str>) -> String {
+    group.map(|group| format!(" of target group {group}")).unwrap_or_default()
 }
 
 /// Tasks that served and were then called unhealthy, or nearly.
@@ -292,6 +311,11 @@ fn draining(sighting: &Sighting<'_>, found: &mut Vec<Finding>) {
     if cut {
         return;
     }
+    let enough = round_up((last * 5).max(20_000));
+    let turns = forecast.map_or(1, |forecast| u64::try_from(forecast.turns.max(1)).unwrap_or(1));
+    // ECS keeps a task until the last of its target groups lets it go.
+    let others = production.further_groups.iter().map(|group| group.deregistration_delay_s).max();
+    let saved = delay.saturating_sub(enough.max(others.unwrap_or_default())) * turns;
     if last * 3 > delay * 1000 * 2 {
         found.push(finding(
             "deregistration_delay_tight",
@@ -303,10 +327,7 @@ fn draining(sighting: &Sighting<'_>, found: &mut Vec<Finding>) {
             ),
             written(production, "deregistration_delay.timeout_seconds", "deregistration_delay", round_up(last * 3)),
         ));
-    } else if delay >= 60 && delay * 1000 > last.max(1_000) * 10 {
-        let enough = round_up((last * 5).max(20_000));
-        let turns = forecast.map_or(1, |forecast| u64::try_from(forecast.turns.max(1)).unwrap_or(1));
-        let saved = delay.saturating_sub(enough) * turns;
+    } else if delay >= 60 && delay * 1000 > last.max(1_000) * 10 && saved > 0 {
         found.push(finding(
             "deregistration_delay_loose",
             Weight::Loose,

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     findings::{self, Cause, Ending, Finding, Rehearsed, Weight},
-    production::{Production, ReadFrom},
+    production::{Further, Production, ReadFrom},
     tap::Run,
 };
 use crate::{
@@ -404,6 +404,16 @@ impl Rehearsal {
                 production.grace_period_s
             ),
         );
+        if let (Some(first), false) = (&production.target_group, production.further_groups.is_empty()) {
+            let further: Vec<String> = production.further_groups.iter().map(further).collect();
+            page.flowing(
+                "    ",
+                &format!(
+                    "the load goes to target group {first}; a task is healthy, and may end, only as the others say, too: {}",
+                    further.join("; ")
+                ),
+            );
+        }
         let Some(forecast) = forecast else { return };
         let text = match (forecast.ended, forecast.live_ms, forecast.drained_ms) {
             (Ended::Completed, Some(live), Some(drained)) => format!(
@@ -459,6 +469,16 @@ const fn stays(life: &Life) -> bool {
 }
 
 /// To five seconds: nobody knows it better.
+/// `internal (port 8081 of proxy, health check /health each 30 s, deregistration delay 300 s)`
+fn further(group: &Further) -> String {
+    let Further { target_group, container, container_port, health_check, deregistration_delay_s } = group;
+    format!(
+        "{target_group} (port {container_port} of {container}, health check {} each {} s, deregistration delay \
+         {deregistration_delay_s} s)",
+        health_check.path, health_check.interval_s
+    )
+}
+
 fn about(ms: u64) -> String {
     words::countdown(ms.next_multiple_of(5_000))
 }

@@ -8,11 +8,15 @@ use std::{
     time::Duration,
 };
 
-use super::{RehearsalError, findings::Rehearsed, production::Production};
+use super::{
+    RehearsalError,
+    findings::Rehearsed,
+    production::{Further, Production},
+};
 use crate::{
     config::spec::{
-        Confirm, DoneWhen, Environment, MissingRepository, OnInterrupt, Percentages, Place, SandboxService, Shape,
-        Spec, TaskDefinitionSource,
+        Confirm, DoneWhen, Environment, FurtherGroup, MissingRepository, OnInterrupt, Percentages, Place,
+        SandboxService, Shape, Spec, TaskDefinitionSource,
     },
     docker::{Engine, images},
     failure::Failure,
@@ -120,7 +124,7 @@ pub async fn sweep(root: &Path, engine: &Engine) -> usize {
 #[must_use]
 pub fn settings(file: &SandboxService, production: &Production, speed: f64) -> (SandboxService, u64) {
     let check = &production.health_check;
-    let (delay, drain) = drain(production, speed);
+    let (delay, drain) = drain(production.deregistration_delay_s, speed);
     let settings = SandboxService {
         desired_count: production.desired_count.max(1),
         container_port: production.container_port,
@@ -138,15 +142,32 @@ pub fn settings(file: &SandboxService, production: &Production, speed: f64) -> (
             healthy_threshold: check.healthy_threshold,
             unhealthy_threshold: check.unhealthy_threshold,
             matcher: check.matcher.clone(),
+            further_groups: production.further_groups.iter().map(|group| further(group, speed)).collect(),
         },
     };
     (settings, drain)
 }
 
-/// The deregistration delay here, and how many real seconds it lasts.
+/// A further target group, whose time is bent as that of the first is.
+fn further(group: &Further, speed: f64) -> FurtherGroup {
+    let Further { target_group, container, container_port, health_check: check, deregistration_delay_s } = group;
+    FurtherGroup {
+        name: target_group.clone(),
+        container: container.clone(),
+        container_port: *container_port,
+        health_check_path: check.path.clone(),
+        health_check_interval: Duration::from_secs(check.interval_s.clamp(5, 300)),
+        health_check_timeout: Duration::from_secs(check.timeout_s),
+        healthy_threshold: check.healthy_threshold,
+        unhealthy_threshold: check.unhealthy_threshold,
+        matcher: check.matcher.clone(),
+        deregistration_delay: drain(*deregistration_delay_s, speed).0,
+    }
+}
+
+/// A deregistration delay here, and how many real seconds it lasts.
 #[must_use]
-pub fn drain(production: &Production, speed: f64) -> (Duration, u64) {
-    let seconds = production.deregistration_delay_s;
+pub fn drain(seconds: u64, speed: f64) -> (Duration, u64) {
     let seconds = if speed > 1.0 { seconds.min(LONGEST_DRAIN) } else { seconds };
     let delay = stretched(seconds, speed);
     let most = Duration::from_secs(MOST_DELAY);

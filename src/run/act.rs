@@ -143,22 +143,12 @@ pub(crate) async fn act(
             let note = arn.to_string();
             Acted::new(Produced::TaskDefinition(arn), note)
         }
-        Ready::CreateService {
-            service: _,
-            cluster,
-            name,
-            task_definition,
-            target_group,
-            container,
-            settings,
-            percentages,
-        } => {
+        Ready::CreateService { service: _, cluster, name, task_definition, target_groups, settings, percentages } => {
             let new = ecs::NewService {
                 cluster: &cluster,
                 name: &name,
                 task_definition: &task_definition,
-                target_group: &target_group,
-                container: &container,
+                target_groups: &target_groups,
                 settings: &settings,
                 percentages,
             };

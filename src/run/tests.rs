@@ -33,8 +33,8 @@ use crate::{
     id::{Cluster, Key, RunId, ServiceName, StepId, TaskDefArn},
     image::{Digest, ImageName, Reference},
     plan::step::{
-        Action, BuildAction, CheckAction, CheckCall, ImagePatch, Later, LiveDefinition, OnFailure, Percentages, Plan,
-        RegisterAction, Release, RolloutObserved, Running, Step, Terms, Toward, WatchBudget,
+        Action, Behind, BuildAction, CheckAction, CheckCall, ImagePatch, Later, LiveDefinition, OnFailure, Percentages,
+        Plan, RegisterAction, Release, RolloutObserved, Running, Step, Terms, Toward, WatchBudget,
     },
     report::{Report as _, plain::Plain, style::Style},
     rollout::goal::Pace,
@@ -231,11 +231,14 @@ fn first_steps(name: &str, offset: u32, deregistration_delay: Duration) -> Vec<S
         cluster: cluster(),
         name: ServiceName::new(name),
         task_definition: Later::From(StepId(at(5))),
-        target_group: Later::From(StepId(at(2))),
-        container: "app".to_owned(),
+        target_groups: vec![Behind {
+            target_group: Later::From(StepId(at(2))),
+            container: "app".to_owned(),
+            container_port: boxed().container_port,
+            listener: StepId(at(4)),
+        }],
         settings: boxed(),
         percentages: Percentages::default(),
-        listener: StepId(at(4)),
     };
     let listener = Action::CreateListener {
         service: key(),

@@ -35,6 +35,8 @@ pub struct Outlook {
     pub healthy_threshold: u64,
     pub unhealthy_threshold: u64,
     pub deregistration_delay_seconds: u64,
+    /// The target groups beside the one that the settings above are of.
+    pub further_groups: Vec<Gate>,
     /// From being placed until its containers run: pulling, most of all.
     pub start_ms: u64,
     /// From there until it answers its health check.
@@ -43,6 +45,16 @@ pub struct Outlook {
     pub stop_ms: u64,
     /// From its containers running until it ends by itself; `None`: it does not.
     pub crash_ms: Option<u64>,
+}
+
+/// A further target group: it has a say in whether a task is healthy, and in when it may go.
+#[derive(Debug, Clone)]
+pub struct Gate {
+    pub health_check_interval_seconds: u64,
+    pub health_check_timeout_seconds: u64,
+    pub healthy_threshold: u64,
+    pub unhealthy_threshold: u64,
+    pub deregistration_delay_seconds: u64,
 }
 
 /// How it would go.
@@ -86,10 +98,11 @@ struct Simulation<'a> {
     outlook: &'a Outlook,
     world: World,
     now: Millis,
-    group: String,
+    /// The ARN of each target group with the milliseconds between two probes.
+    groups: Vec<(String, Millis)>,
     due: Vec<(Millis, String, Due)>,
-    /// When each target is probed next.
-    probes: BTreeMap<Target, Millis>,
+    /// When each target of a group is probed next.
+    probes: BTreeMap<(String, Target), Millis>,
     /// Tasks that ended by themselves.
     crashed: BTreeSet<String>,
     /// How long a task that starts now lives; the old ones live for ever.
@@ -114,7 +127,7 @@ impl<'a> Simulation<'a> {
             outlook,
             world,
             now: BEGIN,
-            group: String::new(),
+            groups: Vec::new(),
             due: Vec::new(),
             probes: BTreeMap::new(),
             crashed: BTreeSet::new(),
@@ -145,37 +158,27 @@ impl<'a> Simulation<'a> {
             healthy_threshold,
             unhealthy_threshold,
             deregistration_delay_seconds,
+            ref further_groups,
             ..
         } = *self.outlook;
-        self.elb(
-            "CreateTargetGroup",
-            &format!(
-                "Name=web&Protocol=HTTP&Port=80&VpcId=vpc&TargetType=ip&HealthCheckIntervalSeconds={health_check_interval_seconds}\
-                 &HealthCheckTimeoutSeconds={health_check_timeout_seconds}&HealthyThresholdCount={healthy_threshold}\
-                 &UnhealthyThresholdCount={unhealthy_threshold}"
-            ),
+        self.balance(
+            "web0",
+            &Gate {
+                health_check_interval_seconds,
+                health_check_timeout_seconds,
+                healthy_threshold,
+                unhealthy_threshold,
+                deregistration_delay_seconds,
+            },
         )?;
-        self.group = self.arn("DescribeTargetGroups", "TargetGroupArn")?;
-        let group = self.group.clone();
-        self.elb(
-            "ModifyTargetGroupAttributes",
-            &format!(
-                "TargetGroupArn={group}&Attributes.member.1.Key=deregistration_delay.timeout_seconds\
-                 &Attributes.member.1.Value={deregistration_delay_seconds}"
-            ),
-        )?;
-        self.elb("CreateLoadBalancer", "Name=web&Subnets.member.1=subnet-a&Subnets.member.2=subnet-b")?;
-        let balancer = self.arn("DescribeLoadBalancers", "LoadBalancerArn")?;
-        self.elb(
-            "CreateListener",
-            &format!(
-                "LoadBalancerArn={balancer}&Protocol=HTTP&Port=80&DefaultActions.member.1.Type=forward\
-                 &DefaultActions.member.1.TargetGroupArn={group}"
-            ),
-        )?;
+        for (gate, number) in further_groups.iter().zip(1..) {
+            self.balance(&format!("web{number}"), gate)?;
+        }
         self.ecs("CreateCluster", &json!({ "clusterName": "web" }))?;
         self.register()?;
         let breaker = json!({ "enable": true, "rollback": true });
+        let behind = |(group, _): &(String, Millis)| json!({ "targetGroupArn": group, "containerName": "web", "containerPort": 80 });
+        let behind: Vec<Value> = self.groups.iter().map(behind).collect();
         self.ecs(
             "CreateService",
             &json!({
@@ -185,9 +188,49 @@ impl<'a> Simulation<'a> {
                     "minimumHealthyPercent": minimum_healthy_percent, "maximumPercent": maximum_percent,
                     "deploymentCircuitBreaker": breaker
                 },
-                "loadBalancers": [{ "targetGroupArn": group, "containerName": "web", "containerPort": 80 }]
+                "loadBalancers": behind
             }),
         )?;
+        Ok(())
+    }
+
+    /// A target group with a balancer of its own in front of it.
+    fn balance(&mut self, name: &str, gate: &Gate) -> Result<(), Fault> {
+        let Gate {
+            health_check_interval_seconds,
+            health_check_timeout_seconds,
+            healthy_threshold,
+            unhealthy_threshold,
+            deregistration_delay_seconds,
+        } = *gate;
+        let made = self.elb(
+            "CreateTargetGroup",
+            &format!(
+                "Name={name}&Protocol=HTTP&Port=80&VpcId=vpc&TargetType=ip&HealthCheckIntervalSeconds={health_check_interval_seconds}\
+                 &HealthCheckTimeoutSeconds={health_check_timeout_seconds}&HealthyThresholdCount={healthy_threshold}\
+                 &UnhealthyThresholdCount={unhealthy_threshold}"
+            ),
+        )?;
+        let group = text_of(&made, "TargetGroupArn");
+        self.elb(
+            "ModifyTargetGroupAttributes",
+            &format!(
+                "TargetGroupArn={group}&Attributes.member.1.Key=deregistration_delay.timeout_seconds\
+                 &Attributes.member.1.Value={deregistration_delay_seconds}"
+            ),
+        )?;
+        let form = format!("Name={name}&Subnets.member.1=subnet-a&Subnets.member.2=subnet-b");
+        let balancer = text_of(&self.elb("CreateLoadBalancer", &form)?, "LoadBalancerArn");
+        // No two of them listen at one port.
+        let port = 80 + self.groups.len();
+        self.elb(
+            "CreateListener",
+            &format!(
+                "LoadBalancerArn={balancer}&Protocol=HTTP&Port={port}&DefaultActions.member.1.Type=forward\
+                 &DefaultActions.member.1.TargetGroupArn={group}"
+            ),
+        )?;
+        self.groups.push((group, health_check_interval_seconds * 1000));
         Ok(())
     }
 
@@ -204,14 +247,6 @@ impl<'a> Simulation<'a> {
 
     fn elb(&mut self, action: &str, form: &str) -> Result<String, Fault> {
         elb::call(&mut self.world, action, &Form::parse(form.as_bytes()), self.now)
-    }
-
-    /// The only ARN of a kind.
-    fn arn(&mut self, action: &str, element: &str) -> Result<String, Fault> {
-        let xml = self.elb(action, "")?;
-        let from = xml.find(&format!("<{element}>")).map_or(0, |at| at + element.len() + 2);
-        let to = xml[from..].find('<').map_or(xml.len(), |at| from + at);
-        Ok(xml[from..to].to_owned())
     }
 
     fn wanted(&self) -> usize {
@@ -273,7 +308,6 @@ impl<'a> Simulation<'a> {
     /// Every registered target is asked at its interval, and is well once its task has booted.
     fn probe(&mut self, now: Millis) {
         let pace = self.world.pace;
-        let interval = self.outlook.health_check_interval_seconds * 1000;
         let up: BTreeMap<String, Millis> = self
             .sights()
             .into_iter()
@@ -282,22 +316,24 @@ impl<'a> Simulation<'a> {
                 Some((sight.targets.first()?.address.clone(), sight.started_at? + self.outlook.boot_ms))
             })
             .collect();
-        let Some(group) = self.world.elb.target_group(&self.group) else { return };
-        let probed: Vec<Target> =
-            group.registrations.iter().filter(|one| !one.is_draining()).map(|one| one.target.clone()).collect();
-        self.probes.retain(|target, _| probed.contains(target));
-        for target in probed {
-            let first = now + elb::REGISTRATION_SECONDS * 1000;
-            let due = self.probes.entry(target.clone()).or_insert(first);
-            if *due > now {
-                continue;
+        for (arn, interval) in &self.groups {
+            let Some(group) = self.world.elb.target_group(arn) else { continue };
+            let probed: Vec<Target> =
+                group.registrations.iter().filter(|one| !one.is_draining()).map(|one| one.target.clone()).collect();
+            self.probes.retain(|(group, target), _| group != arn || probed.contains(target));
+            for target in probed {
+                let first = now + elb::REGISTRATION_SECONDS * 1000;
+                let due = self.probes.entry((arn.clone(), target.clone())).or_insert(first);
+                if *due > now {
+                    continue;
+                }
+                *due += interval;
+                let outcome = match up.get(&target.to_string()) {
+                    Some(at) if *at <= now => ProbeOutcome::Passed,
+                    Some(_) | None => ProbeOutcome::Failed(Failing::Broken),
+                };
+                self.world.elb.probe_result(arn, &target, outcome, pace, now);
             }
-            *due += interval;
-            let outcome = match up.get(&target.to_string()) {
-                Some(at) if *at <= now => ProbeOutcome::Passed,
-                Some(_) | None => ProbeOutcome::Failed(Failing::Broken),
-            };
-            self.world.elb.probe_result(&self.group, &target, outcome, pace, now);
         }
     }
 
@@ -375,9 +411,16 @@ impl<'a> Simulation<'a> {
     }
 }
 
-/// Whether new requests go to it.
+/// What the first such element of an answer holds.
+fn text_of(xml: &str, element: &str) -> String {
+    let from = xml.find(&format!("<{element}>")).map_or(0, |at| at + element.len() + 2);
+    let to = xml[from..].find('<').map_or(xml.len(), |at| from + at);
+    xml[from..to].to_owned()
+}
+
+/// Whether it is as healthy as ECS wants it, in every target group; then new requests go to it.
 fn serves(sight: &Sight) -> bool {
-    sight.targets.iter().any(|target| target.state == TargetState::Healthy)
+    !sight.targets.is_empty() && sight.targets.iter().all(|target| target.state == TargetState::Healthy)
 }
 
 #[cfg(test)]
@@ -395,6 +438,7 @@ mod tests {
             healthy_threshold: 5,
             unhealthy_threshold: 2,
             deregistration_delay_seconds: 300,
+            further_groups: Vec::new(),
             start_ms: 2_000,
             boot_ms: 500,
             stop_ms: 200,
@@ -414,6 +458,24 @@ mod tests {
         let (live, drained) = (forecast.live_ms.unwrap(), forecast.drained_ms.unwrap());
         assert!((10_000..60_000).contains(&live), "{forecast:?}");
         assert!((300_000..360_000).contains(&(drained - live)), "{forecast:?}");
+    }
+
+    #[test]
+    fn every_target_group_has_its_say_in_when_a_task_is_healthy_and_when_it_may_go() {
+        let alone = told(&Outlook { deregistration_delay_seconds: 20, ..outlook() });
+        // Five checks, one each minute, and two minutes to drain.
+        let slow = Gate {
+            health_check_interval_seconds: 60,
+            health_check_timeout_seconds: 5,
+            healthy_threshold: 5,
+            unhealthy_threshold: 2,
+            deregistration_delay_seconds: 120,
+        };
+        let both = told(&Outlook { deregistration_delay_seconds: 20, further_groups: vec![slow], ..outlook() });
+        assert_eq!((alone.ended, both.ended), (Ended::Completed, Ended::Completed));
+        assert!(alone.live_ms.unwrap() < 90_000 && both.live_ms.unwrap() > 240_000, "{alone:?} {both:?}");
+        let drain = |forecast: &Forecast| forecast.drained_ms.unwrap() - forecast.live_ms.unwrap();
+        assert!(drain(&alone) < 90_000 && drain(&both) >= 120_000, "{alone:?} {both:?}");
     }
 
     #[test]

@@ -286,8 +286,8 @@ impl Handle {
 
     /// Begins to watch a rollout of a service, and tells its phase as it changes.
     #[must_use]
-    pub fn witness(&self, service: &str, question: HealthQuestion, phase: watch::Sender<Phase>) -> Witness {
-        Witness::begin(Arc::clone(&self.world), service, question, phase)
+    pub fn witness(&self, service: &str, questions: Vec<HealthQuestion>, phase: watch::Sender<Phase>) -> Witness {
+        Witness::begin(Arc::clone(&self.world), service, questions, phase)
     }
 
     /// How many calls each fault of the scenario has struck, in their order.

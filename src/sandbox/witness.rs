@@ -89,15 +89,20 @@ pub struct ExitSeen {
 pub struct Probes {
     pub passed: u64,
     pub failed: u64,
-    /// Failed ones after the first that passed, while it was to serve.
+    /// Failed ones after the first of that target group that passed, while it was to serve.
     pub failed_later: u64,
     /// Of those that passed.
     pub slowest_ms: u64,
+    /// The same for each target group, by name, that one has passed of.
+    #[serde(skip)]
+    pub slowest_of: BTreeMap<String, u64>,
 }
 
 /// What is to be asked of new tasks.
 #[derive(Debug, Clone)]
 pub struct HealthQuestion {
+    /// `None`: whichever has that port.
+    pub container: Option<String>,
     pub container_port: u16,
     pub path: String,
 }
@@ -146,7 +151,7 @@ impl Witness {
     pub fn begin(
         world: Arc<Mutex<World>>,
         service: &str,
-        question: HealthQuestion,
+        questions: Vec<HealthQuestion>,
         phase: watch::Sender<Phase>,
     ) -> Self {
         let old_deployments = {
@@ -165,7 +170,7 @@ impl Witness {
         };
         let seen = Arc::new(Mutex::new(notes));
         let (stop, stopped) = watch::channel(false);
-        let job = tokio::spawn(watch_on(world, Arc::clone(&seen), question, phase, stopped));
+        let job = tokio::spawn(watch_on(world, Arc::clone(&seen), questions, phase, stopped));
         Self { seen, stop, job }
     }
 
@@ -187,7 +192,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 async fn watch_on(
     world: Arc<Mutex<World>>,
     seen: Arc<Mutex<Notes>>,
-    question: HealthQuestion,
+    questions: Vec<HealthQuestion>,
     phase: watch::Sender<Phase>,
     mut stop: watch::Receiver<bool>,
 ) {
@@ -203,9 +208,9 @@ async fn watch_on(
             let mut world = lock(&world);
             (sight::sights(&world), world.elb.probes(), clock::now())
         };
-        let (came_up, reached) = lock(&seen).look(&sights, &probes, &question, now);
-        for (task, port) in came_up {
-            askers.spawn(ask_until_up(Arc::clone(&world), Arc::clone(&seen), task, port, question.path.clone()));
+        let (came_up, reached) = lock(&seen).look(&sights, &probes, &questions, now);
+        for (task, doors) in came_up {
+            askers.spawn(ask_until_up(Arc::clone(&world), Arc::clone(&seen), task, doors));
         }
         phase.send_if_modified(|known| std::mem::replace(known, reached) != reached);
     }
@@ -213,14 +218,14 @@ async fn watch_on(
 }
 
 impl Notes {
-    /// Takes in one look; gives back the new tasks that have just begun to run, with their port, and the phase.
+    /// Takes in one look; gives back the new tasks that have just begun to run, with where to ask, and the phase.
     fn look(
         &mut self,
         sights: &[Sight],
         probes: &[Probed],
-        question: &HealthQuestion,
+        questions: &[HealthQuestion],
         now: Millis,
-    ) -> (Vec<(String, u16)>, Phase) {
+    ) -> (Vec<(String, Vec<Door>)>, Phase) {
         let mut came_up = Vec::new();
         for sight in sights.iter().filter(|sight| sight.service.as_deref() == Some(&self.service)) {
             let old = sight.started_by.as_ref().is_some_and(|by| self.old_deployments.contains(by));
@@ -236,9 +241,10 @@ impl Notes {
                 .entry(sight.task.clone())
                 .or_insert_with(|| Life::new(sight, if old { Side::Old } else { Side::New }));
             if life.started_at.is_none() && sight.started_at.is_some() && !old {
-                let bindings = sight.containers.iter().flat_map(|container| &container.bindings);
-                let port = bindings.into_iter().find(|binding| binding.container_port == question.container_port);
-                came_up.extend(port.map(|binding| (sight.task.clone(), binding.host_port)));
+                let doors: Vec<Door> = questions.iter().filter_map(|question| door(sight, question)).collect();
+                if !doors.is_empty() {
+                    came_up.push((sight.task.clone(), doors));
+                }
             }
             life.take_in(sight, now);
         }
@@ -306,7 +312,9 @@ impl Life {
 
     fn take_in(&mut self, sight: &Sight, now: Millis) {
         self.started_at = self.started_at.or(sight.started_at);
-        let healthy = sight.targets.iter().any(|target| target.state == TargetState::Healthy);
+        // As ECS counts it: in every target group.
+        let healthy =
+            !sight.targets.is_empty() && sight.targets.iter().all(|target| target.state == TargetState::Healthy);
         let sick = sight.targets.iter().find(|target| target.state == TargetState::Unhealthy);
         if healthy && self.healthy_at.is_none() {
             self.healthy_at = Some(now);
@@ -355,26 +363,50 @@ impl Probes {
             ProbeOutcome::Passed => {
                 self.passed += 1;
                 self.slowest_ms = self.slowest_ms.max(probed.took_ms);
+                let slowest = self.slowest_of.entry(name_of(&probed.group).to_owned()).or_default();
+                *slowest = probed.took_ms.max(*slowest);
             }
             ProbeOutcome::Failed(_) => {
                 self.failed += 1;
-                self.failed_later += u64::from(self.passed > 0);
+                self.failed_later += u64::from(self.slowest_of.contains_key(name_of(&probed.group)));
             }
         }
     }
 }
 
-/// Asks a new task for its health until it is well, and notes when that was.
-async fn ask_until_up(world: Arc<Mutex<World>>, seen: Arc<Mutex<Notes>>, task: String, port: u16, path: String) {
-    let target = Target { address: "127.0.0.1".to_owned(), port };
+/// `web` of `arn:…:targetgroup/web/0123456789abcdef`.
+fn name_of(group: &str) -> &str {
+    group.rsplit('/').nth(1).unwrap_or(group)
+}
+
+/// Where a task is asked for its health: a port of this machine and a path.
+type Door = (u16, String);
+
+fn door(sight: &Sight, question: &HealthQuestion) -> Option<Door> {
+    let wanted = |name: &str| question.container.as_deref().is_none_or(|container| container == name);
+    let containers = sight.containers.iter().filter(|container| wanted(&container.name));
+    let mut bindings = containers.flat_map(|container| &container.bindings);
+    let binding = bindings.find(|binding| binding.container_port == question.container_port)?;
+    Some((binding.host_port, question.path.clone()))
+}
+
+/// Asks a new task for its health until it is well at every door, and notes when that was.
+async fn ask_until_up(world: Arc<Mutex<World>>, seen: Arc<Mutex<Notes>>, task: String, mut doors: Vec<Door>) {
     let mut beat = tokio::time::interval(ASK);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         beat.tick().await;
-        let well = tokio::time::timeout(ANSWER, is_well(port, &path)).await.unwrap_or(false);
-        let now = clock::now();
-        // A scenario may say that it is not up yet, whatever it says itself.
-        let well = well && !lock(&world).elb.is_held_back(&target, now);
+        let mut unwell = Vec::new();
+        for (port, path) in doors {
+            let well = tokio::time::timeout(ANSWER, is_well(port, &path)).await.unwrap_or(false);
+            let target = Target { address: "127.0.0.1".to_owned(), port };
+            // A scenario may say that it is not up yet, whatever it says itself.
+            if !well || lock(&world).elb.is_held_back(&target, clock::now()) {
+                unwell.push((port, path));
+            }
+        }
+        doors = unwell;
+        let (well, now) = (doors.is_empty(), clock::now());
         let mut seen = lock(&seen);
         let Some(life) = seen.lives.get_mut(&task) else { return };
         if well {

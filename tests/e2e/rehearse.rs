@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use aws_sdk_ecs::types::{ContainerDefinition, KeyValuePair, LoadBalancer};
+use aws_sdk_ecs::types::{ContainerDefinition, KeyValuePair, LoadBalancer, PortMapping};
 use aws_sdk_elasticloadbalancingv2 as elb;
 use serde_json::Value;
 
@@ -250,9 +250,22 @@ fn with_sidecars(scenario: &Scenario, sidecars: &[ContainerDefinition]) -> Strin
     })
 }
 
-/// Puts the service behind one more target group, `internal`.
-fn put_behind_another_group(scenario: &Scenario) {
-    use elb::types::{Action, ActionTypeEnum, ProtocolEnum, TargetTypeEnum};
+/// One more target group of the service, `internal`.
+struct Internal<'a> {
+    container: &'a str,
+    port: i32,
+    /// Between its health checks, and how long it drains.
+    seconds: [i32; 2],
+    /// So many health checks in a row make a target healthy.
+    threshold: i32,
+    /// The revision that has the container.
+    revision: &'a str,
+}
+
+/// Puts the service behind it.
+fn put_behind_another_group(scenario: &Scenario, internal: &Internal<'_>) {
+    use elb::types::{Action, ActionTypeEnum, ProtocolEnum, TargetGroupAttribute, TargetTypeEnum};
+    let Internal { container, port, seconds: [beat, delay], threshold, revision } = *internal;
     let config = elb::Config::builder()
         .behavior_version(elb::config::BehaviorVersion::latest())
         .endpoint_url(scenario.endpoint())
@@ -261,11 +274,15 @@ fn put_behind_another_group(scenario: &Scenario) {
         .build();
     let (elb, ecs) = (elb::Client::from_conf(config), ecs(scenario));
     scenario.block_on(async {
-        let group = elb.create_target_group().name("internal").protocol(ProtocolEnum::Http).port(8080).vpc_id("vpc-1");
+        let group = elb.create_target_group().name("internal").protocol(ProtocolEnum::Http).port(port).vpc_id("vpc-1");
         let group = group.target_type(TargetTypeEnum::Ip).health_check_path("/health");
-        let group = group.health_check_interval_seconds(5).health_check_timeout_seconds(2);
-        let made = group.healthy_threshold_count(2).send().await.expect("a group");
+        let group = group.health_check_interval_seconds(beat).health_check_timeout_seconds(2);
+        let made = group.healthy_threshold_count(threshold).send().await.expect("a group");
         let group = made.target_groups()[0].target_group_arn().expect("an ARN");
+        let delay =
+            TargetGroupAttribute::builder().key("deregistration_delay.timeout_seconds").value(delay.to_string());
+        let drain = elb.modify_target_group_attributes().target_group_arn(group).attributes(delay.build());
+        drain.send().await.expect("it is set");
         let known = elb.describe_load_balancers().send().await.expect("it answers");
         let balancer = known.load_balancers()[0].load_balancer_arn().expect("an ARN");
         let forward = Action::builder().r#type(ActionTypeEnum::Forward).target_group_arn(group).build();
@@ -274,9 +291,9 @@ fn put_behind_another_group(scenario: &Scenario) {
         let known = ecs.describe_services().cluster("hello").services("hello").send().await.expect("it answers");
         let own = known.services()[0].load_balancers()[0].clone();
         let other =
-            LoadBalancer::builder().target_group_arn(group).container_name("hello").container_port(8080).build();
+            LoadBalancer::builder().target_group_arn(group).container_name(container).container_port(port).build();
         let update = ecs.update_service().cluster("hello").service("hello").load_balancers(own).load_balancers(other);
-        update.send().await.expect("it is updated");
+        update.task_definition(revision).send().await.expect("it is updated");
     });
     scenario.until("behind both", async || is_settled(&ecs).await);
 }
@@ -286,7 +303,8 @@ fn what_is_replaced_can_be_named_in_every_way_and_with_its_sidecars() {
     let scenario = Scenario::with_version_one(20, SHORT);
     scenario.deploy("2", &[]).ended_with(0);
     append(&scenario, PRODUCTION);
-    put_behind_another_group(&scenario);
+    let internal = Internal { container: "hello", port: 8080, seconds: [5, 3], threshold: 2, revision: "hello:2" };
+    put_behind_another_group(&scenario, &internal);
     let image = scenario.block_on(async {
         let first = ecs(&scenario).describe_task_definition().task_definition("hello:1").send().await;
         let first = first.expect("it is there").task_definition.expect("it");
@@ -297,7 +315,7 @@ fn what_is_replaced_can_be_named_in_every_way_and_with_its_sidecars() {
         let report = report(&from(&scenario, asked).ended_with(0));
         assert_eq!((&report["from"], &report["lost"]), (&Value::from(told), &Value::from(0)), "{report}");
         assert_eq!(report["production"]["read_from"], "service", "{report}");
-        assert!(notes(&report).contains("(port 8080) is rehearsed: internal is left out"), "{report}");
+        assert_eq!(report["production"]["further_groups"][0]["target_group"], "internal", "{report}");
         leaves_nothing(&scenario, &report);
     }
     // One beside it that serves on a port of its own, and one that the program can do without and nobody has.
@@ -314,6 +332,7 @@ fn what_is_replaced_can_be_named_in_every_way_and_with_its_sidecars() {
         assert_eq!(exits.len(), 2, "hello and proxy, each with its end: {report}");
         assert_eq!(old["ending"], "finished", "{report}");
     }
+    assert_eq!(report["production"]["further_groups"][0]["target_group"], "internal", "{report}");
     // One that it cannot do without.
     let revision = with_sidecars(&scenario, &[beside("proxy", "127.0.0.1:1/proxy:1").essential(true).build()]);
     let said = from(&scenario, &revision);
@@ -326,6 +345,49 @@ fn what_is_replaced_can_be_named_in_every_way_and_with_its_sidecars() {
         assert!(said.talk.contains("revision hello:99 cannot be looked up"), "{}", said.talk);
     }
     leaves_nothing(&scenario, &Value::Null);
+}
+
+/// Both decide when a new task is healthy, and both let an old one go.
+#[test]
+fn every_target_group_of_a_service_is_rehearsed() {
+    let scenario = Scenario::with_version_one(20, SHORT);
+    append(&scenario, PRODUCTION);
+    let image = scenario.block_on(async {
+        let first = ecs(&scenario).describe_task_definition().task_definition("hello:1").send().await;
+        let first = first.expect("it is there").task_definition.expect("it");
+        first.container_definitions()[0].image().expect("an image").to_owned()
+    });
+    let port = KeyValuePair::builder().name("PORT").value("8081").build();
+    let proxy = ContainerDefinition::builder().name("proxy").image(&image).memory(64).essential(true);
+    let mapping = PortMapping::builder().container_port(8081).build();
+    let revision = with_sidecars(&scenario, &[proxy.environment(port).port_mappings(mapping).build()]);
+    // Five good answers, one each 30 s, make it healthy; and it drains twice as long as the first.
+    let internal = Internal { container: "proxy", port: 8081, seconds: [30, 6], threshold: 5, revision: &revision };
+    put_behind_another_group(&scenario, &internal);
+    let words = ["rehearse", "-e", "production", "--progress", "quiet", "--format", "json", "--speed", "50"];
+    let mut command = as_aws(&scenario, &words);
+    let said: Said = command.env("HELLO_VERSION", "2").output().expect("the program starts").into();
+    let report = report(&said.ended_with(0));
+    assert_eq!((&report["from"], &report["lost"]), (&Value::from(revision), &Value::from(0)), "{report}");
+    let production = &report["production"];
+    assert!(production["target_group"].as_str().is_some_and(|name| name.starts_with("ship-hello")), "{report}");
+    let further = &production["further_groups"];
+    assert_eq!(further.as_array().map(Vec::len), Some(1), "{report}");
+    assert_eq!(
+        (&further[0]["target_group"], &further[0]["container"], &further[0]["container_port"]),
+        (&"internal".into(), &"proxy".into(), &8081.into()),
+        "{report}"
+    );
+    let at = |task: &Value, moment: &str| task[moment].as_u64().unwrap_or_else(|| panic!("{moment}: {report}"));
+    for task in tasks(&report, "new") {
+        assert_eq!(task["targets"].as_array().map(Vec::len), Some(2), "a port each: {report}");
+        // Four intervals of 30 s, fifty times as fast; the first group would have had it after one of 5 s.
+        assert!(at(task, "healthy_at") - at(task, "started_at") >= 2_000, "{report}");
+    }
+    for task in tasks(&report, "old") {
+        assert!(at(task, "signalled_at") - at(task, "drained_from") >= 5_500, "{report}");
+    }
+    leaves_nothing(&scenario, &report);
 }
 
 /// A sandbox that plays AWS and lets whoever asks do less than everything.

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     config::{
         duration,
-        spec::{self, CacheImage, CacheTo, CheckWork, Image, Service, Spec},
+        spec::{self, CacheImage, CacheTo, CheckWork, Image, SandboxService, Service, Spec},
     },
     id::{Cluster, Key, StepId},
     image::{Digest, ImageName, Reference},
@@ -22,8 +22,8 @@ use crate::{
         observed::Observed,
         outlook::percentages,
         step::{
-            Action, BuildAction, CacheExport, CheckAction, CheckCall, CheckRun, ImagePatch, Later, LiveDefinition,
-            OneOff, RegisterAction, RolloutObserved, Step, Terms, Toward,
+            Action, Behind, BuildAction, CacheExport, CheckAction, CheckCall, CheckRun, ImagePatch, Later,
+            LiveDefinition, OneOff, RegisterAction, RolloutObserved, Step, Terms, Toward,
         },
     },
     secret,
@@ -248,37 +248,60 @@ impl Steps {
         let settings = Box::new(service.spec.sandbox.clone());
         let name = balancer_name(service.spec);
         let cause = format!("the sandbox has no service {}", service.spec.service);
-        let group = self.add(
-            Action::CreateTargetGroup { service: key.clone(), name: name.clone(), settings: settings.clone() },
-            cause.as_str(),
-            &[],
-        );
-        let balancer = self.add(Action::CreateLoadBalancer { service: key.clone(), name }, cause.as_str(), &[]);
-        let listener = self.add(
-            Action::CreateListener {
-                service: key.clone(),
-                load_balancer: Later::From(balancer),
-                target_group: Later::From(group),
-                port: settings.listener_port,
-            },
-            cause.as_str(),
-            &[group, balancer],
-        );
+        let first = Balanced {
+            group: name.clone(),
+            balancer: name.clone(),
+            container: service.container.clone(),
+            settings: settings.clone(),
+        };
+        let further = settings.shape.further_groups.iter().zip(2..).map(|(group, number)| {
+            let balancer = numbered(&name, number);
+            Balanced {
+                // Two groups cannot have one name, and the first has that of the service.
+                group: if group.name == name { balancer.clone() } else { group.name.clone() },
+                balancer,
+                container: group.container.clone(),
+                settings: Box::new(settings.behind(group)),
+            }
+        });
+        let target_groups: Vec<Behind> =
+            [first].into_iter().chain(further).map(|making| self.balance(key, making, &cause)).collect();
         let mut needs = needs.to_vec();
-        needs.extend([group, listener]);
+        needs.extend(target_groups.iter().map(|behind| behind.listener));
+        needs.extend(target_groups.iter().filter_map(|behind| match &behind.target_group {
+            Later::From(step) => Some(*step),
+            Later::Known(_) => None,
+        }));
         needs.extend(clusters.get(&service.spec.cluster));
         let action = Action::CreateService {
             service: key.clone(),
             cluster: service.spec.cluster.clone(),
             name: service.spec.service.clone(),
             task_definition: Later::From(register),
-            target_group: Later::From(group),
-            container: service.container.clone(),
+            target_groups,
             settings,
             percentages: service.spec.rollout.percentages,
-            listener,
         };
         self.add(action, cause, &needs)
+    }
+
+    /// A target group with a load balancer and a listener of its own in front of it.
+    fn balance(&mut self, key: &Key, making: Balanced, cause: &str) -> Behind {
+        let Balanced { group, balancer, container, settings } = making;
+        let (container_port, port) = (settings.container_port, settings.listener_port);
+        let group = self.add(Action::CreateTargetGroup { service: key.clone(), name: group, settings }, cause, &[]);
+        let balancer = self.add(Action::CreateLoadBalancer { service: key.clone(), name: balancer }, cause, &[]);
+        let listener = self.add(
+            Action::CreateListener {
+                service: key.clone(),
+                load_balancer: Later::From(balancer),
+                target_group: Later::From(group),
+                port,
+            },
+            cause,
+            &[group, balancer],
+        );
+        Behind { target_group: Later::From(group), container, container_port, listener }
     }
 
     pub(super) fn watch(&mut self, service: &Resolved, started: StepId, whole: &Spec) {
@@ -306,6 +329,14 @@ impl Steps {
         };
         self.add(action, cause, &[started]);
     }
+}
+
+/// What is made for one target group.
+struct Balanced {
+    group: String,
+    balancer: String,
+    container: String,
+    settings: Box<SandboxService>,
 }
 
 /// What is the same in every build of an image, without a tag.
@@ -405,4 +436,10 @@ pub(super) fn balancer_name(service: &Service) -> String {
     let allowed = |letter: char| if letter.is_ascii_alphanumeric() { letter } else { '-' };
     let readable: String = service.service.as_str().chars().map(allowed).take(20).collect();
     format!("ship-{}-{}", readable.trim_matches('-'), &hash[..6])
+}
+
+/// The same for the balancer of a further target group: the hash is what must be left of it.
+fn numbered(name: &str, number: usize) -> String {
+    let hash = name.rsplit('-').next().unwrap_or_default();
+    format!("ship-{number}-{hash}")
 }

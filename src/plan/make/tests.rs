@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use super::{plan, pushed_to_compare};
 use crate::{
     config::spec::{
-        Before, BuildSecret, BuildSsh, Builder, CacheImage, Check, CheckWork, Destination, MissingRepository, Place,
-        Promotion, PromotionSource, Spec, TaskDefinitionSource,
+        Before, BuildSecret, BuildSsh, Builder, CacheImage, Check, CheckWork, Destination, FurtherGroup,
+        MissingRepository, Place, Promotion, PromotionSource, Spec, TaskDefinitionSource,
     },
     id::{Cluster, Key, ServiceName, StepId},
     plan::{
@@ -992,6 +992,49 @@ fn act(ready: Ready, observed: &mut Observed) -> Produced {
 }
 
 #[test]
+fn a_service_is_created_behind_all_of_its_target_groups() {
+    let (mut spec, mut observed) = (spec(Place::Sandbox), empty_sandbox());
+    let service = spec.services.values_mut().next().expect("a service");
+    let further = |name: &str, container_port| FurtherGroup {
+        name: name.to_owned(),
+        container: "proxy".to_owned(),
+        container_port,
+        health_check_path: "/ready".to_owned(),
+        health_check_interval: Duration::from_secs(30),
+        health_check_timeout: Duration::from_secs(5),
+        healthy_threshold: 5,
+        unhealthy_threshold: 2,
+        matcher: "200".to_owned(),
+        deregistration_delay: Duration::from_mins(5),
+    };
+    service.sandbox.shape.further_groups = vec![further("internal", 8081), further("metrics", 9090)];
+    let Ok(plan) = plan(&spec, &observed) else { panic!("refused") };
+    let made = |action: &Action| match action {
+        Action::CreateService { target_groups, .. } => {
+            Some(target_groups.iter().map(|one| (one.container.clone(), one.container_port)).collect::<Vec<_>>())
+        }
+        _ => None,
+    };
+    let behind = plan.steps.iter().find_map(|step| made(&step.action)).expect("it creates the service");
+    assert_eq!(behind[1..], [("proxy".to_owned(), 8081), ("proxy".to_owned(), 9090)]);
+    let groups: Vec<_> = plan
+        .steps
+        .iter()
+        .filter_map(|step| match &step.action {
+            Action::CreateTargetGroup { name, settings, .. } => {
+                Some((name.as_str(), settings.health_check_path.as_str(), settings.deregistration_delay.as_secs()))
+            }
+            _ => None,
+        })
+        .collect();
+    assert_eq!(groups[1..3], [("internal", "/ready", 300), ("metrics", "/ready", 300)]);
+    // Each behind a balancer and a listener of its own.
+    let listeners = plan.steps.iter().filter(|step| matches!(step.action, Action::CreateListener { .. })).count();
+    assert!(listeners >= 3, "{plan}");
+    apply(&plan, &mut observed);
+}
+
+#[test]
 fn an_all_skipped_run_has_nothing_to_do() {
     let (spec, mut observed) = (spec(Place::Sandbox), empty_sandbox());
     let Ok(first) = plan(&spec, &observed) else { panic!("refused") };
@@ -1082,8 +1125,9 @@ fn named(action: &Action) -> Vec<StepId> {
         }
         Action::Push { login, .. } | Action::PushTag { login, .. } => vec![*login],
         Action::Register(register) => register.images.iter().filter_map(|image| from(&image.digest)).collect(),
-        Action::CreateService { task_definition, target_group, listener, .. } => {
-            from(task_definition).into_iter().chain(from(target_group)).chain([*listener]).collect()
+        Action::CreateService { task_definition, target_groups, .. } => {
+            let behind = target_groups.iter().flat_map(|one| from(&one.target_group).into_iter().chain([one.listener]));
+            from(task_definition).into_iter().chain(behind).collect()
         }
         Action::Before { task_definition, .. } | Action::Update { task_definition, .. } => {
             from(task_definition).into_iter().collect()

@@ -23,6 +23,7 @@ fn production() -> Production {
         maximum_percent: 200,
         grace_period_s: 0,
         health_check: HealthCheck {
+            protocol: "HTTP".to_owned(),
             path: "/health".to_owned(),
             interval_s: 10,
             timeout_s: 5,
@@ -34,6 +35,8 @@ fn production() -> Production {
         stop_timeout_s: 30,
         container: None,
         container_port: 80,
+        target_group: Some("web".to_owned()),
+        further_groups: Vec::new(),
         definition: None,
         notes: Vec::new(),
     }
@@ -243,7 +246,16 @@ fn too_tight_and_too_loose_are_told_with_what_to_write() {
     let mut slow = production();
     slow.health_check.interval_s = 60;
     assert_eq!(codes(&told(&slow, vec![old(), boots(400)], &tally(), &forecast())), ["health_check_slow"]);
-    let probed = Life { probes: Probes { passed: 9, failed: 1, failed_later: 1, slowest_ms: 3_000 }, ..boots(400) };
+    let probed = Life {
+        probes: Probes {
+            passed: 9,
+            failed: 1,
+            failed_later: 1,
+            slowest_ms: 3_000,
+            slowest_of: [("web".to_owned(), 3_000)].into(),
+        },
+        ..boots(400)
+    };
     let found = told(&production(), vec![old(), probed], &tally(), &forecast());
     assert_eq!(codes(&found), ["health_check_timeout_tight", "health_check_flapping"]);
 }

@@ -84,6 +84,7 @@ fn production() -> Production {
         maximum_percent: 200,
         grace_period_s: 0,
         health_check: HealthCheck {
+            protocol: "HTTP".to_owned(),
             path: "/health".to_owned(),
             interval_s: 30,
             timeout_s: 5,
@@ -95,6 +96,8 @@ fn production() -> Production {
         stop_timeout_s: 30,
         container: None,
         container_port: 80,
+        target_group: Some("web".to_owned()),
+        further_groups: Vec::new(),
         definition: None,
         notes: Vec::new(),
     }
@@ -236,6 +239,24 @@ fn lossy() -> Rehearsal {
 #[test]
 fn a_clean_rehearsal() {
     insta::assert_snapshot!(clean().text(Style::BARE, 100));
+}
+
+#[test]
+fn the_target_group_with_the_load_and_the_others_are_told() {
+    let mut rehearsal = clean();
+    assert!(!rehearsal.text(Style::BARE, 100).contains("the load goes to"), "there is but one");
+    let health_check = HealthCheck { path: "/ready".to_owned(), ..production().health_check };
+    rehearsal.production.further_groups = vec![Further {
+        target_group: "internal".to_owned(),
+        container: "proxy".to_owned(),
+        container_port: 8081,
+        health_check,
+        deregistration_delay_s: 300,
+    }];
+    let text = rehearsal.text(Style::BARE, 100).split_whitespace().collect::<Vec<_>>().join(" ");
+    let told = "the load goes to target group web; a task is healthy, and may end, only as the others say, too: internal \
+                (port 8081 of proxy, health check /ready each 30 s, deregistration delay 300 s)";
+    assert!(text.contains(told), "{text}");
 }
 
 #[test]

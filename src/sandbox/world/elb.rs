@@ -102,6 +102,8 @@ impl Scripted {
 /// One health check, as it went.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Probed {
+    /// The ARN of the target group that asked.
+    pub group: String,
     pub target: Target,
     pub at: Millis,
     pub took_ms: u64,

@@ -33,7 +33,7 @@ pub(super) async fn repeat(world: Weak<Mutex<World>>, pace: Pace, group: String,
         let took_ms = u64::try_from(asked.elapsed().as_millis()).unwrap_or(u64::MAX);
         let Some(world) = world.upgrade() else { return };
         let (mut world, at) = (lock(&world), clock::now());
-        world.elb.note_probe(Probed { target: target.clone(), at, took_ms, outcome });
+        world.elb.note_probe(Probed { group: group.clone(), target: target.clone(), at, took_ms, outcome });
         world.elb.probe_result(&group, &target, outcome, pace, at);
     }
 }
