@@ -41,13 +41,7 @@ pub fn hints(error: &AwsError) -> Vec<String> {
             ),
             "who runs IAM Identity Center assigns the permission set; after that `aws sso login` once more".to_owned(),
         ],
-        Kind::SignInOfConsole { profile } => vec![
-            format!(
-                "let the AWS CLI hand it over: name a profile of its own here that has `credential_process = aws configure export-credentials{}`",
-                flag(profile.as_deref())
-            ),
-            "when it is over, `aws login` once more for the profile with `login_session`".to_owned(),
-        ],
+        Kind::SignInOfConsole { profile } => handed_over(profile.as_deref()),
         Kind::Expired { profile, session: Session::Sso } => {
             vec![format!("run `aws sso login{}`", flag(profile.as_deref()))]
         }
@@ -178,6 +172,17 @@ fn unreachable(error: &AwsError) -> String {
 /// ` --profile jobs`, for a command to copy.
 fn flag(profile: Option<&str>) -> String {
     profile.map_or_else(String::new, |profile| format!(" --profile {profile}"))
+}
+
+/// The AWS CLI, which makes such profiles, gives their credentials to any program.
+fn handed_over(profile: Option<&str>) -> Vec<String> {
+    vec![
+        format!(
+            "let the AWS CLI hand it over: name a profile of its own here that has `credential_process = aws configure export-credentials{}`",
+            flag(profile)
+        ),
+        "when it is over, `aws login` once more for the profile with `login_session`".to_owned(),
+    ]
 }
 
 fn denied(action: &str, resource: Option<&str>, deny: Deny) -> Vec<String> {
