@@ -24,5 +24,7 @@ pub mod sandbox {
         pub mod form;
     }
 }
+#[path = "../src/prose.rs"]
+pub mod prose;
 #[path = "../src/secret.rs"]
 pub mod secret;

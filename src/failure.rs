@@ -22,7 +22,6 @@ use crate::{
     docker::DockerError,
     event::ServiceLive,
     exit::Exit,
-    id::Key,
     observe::ObserveError,
     plan::refusal::Refusal,
     plugin::{install::InstallError, shim::ShimError},
@@ -187,19 +186,19 @@ impl RunFailure {
             RunError::Rollout { service, failed, verdict, way_back, .. } => {
                 let mut hints = match verdict {
                     Verdict::DrainUnfinished => {
-                        vec![format!("watch until the old tasks are gone: {}", self.command("watch", service))]
+                        vec![format!("watch until the old tasks are gone: {}", self.command("watch", service.as_str()))]
                     }
                     Verdict::Failed { .. } | Verdict::TimedOut { .. } => vec![
-                        format!("watch on: {}", self.command("watch", service)),
+                        format!("watch on: {}", self.command("watch", service.as_str())),
                         match way_back {
-                            WayBack::Open => format!("take it back: {}", self.command("rollback", service)),
+                            WayBack::Open => format!("take it back: {}", self.command("rollback", service.as_str())),
                             WayBack::None => {
                                 "nothing ran before that it could be taken back to: mend it and deploy again".to_owned()
                             }
                         },
                     ],
                     Verdict::Superseded { .. } => {
-                        vec![format!("watch what replaced it: {}", self.command("watch", service))]
+                        vec![format!("watch what replaced it: {}", self.command("watch", service.as_str()))]
                     }
                     Verdict::Live
                     | Verdict::Drained
@@ -208,7 +207,7 @@ impl RunFailure {
                     | Verdict::RolledBack { .. }
                     | Verdict::Stopped => Vec::new(),
                 };
-                hints.push(format!("look at what runs now: {}", self.command("status", service)));
+                hints.push(format!("look at what runs now: {}", self.command("status", service.as_str())));
                 let is_about_tasks = matches!(verdict, Verdict::RolledBack { .. } | Verdict::Failed { .. });
                 if failed.is_empty() && is_about_tasks {
                     hints
@@ -217,7 +216,7 @@ impl RunFailure {
                 hints
             }
             RunError::Task { service, ended } => vec![
-                format!("see its lines again: {} --task {}", self.command("logs", service), ended.task),
+                format!("see its lines again: {}", self.command("logs", &format!("{service} --task {}", ended.task))),
                 "nothing was rolled out; the revision that was registered stays, and the next deploy makes another"
                     .to_owned(),
             ],
@@ -225,10 +224,10 @@ impl RunFailure {
                 vec!["run the same command again; what was done already is found and skipped".to_owned()]
             }
             RunError::StoppedWatching { service, left, .. } => {
-                let mut hints = vec![format!("watch on: {}", self.command("watch", service))];
+                let mut hints = vec![format!("watch on: {}", self.command("watch", service.as_str()))];
                 match left {
                     Left::Going | Left::NotTakenBack { .. } => {
-                        hints.push(format!("take it back: {}", self.command("rollback", service)));
+                        hints.push(format!("take it back: {}", self.command("rollback", service.as_str())));
                     }
                     Left::TakenBack => {}
                 }
@@ -237,10 +236,10 @@ impl RunFailure {
         }
     }
 
-    /// One of our own commands about a service, ready to be copied.
-    fn command(&self, verb: &str, service: &Key) -> String {
+    /// One of our own commands, ready to be copied. In backquotes no face breaks it.
+    fn command(&self, verb: &str, rest: &str) -> String {
         let environment = self.environment.as_ref().map(|name| format!(" --environment {name}")).unwrap_or_default();
-        format!("{} {verb}{environment} {service}", self.name)
+        format!("`{} {verb}{environment} {rest}`", self.name)
     }
 }
 

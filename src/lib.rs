@@ -6,7 +6,7 @@
 //!
 //! | floor | modules | |
 //! |---|---|---|
-//! | 0 words | [`id`] [`image`] [`secret`] [`env`] [`event`] [`exit`] | pure, import nothing of ours |
+//! | 0 words | [`id`] [`image`] [`secret`] [`env`] [`event`] [`exit`] [`prose`] | pure, import nothing of ours |
 //! | 1 thought | [`config`] [`plan`] [`rollout`] | pure and synchronous; time is an argument |
 //! | 2 hands | [`aws`] [`docker`] [`credentials`] [`git`] | one outside system each |
 //! | 3 doing | [`observe`] [`run`] | reads once, walks the plan, watches |
@@ -46,6 +46,7 @@ pub mod image;
 pub mod observe;
 pub mod plan;
 pub mod plugin;
+pub mod prose;
 pub mod rehearsal;
 pub mod report;
 pub mod rollout;

@@ -33,6 +33,7 @@ const ROOMS: &[Room] = &[
     Room { name: "env", floor: 0, may: WORDS },
     Room { name: "event", floor: 0, may: WORDS },
     Room { name: "exit", floor: 0, may: WORDS },
+    Room { name: "prose", floor: 0, may: WORDS },
     Room { name: "config", floor: 1, may: &["floor 0"] },
     // A watch step carries the rollout's own words for what to watch.
     // So do causes with how long something may take, in the words of `ship.toml`.

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Door, credentials,
-    dispatch::{block_on_here, tell},
+    dispatch::{Drawing, block_on_here, tell},
     output::Output,
     sandbox, show,
     surroundings::Surroundings,
@@ -27,7 +27,7 @@ use crate::{
     },
     credentials::{About, Entry, How, Login, Scope, TokenKey, Want},
     exit::Exit,
-    failure::{Failure, render, spelling::Spelling},
+    failure::{Failure, spelling::Spelling},
     image::EcrHost,
     plugin::{face, globals::Globals},
     run::login::{Caller, Logins, Registry, scope},
@@ -62,7 +62,7 @@ pub fn main(words: &[OsString], surroundings: Surroundings) -> u8 {
             if let Some(hint) = failure.hints().into_iter().next() {
                 text = format!("{text}; {hint}");
             }
-            tell(&failure, render::plain, Spelling::STANDALONE);
+            tell(&failure, Drawing::ForPeople, Spelling::STANDALONE);
             Answer::Error(text).say()
         }
     }
@@ -84,7 +84,7 @@ impl Answer {
         };
         match Output::Stdout.write_all(format!("{text}\n").as_bytes()) {
             Ok(()) => code,
-            Err(error) => tell(&Failure::Output(error), render::plain, Spelling::STANDALONE),
+            Err(error) => tell(&Failure::Output(error), Drawing::ForPeople, Spelling::STANDALONE),
         }
     }
 

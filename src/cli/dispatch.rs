@@ -8,7 +8,7 @@ use std::{
     any::Any,
     ffi::{OsStr, OsString},
     future::Future,
-    io::Write as _,
+    io::{self, IsTerminal as _, Write as _},
     panic::{self, AssertUnwindSafe},
     process::ExitCode,
 };
@@ -23,7 +23,7 @@ use super::{
     exec, help, history, init, install, login, logout, logs,
     output::Output,
     plan, rehearse, replay, rollback, run_task, sandbox, status, stop_deployment,
-    surroundings::Surroundings,
+    surroundings::{Surroundings, terminal_size},
     tasks,
     usage::UsageError,
     version, watch,
@@ -31,7 +31,11 @@ use super::{
 use crate::{
     env,
     exit::Exit,
-    failure::{Failure, render, spelling::Spelling},
+    failure::{
+        Failure,
+        render::{self, Room},
+        spelling::Spelling,
+    },
     plugin::{
         call::{self, Call, Caller, Errand, Request},
         face::Face,
@@ -106,14 +110,34 @@ fn offer_our_name(surroundings: &Surroundings, words: &[OsString]) -> Result<u8,
 
 /// Ends a face that has no flags of ours: what went wrong is told to people.
 fn told(result: Result<u8, Failure>) -> u8 {
-    result.unwrap_or_else(|failure| tell(&failure, render::plain, Spelling::STANDALONE))
+    result.unwrap_or_else(|failure| tell(&failure, Drawing::ForPeople, Spelling::STANDALONE))
+}
+
+/// For whom a failure is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Drawing {
+    ForPeople,
+    Json,
 }
 
 /// Draws a failure on stderr and answers its exit code.
-pub(super) fn tell(failure: &Failure, draw: fn(&Failure, Spelling<'_>) -> String, spelling: Spelling<'_>) -> u8 {
+pub(super) fn tell(failure: &Failure, drawing: Drawing, spelling: Spelling<'_>) -> u8 {
+    let text = match drawing {
+        Drawing::ForPeople => render::plain(failure, spelling, room()),
+        Drawing::Json => render::json(failure, spelling),
+    };
     // Nothing is left to tell it to when stderr fails.
-    let _ = Output::Stderr.write_all(draw(failure, spelling).as_bytes());
+    let _ = Output::Stderr.write_all(text.as_bytes());
     failure.exit().code()
+}
+
+/// What a failure is told on.
+fn room() -> Room {
+    if !io::stderr().is_terminal() {
+        return Room::Endless;
+    }
+    // What a terminal without a size is taken for.
+    Room::Columns(terminal_size().map_or(80, |size| usize::from(size.columns)))
 }
 
 /// Answers a request of the standalone program, the plugin or the shim.
@@ -126,7 +150,7 @@ fn answer(request: Result<Request, GlobalsError>, surroundings: Surroundings, na
         Ok(Request::Run(call)) => run(call, surroundings),
         Err(error) => {
             let failure = UsageError::from_globals(error, &args::command(name)).into();
-            tell(&failure, render::plain, Spelling::STANDALONE)
+            tell(&failure, Drawing::ForPeople, Spelling::STANDALONE)
         }
     }
 }
@@ -138,7 +162,7 @@ fn run(call: Call, surroundings: Surroundings) -> u8 {
     let command = args::command(&door.name);
     match args::parse(command.clone(), &words) {
         Ok(line) => {
-            let draw = if shows_json(&line, &door) { render::json } else { render::plain };
+            let draw = if shows_json(&line, &door) { Drawing::Json } else { Drawing::ForPeople };
             let environment = line.verb.as_ref().and_then(Verb::at).and_then(|typed| typed.environment.clone());
             match line.verb {
                 None => told(show_help(&command, &[], &door).map(Exit::code)),
@@ -155,7 +179,7 @@ fn run(call: Call, surroundings: Surroundings) -> u8 {
         }
         Err(error) => {
             let failure = UsageError::from_clap(&error, &command, &words).into();
-            tell(&failure, render::plain, Spelling::STANDALONE)
+            tell(&failure, Drawing::ForPeople, Spelling::STANDALONE)
         }
     }
 }

@@ -7,6 +7,7 @@ use std::{fmt, io, ops::Range, path::PathBuf};
 pub use self::draw::{Drawn, Look, render, render_drawn, render_warnings};
 use super::{settings, sources::Sources, spec::NoGit};
 use crate::image::ReferenceError;
+pub(super) use crate::prose::nearest;
 
 mod advice;
 mod cut;
@@ -419,42 +420,6 @@ pub(super) fn article(noun: &str) -> &'static str {
 
 fn list(names: &[String]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
-}
-
-/// The candidate that somebody who wrote `written` most probably meant.
-pub(super) fn nearest<'a>(written: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let plain = snake(written);
-    let candidates: Vec<&str> = candidates.into_iter().collect();
-    // `prod` for `production`, unless it may be short for two.
-    let mut long = candidates.iter().filter(|candidate| plain.len() >= 3 && snake(candidate).starts_with(&plain));
-    if let (Some(only), None) = (long.next(), long.next()) {
-        return Some(only);
-    }
-    candidates
-        .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(&plain, &snake(candidate)), candidate))
-        // A third of the letters may be wrong; short words get one.
-        .filter(|(distance, candidate)| *distance <= (candidate.chars().count() / 3).max(1))
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
-}
-
-/// `healthCheckPath`, `health-check-path` and `health_check_path` are one word.
-fn snake(text: &str) -> String {
-    let mut snake = String::with_capacity(text.len() + 4);
-    let mut after_lower = false;
-    for letter in text.chars() {
-        if letter.is_uppercase() && after_lower {
-            snake.push('_');
-        }
-        after_lower = letter.is_lowercase();
-        if letter == '-' {
-            snake.push('_');
-        } else {
-            snake.extend(letter.to_lowercase());
-        }
-    }
-    snake
 }
 
 impl ConfigError {

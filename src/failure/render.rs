@@ -9,15 +9,28 @@ use super::{Failure, ScenarioErrors, Shown, spelling::Spelling};
 use crate::{
     config::error::{Drawn, line_and_column, render_drawn},
     event::ToldError,
+    prose,
     report::words,
 };
+
+/// A window that is narrower than this is one that nobody reads in.
+const NARROWEST: usize = 20;
+
+/// What there is to write on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room {
+    /// A log: whoever reads it breaks its lines, or searches in them.
+    Endless,
+    /// A terminal.
+    Columns(usize),
+}
 
 /// For people.
 ///
 /// A mistake on the command line looks as docker's own do; everything else is one sentence, its causes,
 /// what is live, and what to do.
 #[must_use]
-pub fn plain(failure: &Failure, spelling: Spelling<'_>) -> String {
+pub fn plain(failure: &Failure, spelling: Spelling<'_>, room: Room) -> String {
     if let Failure::Usage(error) = failure {
         let meant = error.nearest().map(|nearest| format!("\n\nDid you mean {nearest}?")).unwrap_or_default();
         return format!(
@@ -47,25 +60,26 @@ pub fn plain(failure: &Failure, spelling: Spelling<'_>) -> String {
     let mut text = String::new();
     if let Failure::Refused(refusals) = failure {
         for refusal in refusals {
-            labelled(&mut text, "refused: ", &refusal.to_string());
-            labelled(&mut text, "  hint:  ", &spelling.respell(&refusal.hint()));
+            room.labelled(&mut text, "refused: ", &refusal.to_string());
+            room.labelled(&mut text, "  hint:  ", &spelling.respell(&refusal.hint()));
         }
-        labelled(&mut text, "", "nothing was changed");
+        room.labelled(&mut text, "", "nothing was changed");
         return text;
     }
-    labelled(&mut text, "error: ", &failure.to_string());
+    room.labelled(&mut text, "error: ", &failure.to_string());
     for cause in causes(failure) {
-        labelled(&mut text, "  cause: ", &cause);
+        room.labelled(&mut text, "  cause: ", &cause);
     }
     for line in failure.log() {
-        labelled(&mut text, "  | ", &words::clean(line));
+        // Evidence: it is not broken by us.
+        Room::Endless.labelled(&mut text, "  | ", &words::clean(line));
     }
     for service in failure.live() {
         let words = format!("{}: {}", service.service, service.words);
-        labelled(&mut text, "  live:  ", &words);
+        room.labelled(&mut text, "  live:  ", &words);
     }
     for hint in failure.hints() {
-        labelled(&mut text, "  hint:  ", &spelling.respell(&hint));
+        room.labelled(&mut text, "  hint:  ", &spelling.respell(&hint));
     }
     text
 }
@@ -144,13 +158,18 @@ pub fn told(failure: &Failure) -> ToldError {
 #[must_use]
 pub fn bug(message: &str, location: Option<&str>) -> String {
     let mut text = String::new();
-    labelled(&mut text, "error: ", &format!("this is a bug in docker-ecs-ship {}", env!("CARGO_PKG_VERSION")));
-    labelled(&mut text, "  cause: ", message);
+    let room = Room::Endless;
+    room.labelled(&mut text, "error: ", &format!("this is a bug in docker-ecs-ship {}", env!("CARGO_PKG_VERSION")));
+    room.labelled(&mut text, "  cause: ", message);
     if let Some(location) = location {
-        labelled(&mut text, "  at:    ", location);
+        room.labelled(&mut text, "  at:    ", location);
     }
-    labelled(&mut text, "  live:  ", "unknown — docker-ecs-ship status shows what is running");
-    labelled(&mut text, "  hint:  ", "please report it with these lines and what you did; RUST_BACKTRACE=1 shows more");
+    room.labelled(&mut text, "  live:  ", "unknown — docker-ecs-ship status shows what is running");
+    room.labelled(
+        &mut text,
+        "  hint:  ",
+        "please report it with these lines and what you did; RUST_BACKTRACE=1 shows more",
+    );
     text
 }
 
@@ -173,23 +192,31 @@ fn causes(failure: &Failure) -> Vec<String> {
     causes
 }
 
-/// Further lines of a text stand under its first.
-fn labelled(page: &mut String, label: &str, text: &str) {
-    let indent = " ".repeat(label.len());
-    for (number, line) in text.lines().enumerate() {
-        writeln!(page, "{}{line}", if number == 0 { label } else { &indent }).expect("writing to a string cannot fail");
+impl Room {
+    /// Further lines of a text stand under its first.
+    fn labelled(self, page: &mut String, label: &str, text: &str) {
+        let indent = " ".repeat(label.len());
+        let lines = match self {
+            Self::Endless => text.lines().map(str::to_owned).collect(),
+            Self::Columns(columns) => prose::wrap_all(text, columns.saturating_sub(label.len()).max(NARROWEST)),
+        };
+        for (number, line) in lines.iter().enumerate() {
+            writeln!(page, "{}{line}", if number == 0 { label } else { &indent })
+                .expect("writing to a string cannot fail");
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{id::Key, plan::refusal::Refusal};
 
     #[test]
     #[expect(clippy::too_many_lines, reason = "one of each kind of failure")]
     fn every_failure_reads_well() {
         let drawn: Vec<String> =
-            Failure::examples().iter().map(|failure| plain(failure, Spelling::STANDALONE)).collect();
+            Failure::examples().iter().map(|failure| plain(failure, Spelling::STANDALONE, Room::Endless)).collect();
         insta::assert_snapshot!(drawn.join("\n"), @r#"
         error: `logs` is about one service, and ship.toml has web, worker
           hint:  name one of them, as in `docker-ecs-ship logs web`
@@ -477,7 +504,7 @@ mod tests {
         error: roll out web failed
           cause: task 01234567 ended with 1: container web ended by itself with exit code 1
           live:  web: web:41 is serving
-          hint:  see its lines again: docker ecs-ship logs --environment production web --task 0123456789abcdef0123456789abcdef
+          hint:  see its lines again: `docker ecs-ship logs --environment production web --task 0123456789abcdef0123456789abcdef`
           hint:  nothing was rolled out; the revision that was registered stays, and the next deploy makes another
 
         error: roll out web failed
@@ -488,15 +515,70 @@ mod tests {
         error: roll out web failed
           cause: stopped watching; ECS goes on with web:42
           live:  web: web:41 is serving
-          hint:  watch on: docker ecs-ship watch --environment production web
-          hint:  take it back: docker ecs-ship rollback --environment production web
+          hint:  watch on: `docker ecs-ship watch --environment production web`
+          hint:  take it back: `docker ecs-ship rollback --environment production web`
 
         error: roll out web failed
           cause: rolled back by ECS: tasks failed to start
           live:  web: web:41 is serving
-          hint:  look at what runs now: docker ecs-ship status --environment production web
+          hint:  look at what runs now: `docker ecs-ship status --environment production web`
           hint:  ECS told no reason; the service's events in `aws ecs describe-services` may
         "#);
+    }
+
+    #[test]
+    fn every_failure_has_room_on_a_terminal_and_loses_nothing() {
+        let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        for failure in Failure::examples() {
+            let whole = plain(&failure, Spelling::STANDALONE, Room::Endless);
+            let is_drawn = matches!(failure, Failure::Usage(_) | Failure::Config { .. } | Failure::Scenario { .. });
+            for columns in [60, 80, 120] {
+                let set = plain(&failure, Spelling::STANDALONE, Room::Columns(columns));
+                assert_eq!(squeezed(&set), squeezed(&whole), "at {columns}");
+                for line in set.lines().filter(|_| !is_drawn) {
+                    let text = line.strip_prefix("  hint:  ").unwrap_or(line).trim_start();
+                    let is_one_word = prose::wrap(text, 1).len() == 1;
+                    let is_evidence = text.starts_with("| ");
+                    assert!(prose::columns(line) <= columns || is_one_word || is_evidence, "{columns}: {line}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn sentences_are_broken_and_commands_are_not() {
+        let refusals = vec![Refusal::RepositoryMissing {
+            image: Key::new("api"),
+            repository: "jobs/api".to_owned(),
+            region: "eu-west-1".to_owned(),
+        }];
+        let failure = Failure::Refused(refusals);
+        let at = |columns| plain(&failure, Spelling::STANDALONE, Room::Columns(columns));
+        insta::assert_snapshot!(at(60), @"
+        refused: repository jobs/api does not exist in eu-west-1
+          hint:  `aws ecr create-repository --repository-name jobs/api --region eu-west-1`
+                 creates it, or `create_repository = true` in
+                 [images.api] lets the deploy do so
+        nothing was changed
+        ");
+        insta::assert_snapshot!(at(80), @"
+        refused: repository jobs/api does not exist in eu-west-1
+          hint:  `aws ecr create-repository --repository-name jobs/api --region eu-west-1`
+                 creates it, or `create_repository = true` in [images.api] lets the
+                 deploy do so
+        nothing was changed
+        ");
+        insta::assert_snapshot!(at(120), @"
+        refused: repository jobs/api does not exist in eu-west-1
+          hint:  `aws ecr create-repository --repository-name jobs/api --region eu-west-1` creates it, or
+                 `create_repository = true` in [images.api] lets the deploy do so
+        nothing was changed
+        ");
+        insta::assert_snapshot!(plain(&failure, Spelling::STANDALONE, Room::Endless), @"
+        refused: repository jobs/api does not exist in eu-west-1
+          hint:  `aws ecr create-repository --repository-name jobs/api --region eu-west-1` creates it, or `create_repository = true` in [images.api] lets the deploy do so
+        nothing was changed
+        ");
     }
 
     #[test]

@@ -159,12 +159,10 @@ impl<W: Write + Send> Tty<W> {
             }
             Event::Ended { .. } => {
                 let lines = plain::ending(&self.fold);
-                let drawn = lines.iter().map(|(meaning, line)| match line.trim_start().split_once(' ') {
-                    // Commands are there to be copied.
-                    Some(("hint:", _)) => vec![style.paint(*meaning, line)],
-                    Some(_) | None if line.starts_with(' ') => self.sentence(*meaning, line, 7),
-                    Some(_) | None => self.sentence(*meaning, line, 2),
-                });
+                // Further lines of what has a label, `  hint:  `, stand under its text.
+                let drawn = lines
+                    .iter()
+                    .map(|(meaning, line)| self.sentence(*meaning, line, if line.starts_with(' ') { 7 } else { 2 }));
                 drawn.flatten().collect()
             }
             Event::Started { .. } | Event::Told { .. } | Event::Unknown => Vec::new(),

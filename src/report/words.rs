@@ -3,7 +3,9 @@
 use std::{borrow::Cow, sync::LazyLock};
 
 use regex::Regex;
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+use unicode_width::UnicodeWidthChar;
+
+pub use crate::prose::{columns, wrap};
 
 /// `1 task`, `2 tasks`, `0 tasks`.
 #[must_use]
@@ -60,12 +62,6 @@ pub fn bytes(number: u64) -> String {
     format!("{whole}.{tenths} {}", UNITS[unit])
 }
 
-/// How many columns a text takes; letters of two columns count as two.
-#[must_use]
-pub fn columns(text: &str) -> usize {
-    UnicodeWidthStr::width(text)
-}
-
 /// Cuts a text to so many columns, with `ellipsis` where something is missing. Control characters
 /// (a build log may carry any) are dropped so that they cannot move the cursor.
 #[must_use]
@@ -89,25 +85,6 @@ pub fn fit(text: &str, most: usize, ellipsis: &str) -> String {
         fitted.push_str(ellipsis);
     }
     fitted
-}
-
-/// Breaks a text at spaces into lines of at most so many columns. A longer word keeps its line to itself:
-/// an address or a digest that is cut cannot be copied.
-#[must_use]
-pub fn wrap(text: &str, most: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        let last = lines.last_mut().expect("there is always a last line");
-        if last.is_empty() {
-            last.push_str(word);
-        } else if columns(last) + 1 + columns(word) <= most {
-            last.push(' ');
-            last.push_str(word);
-        } else {
-            lines.push(word.to_owned());
-        }
-    }
-    lines
 }
 
 /// Shortens what is made for machines to what people tell apart: a task by 8 digits, a deployment by 8, a
@@ -170,7 +147,7 @@ pub fn clean(line: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{brief, brief_digests, bytes, clean, count, countdown, duration, fit, wrap};
+    use super::{brief, brief_digests, bytes, clean, count, countdown, duration, fit};
 
     #[test]
     fn numbers_read_as_people_write_them() {
@@ -211,13 +188,6 @@ mod tests {
             assert_eq!(fit(text, most, "…"), cut, "{text} in {most}");
         }
         assert_eq!(fit("abcdefg", 6, ".."), "abcd..");
-    }
-
-    #[test]
-    fn a_text_is_broken_at_spaces_only() {
-        assert_eq!(wrap("one two three", 8), ["one two", "three"]);
-        assert_eq!(wrap("a https://example.com/long b", 8), ["a", "https://example.com/long", "b"]);
-        assert_eq!(wrap("", 8), [""]);
     }
 
     /// Texts as ECS writes them.

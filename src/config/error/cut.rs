@@ -63,7 +63,10 @@ impl Cut {
                     cut.push_str(&whole[line.len()..]);
                     let moved = |place: usize, over: usize| {
                         let place = place - at;
-                        if place <= part.start {
+                        if place > line.len() {
+                            // Between the letters of a line end.
+                            cut.len() - (whole.len() - place)
+                        } else if place <= part.start {
                             begin + if place < part.start { 0 } else { left.len() }
                         } else if place > part.end {
                             begin + left.len() + part.len() + over
@@ -71,7 +74,7 @@ impl Cut {
                             begin + left.len() + place - part.start
                         }
                     };
-                    let inside = at..=at + line.len();
+                    let inside = at..at + whole.len();
                     if inside.contains(&span.start) {
                         start = moved(span.start, 0);
                     }
@@ -82,7 +85,7 @@ impl Cut {
                     continue;
                 }
             }
-            let inside = at..=at + line.len();
+            let inside = at..at + whole.len();
             if inside.contains(&span.start) {
                 start = begin + span.start - at;
             }
@@ -93,6 +96,13 @@ impl Cut {
         }
         if !changed {
             return None;
+        }
+        // Behind the last line.
+        if span.start == text.len() {
+            start = cut.len();
+        }
+        if span.end == text.len() {
+            end = cut.len();
         }
         let column =
             SourceCode::read_span(&text, &SourceSpan::from(span.clone()), 0, 0).map_or(0, |read| read.column());
@@ -197,6 +207,17 @@ mod tests {
         let at = text.find(", x").expect("there");
         let cut = Cut::of("f", text, &(at..at + 1), "must be something else", LOOK).expect("no room");
         assert!(cut.text.starts_with('…') && cut.text[cut.span.clone()] == *",", "{cut:?}");
+    }
+
+    #[test]
+    fn a_place_that_reaches_over_the_line_end_stays_in_the_text() {
+        for line_end in ["\n", "\r\n"] {
+            let text = format!("\n{}{line_end}", "z".repeat(90));
+            for end in text.len() - line_end.len()..=text.len() {
+                let cut = Cut::of("f", &text, &(0..end), "label", LOOK).expect("it is long");
+                assert_eq!(cut.text.len() - cut.span.end, text.len() - end, "{cut:?}");
+            }
+        }
     }
 
     proptest! {

@@ -5,9 +5,12 @@ use std::{collections::BTreeMap, fmt, ops::Range, sync::Arc};
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, Severity, SourceCode};
 
 use super::{ConfigError, ConfigWarning, Mistake, Place, advice::NOT_KNOWN, cut::Cut};
-use crate::config::{
-    secrets::{masked, value_behind},
-    sources::{Source, Sources},
+use crate::{
+    config::{
+        secrets::{masked, value_behind},
+        sources::{Source, Sources},
+    },
+    prose,
 };
 
 /// What the terminal can show.
@@ -163,6 +166,10 @@ pub fn render_drawn(mistakes: impl Iterator<Item = Drawn>, name: &str, text: &st
     draw(drawings, look)
 }
 
+/// What miette puts in front of each line of a message, `  × `, and of a help, `  help: `; and a little air.
+const BESIDE_MESSAGE: usize = 4 + 2;
+const BESIDE_HELP: usize = 8 + 2;
+
 fn draw(drawings: impl Iterator<Item = Drawing>, look: Look) -> String {
     let mut theme = if look.unicode { GraphicalTheme::unicode() } else { GraphicalTheme::ascii() };
     if !look.colour {
@@ -171,13 +178,16 @@ fn draw(drawings: impl Iterator<Item = Drawing>, look: Look) -> String {
     let handler = GraphicalReportHandler::new_themed(theme)
         .with_width(look.width)
         .with_links(false)
+        // Broken by us: miette knows no commands, and a command in two lines cannot be copied.
+        .with_wrap_lines(false)
         .without_syntax_highlighting();
     let mut report = String::new();
     let spelt = |text: String| if look.unicode { text } else { text.replace('…', "...").replace('→', "->") };
+    let set = |text: String, frame: usize| prose::wrap_all(&spelt(text), look.width.saturating_sub(frame)).join("\n");
     let drawings = drawings.map(|drawing| Drawing {
-        message: spelt(drawing.message),
+        message: set(drawing.message, BESIDE_MESSAGE),
         label: drawing.label.map(spelt),
-        help: drawing.help.map(spelt),
+        help: drawing.help.map(|help| set(help, BESIDE_HELP)),
         ..drawing
     });
     for mut drawing in drawings {
