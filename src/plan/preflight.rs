@@ -114,11 +114,24 @@ pub(super) fn refuse(
             refuse_target_group(key, service, group, base, refusals);
         }
     }
+    refuse_before(key, service, base, refusals);
     if *place == Place::Aws && base["executionRoleArn"].as_str().is_none_or(str::is_empty) {
         let needs = needs_of_execution_role(base);
         if !needs.is_empty() {
             refusals.push(Refusal::NoExecutionRole { service: key.clone(), needs });
         }
+    }
+}
+
+/// ECS would say it when the task is to run, after the build and the push:
+///
+/// > InvalidParameterException: Override for container named migrate is not a container in the TaskDefinition.
+fn refuse_before(key: &Key, service: &Service, base: &Value, refusals: &mut Vec<Refusal>) {
+    let Some(wanted) = service.before.as_ref().and_then(|before| before.container.as_ref()) else { return };
+    let containers: Vec<String> =
+        containers(base).iter().map(|container| container["name"].as_str().unwrap_or_default().to_owned()).collect();
+    if !containers.contains(wanted) {
+        refusals.push(Refusal::BeforeContainerNotFound { service: key.clone(), wanted: wanted.clone(), containers });
     }
 }
 
@@ -278,7 +291,7 @@ mod tests {
 
     use super::warnings;
     use crate::{
-        config::spec::{Place, Spec},
+        config::spec::{Before, Place, Spec},
         id::Key,
         plan::{
             make::plan,
@@ -316,6 +329,36 @@ mod tests {
         plan::target_group_unattached: no load balancer forwards to target group web of service web: its targets never get healthy
           add a listener or a rule that forwards to it: `aws elbv2 create-listener --load-balancer-arn … --protocol HTTP --port 80 --default-actions Type=forward,TargetGroupArn=arn:aws:elasticloadbalancing:eu-west-1:111111111111:targetgroup/web/73e2d6bc24d8a067`; or take it out of the service
         ");
+    }
+
+    #[test]
+    fn a_task_before_the_rollout_in_a_container_that_is_not_there() {
+        let run_in = |container: Option<&str>| {
+            told(|spec, observed| {
+                let definition = &mut live(observed).definition["containerDefinitions"];
+                let mut sidecar = definition[0].clone();
+                sidecar["name"] = "migrate".into();
+                sidecar["essential"] = false.into();
+                sidecar["portMappings"] = json!([]);
+                definition.as_array_mut().expect("containers").push(sidecar);
+                spec.services.get_mut(&Key::new("web")).expect("web").before = Some(Before {
+                    command: vec!["rake".to_owned(), "db:migrate".to_owned()],
+                    timeout: Duration::from_mins(15),
+                    container: container.map(str::to_owned),
+                });
+            })
+        };
+        insta::assert_snapshot!(run_in(Some("migrat")), @r#"
+        plan::before_container_not_found: the task before the rollout of web is to run in container migrat, and its task definition has web and migrate
+          did you mean migrate? Write `container = "migrate"` in [services.web.before]; without it the container that gets the image runs the command
+        "#);
+        insta::assert_snapshot!(run_in(Some("tools")), @r#"
+        plan::before_container_not_found: the task before the rollout of web is to run in container tools, and its task definition has web and migrate
+          name one of them in [services.web.before], as in `container = "web"`; without it the container that gets the image runs the command
+        "#);
+        for fits in [None, Some("web"), Some("migrate")] {
+            assert_eq!(run_in(fits), "");
+        }
     }
 
     #[test]

@@ -78,7 +78,8 @@ impl Unpromotable {
         let deploy = format!("`docker-ecs-ship deploy --environment {from} {service}`");
         match self {
             Self::ServiceMissing { .. } => format!(
-                "check `service` and `cluster` of [services.{service}] and [environments.{from}.services.{service}]"
+                "if it is new, create it there and ship it there first, with {deploy}; otherwise check `service` and \
+                 `cluster` of [services.{service}] and [environments.{from}.services.{service}]"
             ),
             Self::OtherController { .. } => {
                 "only what ECS itself rolls out has a state that can be promoted: build here, without `promote_from`"

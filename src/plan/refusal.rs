@@ -13,6 +13,7 @@ use crate::{
     config::spec::Builder,
     id::{Cluster, Key, ServiceName, TaskDefArn},
     image::{Digest, Tag},
+    prose::nearest,
 };
 
 /// Why a deploy is not started. `Display` says what is wrong, [`Refusal::hint`] what to do.
@@ -49,6 +50,11 @@ pub enum Refusal {
     TagTaken { image: Key, repository: String, tag: Tag, digest: Digest },
     #[error("the task definition of {service} has no container {wanted}; it has {}", list(containers))]
     ContainerNotFound { service: Key, wanted: String, containers: Vec<String> },
+    #[error(
+        "the task before the rollout of {service} is to run in container {wanted}, and its task definition has {}",
+        list(containers)
+    )]
+    BeforeContainerNotFound { service: Key, wanted: String, containers: Vec<String> },
     #[error("which container of {service} gets the image is not clear: {}", candidates(containers))]
     ContainerUnclear { service: Key, containers: Vec<String> },
     #[error("{} is not a task definition: it has no containers", source(file.as_ref()))]
@@ -119,6 +125,7 @@ impl Refusal {
             Self::RepositoryMissing { .. } => "plan::repository_missing",
             Self::TagTaken { .. } => "plan::tag_taken",
             Self::ContainerNotFound { .. } => "plan::container_not_found",
+            Self::BeforeContainerNotFound { .. } => "plan::before_container_not_found",
             Self::ContainerUnclear { .. } => "plan::container_unclear",
             Self::NoContainers { .. } => "plan::no_containers",
             Self::FileUnread { .. } => "plan::file_unread",
@@ -187,7 +194,13 @@ impl Refusal {
             Self::TagTaken { image, tag, .. } => format!(
                 "an immutable tag is used once: commit what changed, or give [images.{image}] a tag other than {tag}"
             ),
-            Self::ContainerNotFound { service, .. } => format!("change `container` of [services.{service}]"),
+            Self::ContainerNotFound { service, wanted, containers } => {
+                container_hint(&format!("[services.{service}]"), wanted, containers)
+            }
+            Self::BeforeContainerNotFound { service, wanted, containers } => format!(
+                "{}; without it the container that gets the image runs the command",
+                container_hint(&format!("[services.{service}.before]"), wanted, containers)
+            ),
             Self::ContainerUnclear { service, containers } => {
                 let first = containers.first().map_or("…", String::as_str);
                 format!("say which in [services.{service}], as in `container = \"{first}\"`")
@@ -247,6 +260,17 @@ impl Refusal {
                 services.iter().map(|key| format!("[services.{key}]")).collect::<Vec<_>>().join(", ")
             ),
         }
+    }
+}
+
+/// Which one was meant, where that is easy to guess.
+fn container_hint(table: &str, wanted: &str, containers: &[String]) -> String {
+    let names = || containers.iter().map(String::as_str);
+    match (nearest(wanted, names()), containers) {
+        (Some(meant), _) => format!("did you mean {meant}? Write `container = \"{meant}\"` in {table}"),
+        (None, [only]) => format!("write `container = \"{only}\"` in {table}"),
+        (None, [first, ..]) => format!("name one of them in {table}, as in `container = \"{first}\"`"),
+        (None, []) => format!("change `container` of {table}"),
     }
 }
 
@@ -529,6 +553,11 @@ mod tests {
                 wanted: "api".to_owned(),
                 containers: vec!["web".to_owned(), "log".to_owned()],
             },
+            Refusal::BeforeContainerNotFound {
+                service: service(),
+                wanted: "migrations".to_owned(),
+                containers: vec!["migration".to_owned(), "web".to_owned()],
+            },
             Refusal::ContainerUnclear { service: service(), containers: vec!["web".to_owned(), "log".to_owned()] },
             Refusal::NoContainers { service: service(), file: Some("/src/task.json".into()) },
             Refusal::FileUnread { service: service(), file: "/src/task.json".into() },
@@ -648,7 +677,10 @@ mod tests {
           hint: an immutable tag is used once: commit what changed, or give [images.web] a tag other than 4f2c1d
         plan::container_not_found
           the task definition of web has no container api; it has web and log
-          hint: change `container` of [services.web]
+          hint: name one of them in [services.web], as in `container = "web"`
+        plan::before_container_not_found
+          the task before the rollout of web is to run in container migrations, and its task definition has migration and web
+          hint: did you mean migration? Write `container = "migration"` in [services.web.before]; without it the container that gets the image runs the command
         plan::container_unclear
           which container of web gets the image is not clear: web and log are essential
           hint: say which in [services.web], as in `container = "web"`

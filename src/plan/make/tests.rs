@@ -276,6 +276,9 @@ fn a_task_before_the_rollout_runs_where_the_service_runs() {
     spec.services.get_mut(&Key::new("web")).expect("web").before = Some(migration(Some("tools")));
     let launch = LaunchObserved { launch_type: Some("FARGATE".to_owned()), ..LaunchObserved::default() };
     live(&mut observed).launch = launch.clone();
+    let definition = &mut live(&mut observed).definition["containerDefinitions"];
+    let tools = json!({ "name": "tools", "image": "tools:1", "essential": false });
+    definition.as_array_mut().expect("containers").push(tools);
     let Ok(plan) = plan(&spec, &observed) else { panic!("refused") };
     let before = plan.steps.iter().find_map(|step| match &step.action {
         Action::Before { one_off, timeout_ms, running, .. } => Some((one_off.clone(), *timeout_ms, running.clone())),
