@@ -1,5 +1,5 @@
-//! Docker's `config.json`, changed in one place: unknown keys, the order of all keys, indentation, mode,
-//! owner and links stay as they are, and the file is replaced as a whole.
+//! Docker's `config.json`, changed in one place: every letter that is not changed stays as it was written, and so do mode,
+//! owner and links; the file is replaced as a whole.
 
 use std::{
     fs, io,
@@ -8,10 +8,11 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use serde::Serialize as _;
 use serde_json::{Map, Value, json};
 
 use super::cache::Login;
+
+mod members;
 
 #[derive(Debug, thiserror::Error)]
 pub enum DockerFileError {
@@ -36,6 +37,9 @@ pub struct DockerFile {
     /// Behind all links.
     target: PathBuf,
     before: Option<String>,
+    /// As it is to be.
+    text: String,
+    /// What it says then.
     value: Map<String, Value>,
 }
 
@@ -59,15 +63,12 @@ impl DockerFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(source) => return Err(DockerFileError::Io { action: "read", path, source }),
         };
-        let value = match before.as_deref().filter(|text| !text.trim().is_empty()) {
-            None => Map::new(),
-            Some(text) => match serde_json::from_str(text) {
-                Ok(Value::Object(value)) => value,
-                Ok(_) => return Err(DockerFileError::Parse { path, line: 1 }),
-                Err(error) => return Err(DockerFileError::Parse { path, line: error.line() }),
-            },
+        let text = before.clone().unwrap_or_default();
+        let value = match understood(&text) {
+            Ok(value) => value,
+            Err(line) => return Err(DockerFileError::Parse { path, line }),
         };
-        Ok(Self { path, target, before, value })
+        Ok(Self { path, target, before, text, value })
     }
 
     #[must_use]
@@ -100,43 +101,47 @@ impl DockerFile {
     }
 
     pub fn set_helper(&mut self, registry: &str, helper: &str) {
-        let helpers = self.value.entry(HELPERS).or_insert_with(|| json!({}));
-        if let Some(helpers) = helpers.as_object_mut() {
-            helpers.insert(registry.to_owned(), helper.into());
-        }
+        self.set(HELPERS, registry, &helper.into());
     }
 
     /// Takes the helper of a registry away, and the table with it if it is `Ours` and empty by then.
     pub fn remove_helper(&mut self, registry: &str, table: Table) {
-        let Some(helpers) = self.value.get_mut(HELPERS).and_then(Value::as_object_mut) else { return };
-        // The order of the others is theirs.
-        helpers.shift_remove(registry);
-        if helpers.is_empty() && table == Table::Ours {
-            self.value.shift_remove(HELPERS);
+        if self.value.get(HELPERS).is_some_and(Value::is_object) {
+            self.edit(members::without(&self.text, HELPERS, registry));
+        }
+        let is_empty = self.value.get(HELPERS).and_then(Value::as_object).is_some_and(Map::is_empty);
+        if is_empty && table == Table::Ours {
+            self.edit(members::without_table(&self.text, HELPERS));
         }
     }
 
     /// The login that stands in the file itself, which docker writes in plain text.
     pub fn set_login(&mut self, registry: &str, login: &Login) {
         let pair = format!("{}:{}", login.username, login.password.expose());
-        let auths = self.value.entry(AUTHS).or_insert_with(|| json!({}));
-        if let Some(auths) = auths.as_object_mut() {
-            auths.insert(registry.to_owned(), json!({ "auth": STANDARD.encode(pair) }));
-        }
+        self.set(AUTHS, registry, &json!({ "auth": STANDARD.encode(pair) }));
     }
 
     /// That somebody is logged in there, with the login in a store: what docker writes beside one.
     pub fn mark_login(&mut self, registry: &str) {
-        let auths = self.value.entry(AUTHS).or_insert_with(|| json!({}));
-        if let Some(auths) = auths.as_object_mut() {
-            auths.insert(registry.to_owned(), json!({}));
-        }
+        self.set(AUTHS, registry, &json!({}));
     }
 
     pub fn remove_login(&mut self, registry: &str) {
-        if let Some(auths) = self.value.get_mut(AUTHS).and_then(Value::as_object_mut) {
-            auths.shift_remove(registry);
+        if self.value.get(AUTHS).is_some_and(Value::is_object) {
+            self.edit(members::without(&self.text, AUTHS, registry));
         }
+    }
+
+    /// What is there and no table is not docker's, and stays.
+    fn set(&mut self, table: &str, registry: &str, value: &Value) {
+        if self.value.get(table).is_none_or(Value::is_object) {
+            self.edit(members::with(&self.text, table, registry, value));
+        }
+    }
+
+    fn edit(&mut self, text: String) {
+        self.value = understood(&text).expect("JSON with a member more or less is JSON");
+        self.text = text;
     }
 
     /// Whether nothing is left in it.
@@ -147,15 +152,14 @@ impl DockerFile {
 
     /// Writes it as it is to be; `false` where that is how it was.
     pub fn save(&self) -> Result<bool, DockerFileError> {
-        let after = self.text();
-        if self.before.as_ref() == Some(&after) {
+        if self.before.as_deref().unwrap_or_default() == self.text {
             return Ok(false);
         }
         let now = fs::read_to_string(&self.target).ok();
         if now != self.before {
             return Err(DockerFileError::Changed { path: self.path.clone() });
         }
-        replace(&self.target, after.as_bytes()).map_err(|source| DockerFileError::Io {
+        replace(&self.target, self.text.as_bytes()).map_err(|source| DockerFileError::Io {
             action: "write",
             path: self.path.clone(),
             source,
@@ -171,20 +175,17 @@ impl DockerFile {
             source,
         })
     }
+}
 
-    fn text(&self) -> String {
-        let before = self.before.as_deref().unwrap_or("{\n\t\n}");
-        let end = if before.ends_with('\n') { "\n" } else { "" };
-        let mut bytes = Vec::new();
-        let written = match indentation(before) {
-            None => self.value.serialize(&mut serde_json::Serializer::new(&mut bytes)),
-            Some(indent) => {
-                let formatter = serde_json::ser::PrettyFormatter::with_indent(indent.as_bytes());
-                self.value.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, formatter))
-            }
-        };
-        written.expect("what was JSON is JSON again");
-        String::from_utf8(bytes).expect("JSON is UTF-8") + end
+/// What a text says; an empty one says nothing. Else the line where it cannot be understood.
+fn understood(text: &str) -> Result<Map<String, Value>, usize> {
+    if text.trim().is_empty() {
+        return Ok(Map::new());
+    }
+    match serde_json::from_str(text) {
+        Ok(Value::Object(value)) => Ok(value),
+        Ok(_) => Err(1),
+        Err(error) => Err(error.line()),
     }
 }
 
@@ -193,15 +194,6 @@ impl DockerFile {
 pub enum Table {
     Ours,
     Theirs,
-}
-
-/// What stands before the first key; `None` for a file of one line.
-fn indentation(text: &str) -> Option<&str> {
-    let (_, rest) = text.split_once('{')?;
-    let (_, line) = rest.split_once('\n')?;
-    let indent = &line[..line.len() - line.trim_start_matches([' ', '\t']).len()];
-    // Docker writes tabs.
-    Some(if indent.is_empty() { "\t" } else { indent })
 }
 
 /// Where the file really is, also where it is not there yet.
@@ -272,8 +264,6 @@ mod tests {
     fn everything_else_stays_to_the_letter() {
         let docker = "{\n\t\"auths\": {\n\t\t\"ghcr.io\": {}\n\t},\n\t\"zeta\": 1.10,\n\t\"alpha\": 123456789012345678901,\n\t\"psFormat\": \"a\\u0026b\"\n}";
         let with = changed(docker, |file| file.set_helper(HOST, "ecs-ship"));
-        // Only how JSON spells an ampersand is not kept.
-        let docker = docker.replace("\\u0026", "&");
         let table = format!("\",\n\t\"credHelpers\": {{\n\t\t\"{HOST}\": \"ecs-ship\"\n\t}}\n}}");
         assert_eq!(with, docker.replace("\"\n}", &table));
         let without = changed(&with, |file| file.remove_helper(HOST, Table::Ours));
