@@ -146,7 +146,9 @@ pub(crate) async fn live(args: &args::Init, door: &Door) -> Result<Option<Live>,
         0 if asked => return Err(InitError::NoService { name: args.service.clone() }.into()),
         0 => None,
         1 if asked => found.into_iter().next(),
-        _ if door.answers() => show::choose(&found, "Which service runs this repo? (Enter: none)", door).await?,
+        _ if door.answers() => {
+            show::choose(&found, "Which service runs this repo? Its number or its name (Enter: none):", door).await?
+        }
         _ => {
             let names = found.iter().map(|(cluster, name)| format!("{cluster}/{name}")).collect();
             return Err(InitError::WhichService { names }.into());

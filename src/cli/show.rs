@@ -18,6 +18,7 @@ use crate::{
     },
     env,
     failure::{Failure, Shown},
+    prose::{columns, nearest},
     report::{
         self, Mode, Outlets, Report, Size, Terminal,
         style::{Colour, Letters, Style},
@@ -160,29 +161,55 @@ pub(crate) async fn confirm(question: &str, door: &Door) -> Result<(), Failure> 
     }
 }
 
-/// Shows what there is to choose from and asks; `None` where nothing is chosen.
+/// Shows what there is to choose from and asks, by number or by name; `None` where nothing is chosen.
 pub(crate) async fn choose(
     choices: &[(String, String)],
     question: &str,
     door: &Door,
 ) -> Result<Option<(String, String)>, Failure> {
     let width = choices.len().to_string().len();
+    let names = choices.iter().map(|(_, name)| columns(name)).max().unwrap_or(0);
     for (number, (cluster, name)) in choices.iter().enumerate() {
-        door.tell(&format!("  {:>width$}  {name}  in cluster {cluster}\n", number + 1))?;
+        let gap = " ".repeat(names - columns(name));
+        door.tell(&format!("  {:>width$}  {name}{gap}  in cluster {cluster}\n", number + 1))?;
     }
     loop {
         door.tell(&format!("{question} "))?;
         let answer = line().await?;
-        let answer = answer.trim();
-        if answer.is_empty() {
-            return Ok(None);
+        let problem = match chosen(choices, answer.trim()) {
+            Ok(chosen) => return Ok(chosen.cloned()),
+            Err(problem) => problem,
+        };
+        door.tell(&format!("{problem}\n"))?;
+    }
+}
+
+/// What an answer means, or what is wrong with it.
+fn chosen<'a>(choices: &'a [(String, String)], answer: &str) -> Result<Option<&'a (String, String)>, String> {
+    if answer.is_empty() {
+        return Ok(None);
+    }
+    // A service may be called `2`.
+    let named: Vec<_> = choices
+        .iter()
+        .filter(|(cluster, name)| name == answer || answer.split_once('/') == Some((cluster.as_str(), name.as_str())))
+        .collect();
+    match (named.as_slice(), answer.parse::<usize>()) {
+        ([only], _) => Ok(Some(*only)),
+        ([], Ok(number)) => match number.checked_sub(1).and_then(|index| choices.get(index)) {
+            Some(choice) => Ok(Some(choice)),
+            None => Err(format!("there is no number {number}; type one from 1 to {}, or a name", choices.len())),
+        },
+        ([], Err(_)) => {
+            let meant = match nearest(answer, choices.iter().map(|(_, name)| name.as_str())) {
+                Some(meant) => format!(" (did you mean {meant}?)"),
+                None => String::new(),
+            };
+            Err(format!("there is no service {answer}{meant}; type a number from 1 to {}, or a name", choices.len()))
         }
-        let by_number = answer.parse::<usize>().ok().and_then(|number| choices.get(number.checked_sub(1)?));
-        let by_name = || choices.iter().find(|(_, name)| name == answer);
-        if let Some(chosen) = by_number.or_else(by_name) {
-            return Ok(Some(chosen.clone()));
+        ([(cluster, name), ..], _) => {
+            Err(format!("{} clusters have a service {name}; type its number, or {cluster}/{name}", named.len()))
         }
-        door.tell(&format!("there is no {answer}; a number from 1 to {}, please\n", choices.len()))?;
     }
 }
 
@@ -197,4 +224,35 @@ async fn line() -> Result<String, Failure> {
         let _gone = answered.send(io::stdin().read_line(&mut answer).map(|_| answer));
     });
     answer.await.expect("the thread sends before it ends").map_err(Failure::Output)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::chosen;
+
+    #[test]
+    fn a_number_or_a_name_is_an_answer() {
+        let choices = [("jobs", "api"), ("jobs", "worker"), ("live", "api"), ("live", "1")]
+            .map(|(cluster, name)| (cluster.to_owned(), name.to_owned()));
+        let told = |answer: &str| match chosen(&choices, answer) {
+            Ok(Some((cluster, name))) => format!("{cluster}/{name}"),
+            Ok(None) => "none".to_owned(),
+            Err(problem) => problem,
+        };
+        for (answer, expected) in [
+            ("", "none"),
+            ("2", "jobs/worker"),
+            ("worker", "jobs/worker"),
+            ("3", "live/api"),
+            ("live/api", "live/api"),
+            ("1", "live/1"),
+            ("jobs/1", "there is no service jobs/1; type a number from 1 to 4, or a name"),
+            ("api", "2 clusters have a service api; type its number, or jobs/api"),
+            ("wroker", "there is no service wroker (did you mean worker?); type a number from 1 to 4, or a name"),
+            ("5", "there is no number 5; type one from 1 to 4, or a name"),
+            ("0", "there is no number 0; type one from 1 to 4, or a name"),
+        ] {
+            assert_eq!(told(answer), expected, "{answer}");
+        }
+    }
 }

@@ -259,8 +259,8 @@ fn a_service_is_picked_from_those_that_run() {
     for words in [
         "1  web  in cluster shop",
         "2  worker  in cluster shop",
-        "Which service runs this repo? (Enter: none)",
-        "there is no 3; a number from 1 to 2, please",
+        "Which service runs this repo? Its number or its name (Enter: none):",
+        "there is no number 3; type one from 1 to 2, or a name",
         "wrote ship.toml: service worker of cluster shop",
     ] {
         assert!(told.contains(words), "{words}:\n{told}");
