@@ -481,7 +481,11 @@ impl Failure {
             }
             Self::Variable(error) => vec![format!("set {} to one of them, or unset it", error.name)],
             Self::Init(error) => vec![match error {
-                InitError::Exists { .. } => "name another file, or replace it with --force".to_owned(),
+                InitError::Exists { path } => {
+                    let is_json = path.extension().is_some_and(|extension| extension == "json");
+                    let flag = if is_json { "--task-definition" } else { "--file" };
+                    format!("name another file with {flag}, or replace it with --force")
+                }
                 InitError::NoDockerfile { .. } => {
                     "run it in the folder of the repo; a Dockerfile is looked for three folders deep".to_owned()
                 }

@@ -21,7 +21,7 @@ use crate::{
         spec::{self, Confirm, Environment, Release, SandboxService, Spec},
     },
     docker::dockerfile::{self, Dockerfile},
-    failure::Failure,
+    failure::{Failure, spelling::Spelling},
     id::{Cluster, ServiceName},
     image::ImageName,
     plan::{
@@ -137,7 +137,9 @@ pub(crate) async fn live(args: &args::Init, door: &Door) -> Result<Option<Live>,
         Ok(found) => found,
         // Nobody has asked: a repo without AWS is begun in the sandbox.
         Err(error) if !asked => {
-            door.tell(&format!("no service is taken over: {error}\n"))?;
+            let spelling = Spelling { name: &door.name, environment: None };
+            let hint = error.hints().first().map(|hint| format!("  hint:  {}\n", spelling.respell(hint)));
+            door.tell(&format!("no service is taken over: {error}\n{}", hint.unwrap_or_default()))?;
             return Ok(None);
         }
         Err(error) => return Err(error),
@@ -147,6 +149,8 @@ pub(crate) async fn live(args: &args::Init, door: &Door) -> Result<Option<Live>,
         0 => None,
         1 if asked => found.into_iter().next(),
         _ if door.answers() => {
+            let place = if args.sandbox { "the sandbox" } else { aws.region() };
+            door.tell(&format!("Services in {place}:\n"))?;
             show::choose(&found, "Which service runs this repo? Its number or its name (Enter: none):", door).await?
         }
         _ => {

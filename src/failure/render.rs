@@ -325,7 +325,7 @@ mod tests {
           hint:  set ECS_SHIP_PROGRESS to one of them, or unset it
 
         error: /a/ship.toml exists already
-          hint:  name another file, or replace it with --force
+          hint:  name another file with --file, or replace it with --force
 
         error: there is no Dockerfile in /a
           hint:  run it in the folder of the repo; a Dockerfile is looked for three folders deep

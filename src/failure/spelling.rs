@@ -22,7 +22,7 @@ impl Spelling<'static> {
 
 impl Spelling<'_> {
     /// The same hint with our commands in the user's spelling.
-    pub(super) fn respell(self, hint: &str) -> Cow<'_, str> {
+    pub(crate) fn respell(self, hint: &str) -> Cow<'_, str> {
         static COMMAND: LazyLock<Regex> = LazyLock::new(|| {
             Regex::new("`docker-ecs-ship ([a-z-]+)( --environment )?").expect("the pattern is a constant that parses")
         });

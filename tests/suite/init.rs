@@ -30,7 +30,7 @@ fn of_a_service_that_runs() {
     --- stdout
     --- stderr
     error: $WORK/ship.toml exists already
-      hint:  name another file, or replace it with --force
+      hint:  name another file with --file, or replace it with --force
     ");
     fs::remove_file(paper.environment.work().join("ship.toml")).expect("it is there");
     insta::assert_snapshot!(init(&paper, FROM_WEB), @"
@@ -260,6 +260,7 @@ fn a_service_is_picked_from_those_that_run() {
         "1  web  in cluster shop",
         "2  worker  in cluster shop",
         "Which service runs this repo? Its number or its name (Enter: none):",
+        "Services in us-east-1:",
         "there is no number 3; type one from 1 to 2, or a name",
         "wrote ship.toml: service worker of cluster shop",
     ] {
