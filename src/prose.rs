@@ -77,7 +77,8 @@ pub fn nearest<'a>(written: &str, candidates: impl IntoIterator<Item = &'a str>)
 }
 
 /// `healthCheckPath`, `health-check-path` and `health_check_path` are one word.
-fn snake(text: &str) -> String {
+#[must_use]
+pub fn snake(text: &str) -> String {
     let mut snake = String::with_capacity(text.len() + 4);
     let mut after_lower = false;
     for letter in text.chars() {

@@ -153,6 +153,7 @@ fn is_of_form(code: &str) -> bool {
         code,
         "config::unknown_key"
             | "config::nameless"
+            | "config::named_text"
             | "config::wrong_type"
             | "config::bad_name"
             | "config::no_format"

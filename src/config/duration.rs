@@ -42,9 +42,15 @@ pub fn print(duration: Duration) -> String {
 #[must_use]
 pub fn guess(text: &str) -> Option<String> {
     let text = text.trim().to_ascii_lowercase();
+    // ISO 8601.
+    if let Some(time) = text.strip_prefix("pt").and_then(parse) {
+        return Some(print(time));
+    }
     let end = text.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
     let factor = match unit.trim() {
+        // No clock here counts less.
+        "ms" | "millis" | "milliseconds" => return Some("1s".to_owned()),
         "" | "s" | "sec" | "secs" | "second" | "seconds" => 1,
         "m" | "min" | "mins" | "minute" | "minutes" => 60,
         "h" | "hour" | "hours" => 3600,

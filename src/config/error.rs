@@ -7,7 +7,7 @@ use std::{fmt, io, ops::Range, path::PathBuf};
 pub use self::draw::{Drawn, Look, render, render_drawn, render_warnings};
 use super::{settings, sources::Sources, spec::NoGit};
 use crate::image::ReferenceError;
-pub(super) use crate::prose::nearest;
+pub(super) use crate::prose::{nearest, snake};
 
 mod advice;
 mod cut;
@@ -66,6 +66,8 @@ pub enum Mistake {
     PromoteFromSandbox { from: String, to: String },
     #[error("the file is not UTF-8 text; line {line} is the first that is not")]
     NotText { line: usize },
+    #[error("the file is UTF-16 text")]
+    Utf16,
     #[error("{message}")]
     Syntax { message: String, write: Option<String> },
     #[error("the file does not say which format it is written in")]
@@ -88,6 +90,11 @@ pub enum Mistake {
     },
     #[error("`{key}` stands directly in [{section}], which holds one table for each {}", singular(section))]
     Nameless { section: String, key: String },
+    /// `[environments] production = "eu-west-1"`.
+    #[error("`{key}` must be a table of its own, and this is {found}")]
+    NamedText { section: String, key: String, found: &'static str, write: String },
+    #[error("`{}` holds {}", path.escape_debug(), unseen_name(*letter))]
+    ControlInPath { path: String, letter: char },
     #[error("`{key}` must be {expected}, and this is {found}")]
     WrongType { key: String, table: String, expected: &'static str, found: &'static str, write: String },
     #[error("`{key}` cannot be the name of {} {}", article(singular(section)), singular(section))]
@@ -293,9 +300,9 @@ pub enum Home {
 }
 
 impl Mistake {
-    /// Whether it is a key that should have been called this.
-    pub(super) fn means_key(&self, key: &str) -> bool {
-        matches!(self, Self::UnknownKey { nearest: Some(nearest), .. } if nearest == key)
+    /// Whether it is a key that should have been called this, or this one in a table where it does not belong.
+    pub(super) fn is_about_key(&self, key: &str) -> bool {
+        matches!(self, Self::UnknownKey { key: written, nearest, .. } if written == key || nearest.as_deref() == Some(key))
     }
 
     /// A stable name for tools.
@@ -304,7 +311,7 @@ impl Mistake {
         match self {
             Self::NoFile { .. } => "config::no_file",
             Self::FileMissing { .. } => "config::file_missing",
-            Self::NotText { .. } => "config::not_text",
+            Self::NotText { .. } | Self::Utf16 => "config::not_text",
             Self::ExtendsUnread { .. } => "config::extends_unread",
             Self::ExtendsNotText { .. } => "config::extends_not_text",
             Self::ExtendsCircle { .. } => "config::extends_circle",
@@ -334,6 +341,8 @@ impl Mistake {
             Self::UnknownFormat { .. } => "config::unknown_format",
             Self::UnknownKey { .. } => "config::unknown_key",
             Self::Nameless { .. } => "config::nameless",
+            Self::NamedText { .. } => "config::named_text",
+            Self::ControlInPath { .. } => "config::control_in_path",
             Self::WrongType { .. } => "config::wrong_type",
             Self::BadName { .. } => "config::bad_name",
             Self::NoServices => "config::no_services",
@@ -391,6 +400,14 @@ fn circle(chain: &[String]) -> String {
     match chain {
         [first, second] if first == second => format!("`{first}` extends itself"),
         _ => format!("these files extend each other: {}", chain.join(" → ")),
+    }
+}
+
+fn unseen_name(letter: char) -> &'static str {
+    match letter {
+        '\t' => "a tab",
+        '\n' | '\r' => "a line end",
+        _ => "a control character",
     }
 }
 
@@ -502,7 +519,10 @@ pub struct ConfigErrors {
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let unreadable = |error: &ConfigError| {
-            matches!(*error.mistake, Mistake::NoFile { .. } | Mistake::FileMissing { .. } | Mistake::NotText { .. })
+            matches!(
+                *error.mistake,
+                Mistake::NoFile { .. } | Mistake::FileMissing { .. } | Mistake::NotText { .. } | Mistake::Utf16
+            )
         };
         match self.errors.iter().filter(|error| error.is_in_the_file()).count() {
             _ if self.errors.iter().any(unreadable) => write!(formatter, "{} cannot be read", self.sources.name()),

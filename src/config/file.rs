@@ -80,10 +80,11 @@ macro_rules! table {
                                 table: path,
                                 span: key.span(),
                                 example: $example,
+                                shape: [$($shape,)? Shape::Any][0],
                             };
                             read.$key = Field::read(reader, &at, value);
                         })*
-                        unknown => reader.unknown_key(path, unknown, key.span(), Self::KEYS),
+                        unknown => reader.unknown_key(path, unknown, key.span(), value.get_ref(), Self::KEYS),
                     }
                 }
                 read
@@ -372,6 +373,9 @@ pub enum Form {
 
 /// Takes the bytes of a file as text.
 pub fn text(bytes: &[u8]) -> Result<&str, ConfigError> {
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        return Err(ConfigError::new(Mistake::Utf16, Place::Nowhere));
+    }
     std::str::from_utf8(bytes)
         .map_err(|error| ConfigError::new(Mistake::NotText { line: first_bad_line(bytes, error) }, Place::Nowhere))
 }
@@ -512,7 +516,7 @@ fn parse_at(text: &str, begin: usize) -> (File, Vec<ConfigError>, Form) {
         }
     } else {
         // One that is nearly there is told as what it is.
-        let is_meant = reader.errors.iter().any(|error| error.mistake.means_key("format"));
+        let is_meant = reader.errors.iter().any(|error| error.mistake.is_about_key("format"));
         if mistakes.is_empty() && !is_meant {
             reader.errors.push(ConfigError::new(Mistake::NoFormat, Place::Nowhere));
         }
@@ -522,6 +526,8 @@ fn parse_at(text: &str, begin: usize) -> (File, Vec<ConfigError>, Form) {
     let mut errors = reader.errors;
     // A value that could not be read has no type worth a second complaint.
     errors.retain(|error| !mistakes.iter().any(|mistake| same_line(text, &error.place, &mistake.place)));
+    // What the parser puts in its place stands nowhere.
+    errors.retain(|error| mistakes.is_empty() || error.place.span().is_none_or(|span| !span.is_empty()));
     errors.extend(mistakes);
     (file, moved(errors), form)
 }

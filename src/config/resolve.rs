@@ -409,7 +409,12 @@ impl<'a> Resolver<'a> {
     }
 
     /// A path that is relative to the file it is written in; `~/` is the home folder.
-    fn path(&self, written: &Written<String>, path: &str) -> PathBuf {
+    fn path(&mut self, written: &Written<String>, path: &str) -> PathBuf {
+        // `src\new` in double quotes has a line end in it.
+        if let Some(letter) = path.chars().find(|letter| letter.is_control()) {
+            let mistake = Mistake::ControlInPath { path: path.to_owned(), letter };
+            self.mistake(mistake, Place::File(written.span.clone()));
+        }
         match (path.strip_prefix("~/"), &self.facts.home) {
             (Some(below), Some(home)) => tidy(&home.join(below)),
             _ => tidy(&self.facts.root.join(self.shared.sources.folder(&written.span)).join(path)),

@@ -5,6 +5,7 @@ use std::io;
 use super::{
     BadCacheTo, BadRepository, CacheLess, Doubt, Found, Home, Mistake, Seen, Unset, in_table, list, nearest, singular,
 };
+use crate::{config::read::TEXT_WITH_VARIABLE, image::ReferenceError};
 
 /// The label of a name without a neighbour.
 pub(super) const NOT_KNOWN: &str = "not known";
@@ -62,6 +63,9 @@ impl Mistake {
             Self::NoFile { .. }
             | Self::FileMissing { .. }
             | Self::NotText { .. }
+            | Self::Utf16
+            | Self::NamedText { .. }
+            | Self::ControlInPath { .. }
             | Self::ExtendsUnread { .. }
             | Self::ExtendsNotText { .. }
             | Self::ExtendsCircle { .. }
@@ -133,6 +137,23 @@ impl Mistake {
             Self::NotText { .. } | Self::ExtendsNotText { .. } | Self::EnvironmentFileNotText { .. } => {
                 "save the file as UTF-8".to_owned()
             }
+            Self::Utf16 => "save the file as UTF-8; Windows PowerShell writes UTF-16 where `>` makes a file".to_owned(),
+            Self::NamedText { section, key, write, .. } => {
+                format!("write `{write}`, or `[{section}.{key}]` with its keys in lines of their own")
+            }
+            Self::ControlInPath { path, .. } => format!(
+                "a backslash begins an escape in double quotes: write `\"{}\"`",
+                path.replace('\n', "/n").replace('\t', "/t").replace('\r', "/r").replace('\\', "/")
+            ),
+            Self::ExtendsUnread { path, why: io::ErrorKind::NotFound } if path.contains("://") => {
+                "only files are read: keep a copy in the repository".to_owned()
+            }
+            Self::ExtendsUnread { path, why: io::ErrorKind::NotFound }
+            | Self::EnvironmentFileUnread { path, why: io::ErrorKind::NotFound }
+                if path.starts_with('~') =>
+            {
+                "`~` is not the home folder here; the path is relative to the file it is written in".to_owned()
+            }
             Self::ExtendsUnread { why: io::ErrorKind::NotFound, .. }
             | Self::EnvironmentFileUnread { why: io::ErrorKind::NotFound, .. } => {
                 "the path is relative to the file it is written in".to_owned()
@@ -185,6 +206,9 @@ impl Mistake {
                 "write the name alone, as in `{name} = {{ env = \"NUGET_TOKEN\" }}`: letters, digits and `_`, and no digit \
                  in front"
             ),
+            Self::CommandInOneWord { key, write } if write.starts_with("[\"sh\", ") => {
+                format!("`&&`, pipes and the like are a shell's, so write `{key} = {write}` if the image has one")
+            }
             Self::CommandInOneWord { key, write } => format!(
                 "write `{key} = {write}`; for pipes, variables and `&&` a shell of the image: `{key} = [\"sh\", \"-c\", \
                  \"…\"]`"
@@ -244,6 +268,9 @@ impl Mistake {
             Self::BadName { key, .. } if key.contains("${") => {
                 "the names of tables are fixed: what differs from place to place stands in `[environments.…]`".to_owned()
             }
+            Self::WrongType { found, write, .. } if *found == TEXT_WITH_VARIABLE => format!(
+                "write `{write}`: only a text holds variables; what differs from place to place stands in `[environments.…]`"
+            ),
             Self::WrongType { write, .. } | Self::BadName { write, .. } | Self::BadRegion { write, .. } => {
                 format!("write `{write}`")
             }
@@ -254,6 +281,10 @@ impl Mistake {
                 [only] => format!("write `image = \"{only}\"`, or an `[images.{service}]` table"),
                 _ => format!("write `image = …` with one of {}, or an `[images.{service}]` table", list(known)),
             },
+            Self::UnknownImage { image, known, .. } if image.contains([':', '/', '.']) && !known.is_empty() => format!(
+                "what is shipped is built here: write the name of an `[images.…]` table; there is {}",
+                list(known)
+            ),
             Self::UnknownImage { known, .. } => known_or(known, "images", "write an `[images.…]` table"),
             Self::OverrideOfUnknown { kind, known, .. } => known_or(
                 known,
@@ -268,9 +299,11 @@ impl Mistake {
             }
             Self::UnknownService { known, .. } => known_or(known, "services", "write a `[services.…]` table"),
             Self::Unset { variable, why } => unset_help(variable, why),
+            // The label says it.
+            Self::UnknownVariable { nearest: Some(_), .. } => return None,
             Self::UnknownVariable { .. } => {
-                "there are git.commit, git.branch, git.tag, build, environment, account, region, env.NAME and \
-                 the keys of the table itself"
+                "variables are git.commit, git.branch, git.tag, build, environment, account, region, env.NAME and the other \
+                 keys of the same table"
                     .to_owned()
             }
             Self::BrokenVariable { write, .. }
@@ -289,6 +322,12 @@ impl Mistake {
                 let digits: String = written.chars().filter(char::is_ascii_digit).collect();
                 let meant = if digits.len() == 12 { digits.as_str() } else { "111111111111" };
                 format!("an account id has 12 digits and nothing else: `account = \"{meant}\"`")
+            }
+            Self::BadEcsName { kind: "cluster", written } if written.contains(":service/") => {
+                let mut parts = written.rsplit('/');
+                let (service, cluster) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+                let cluster = if cluster.is_empty() || cluster.contains(':') { "jobs" } else { cluster };
+                format!("that is the ARN of a service: write `cluster = \"{cluster}\"` and `service = \"{service}\"`")
             }
             Self::BadEcsName { kind: "service", written } if written.starts_with("arn:") => {
                 let name = written.rsplit('/').next().unwrap_or_default();
@@ -327,8 +366,18 @@ impl Mistake {
             }
             Self::BadBuilder { .. } => {
                 "builders: auto (what the build needs), engine (the engine's BuildKit), buildx (what `docker buildx` uses), classic \
-                 (the engine's builder of before)"
+                 (what engines had before BuildKit)"
                     .to_owned()
+            }
+            Self::BadTag { problem: ReferenceError::Tag { tag: written } } if written.contains(':') => {
+                let tag = written.rsplit(':').next().unwrap_or_default();
+                format!("write the tag alone, `\"{tag}\"`: the repository is `repository`")
+            }
+            Self::BadTag { problem: ReferenceError::Tag { tag: written } } if !written.contains('/') && !written.is_empty() => {
+                let good = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '.' | '-');
+                let tag: String =
+                    written.chars().map(|letter| if good(letter) { letter } else { '-' }).take(128).collect();
+                format!("write `\"{}\"`, or leave `tags` out to get a tag from the commit", tag.trim_start_matches(['.', '-']))
             }
             Self::BadTag { problem } if problem.to_string().contains('/') => {
                 "a branch with `/` in its name makes no tag: write \"v1-${build}\", or what your CI makes of the branch, such \
@@ -346,10 +395,11 @@ impl Mistake {
                 "the total ends first, so no_progress could never be reached: make it the shorter one".to_owned()
             }
             Self::BadHealthCheckPath { .. } => "a path starts with `/`: `health_check_path = \"/health\"`".to_owned(),
-            Self::BadAmount { key: "cpu", .. } => {
-                "CPU units or vCPU in quotes: `cpu = \"256\"` is a quarter of a core, `cpu = \"1 vCPU\"` a whole one"
-                    .to_owned()
-            }
+            Self::BadAmount { key: "cpu", written } => match cores(written) {
+                Some(cores) => format!("CPU units or vCPU in quotes: write `cpu = \"{cores} vCPU\"`"),
+                None => "CPU units or vCPU in quotes: `cpu = \"256\"` is a quarter of a core, `cpu = \"1 vCPU\"` a whole one"
+                    .to_owned(),
+            },
             Self::BadAmount { key, written } => {
                 let lower = written.trim().to_ascii_lowercase();
                 let number = lower.trim_end_matches(|letter: char| letter.is_ascii_alphabetic()).trim_end();
@@ -412,6 +462,23 @@ impl Doubt {
             }
         }
     }
+}
+
+/// `0.5`, `500m`, `2 cores`: a number of cores, as other tools write it.
+fn cores(written: &str) -> Option<String> {
+    let lower = written.trim().to_ascii_lowercase();
+    if let Some(thousandths) = lower.strip_suffix('m') {
+        let thousandths: u32 = thousandths.trim().parse().ok()?;
+        let decimals = format!("{:03}", thousandths % 1000);
+        let decimals = decimals.trim_end_matches('0');
+        let dot = if decimals.is_empty() { "" } else { "." };
+        return Some(format!("{}{dot}{decimals}", thousandths / 1000));
+    }
+    let number =
+        ["cores", "core", "cpus", "cpu"].iter().find_map(|unit| lower.strip_suffix(unit)).unwrap_or(&lower).trim();
+    let is_number = !number.is_empty() && number.chars().all(|letter| letter.is_ascii_digit() || letter == '.');
+    (is_number && number.matches('.').count() <= 1 && number.contains(|letter: char| matches!(letter, '1'..='9')))
+        .then(|| number.to_owned())
 }
 
 /// What other tools call these words.

@@ -65,7 +65,7 @@ impl Resolver<'_> {
         let region_fallbacks = fallbacks(&[env::AWS_REGION, env::AWS_DEFAULT_REGION]);
         let profile_fallbacks = fallbacks(&[env::AWS_PROFILE]);
 
-        let account = self.first(None, None, table.account.as_ref(), &[], &own);
+        let account = self.first(("account", "\"111111111111\""), None, None, table.account.as_ref(), &[], &own);
         if let Some((account, at)) = &account
             && !is_account(account)
         {
@@ -75,6 +75,7 @@ impl Resolver<'_> {
         self.account = account.map(|(account, _)| account);
 
         let region = self.first(
+            ("region", "\"eu-west-1\""),
             typed.region.as_deref().map(|region| (region, "--region")),
             Some(env::ECS_SHIP_REGION),
             table.region.as_ref(),
@@ -96,6 +97,7 @@ impl Resolver<'_> {
         self.region = region.map(|(region, _)| region);
 
         let profile = self.first(
+            ("profile", "\"jobs-staging\""),
             typed.profile.as_deref().map(|profile| (profile, "--profile")),
             Some(env::ECS_SHIP_PROFILE),
             table.profile.as_ref(),
@@ -105,7 +107,14 @@ impl Resolver<'_> {
         self.keep("profile", profile.as_ref());
         let profile = profile.map(|(profile, _)| profile);
 
-        let role = self.first(None, None, table.role_arn.as_ref(), &[], &own);
+        let role = self.first(
+            ("role_arn", "\"arn:aws:iam::111111111111:role/ship\""),
+            None,
+            None,
+            table.role_arn.as_ref(),
+            &[],
+            &own,
+        );
         self.keep("role_arn", role.as_ref());
         if let Some((role, at)) = &role {
             self.judge_role(role, at);
@@ -137,8 +146,15 @@ impl Resolver<'_> {
             arn.service == "iam" && arn.region.is_empty() && is_account(&arn.account) && named
         };
         let Some(Arn { account: of_role, .. }) = role.parse::<Arn>().ok().filter(is_role) else {
-            let name = role.rsplit('/').next().filter(|name| is_ecs_name(name)).unwrap_or("ship");
-            let account = self.account.as_deref().filter(|account| is_account(account)).unwrap_or("111111111111");
+            // `arn:aws:sts::111111111111:assumed-role/ship/ann` is a session of the role.
+            let name = match role.split_once(":assumed-role/") {
+                Some((_, session)) => session.split('/').next(),
+                None => role.rsplit('/').next(),
+            };
+            let name = name.filter(|name| is_ecs_name(name)).unwrap_or("ship");
+            let said = role.split(':').nth(4).filter(|account| is_account(account));
+            let account =
+                said.or(self.account.as_deref()).filter(|account| is_account(account)).unwrap_or("111111111111");
             let write = format!("arn:aws:iam::{account}:role/{name}");
             self.mistake(Mistake::BadRole { written: role.to_owned(), write }, at.clone());
             return;
@@ -151,6 +167,7 @@ impl Resolver<'_> {
     /// The first of flag, our variable, the file and the variables of others that says something.
     fn first(
         &mut self,
+        (key, example): (&str, &str),
         flag: Option<(&str, &'static str)>,
         ours: Option<&'static str>,
         written: Option<&Written<String>>,
@@ -169,7 +186,16 @@ impl Resolver<'_> {
             return Some(found);
         }
         match written {
-            Some(written) => Some((self.expand(written, own)?, Place::File(written.span.clone()))),
+            Some(written) => {
+                let text = self.expand(written, own)?;
+                let place = Place::File(written.span.clone());
+                if written.value.trim().is_empty() {
+                    let mistake = Mistake::Empty { key: key.to_owned(), example: example.to_owned() };
+                    self.mistake(mistake, place);
+                    return None;
+                }
+                Some((text, place))
+            }
             None => others.iter().find_map(|name| variable(name)),
         }
     }

@@ -13,6 +13,42 @@ use crate::config::{
 /// Variables that every table knows.
 const VARIABLES: [&str; 7] = ["git.commit", "git.branch", "git.tag", "build", "environment", "account", "region"];
 
+/// What other tools call them.
+const HABITS: [(&str, &str); 19] = [
+    ("account_id", "account"),
+    ("aws.account", "account"),
+    ("AWS::AccountId", "account"),
+    ("aws.region", "region"),
+    ("AWS::Region", "region"),
+    ("branch", "git.branch"),
+    ("commit", "git.commit"),
+    ("commit_sha", "git.commit"),
+    ("sha", "git.commit"),
+    ("git.sha", "git.commit"),
+    ("git.hash", "git.commit"),
+    ("git.ref", "git.branch"),
+    ("git.short", "build"),
+    ("git.short_sha", "build"),
+    ("short_sha", "build"),
+    ("environment.name", "environment"),
+    ("env", "env.NAME"),
+    ("stage", "environment"),
+    ("tag", "git.tag"),
+];
+
+/// `${{ github.sha }}`: what the workflow fills in nowhere but in its own file.
+fn of_github(name: &str) -> String {
+    let meant = name.trim_matches(['{', '}', ' ']);
+    let variable = match meant.split_once('.') {
+        Some(("github", name)) => format!("GITHUB_{}", name.to_ascii_uppercase()),
+        Some(("env" | "secrets" | "vars", name)) => name.to_owned(),
+        _ => "NAME".to_owned(),
+    };
+    format!(
+        "GitHub fills it in in its own workflow files alone; here a variable of the environment is `${{env.{variable}}}`"
+    )
+}
+
 impl Resolver<'_> {
     /// Fills in the variables of a text; tells what is wrong with them, at their own place.
     pub(super) fn expand(&mut self, written: &Written<String>, own: &Own) -> Option<String> {
@@ -83,10 +119,19 @@ impl Resolver<'_> {
                     unset(if self.name.is_some() { Unset::NotInEnvironment } else { Unset::NoEnvironment })
                 })
             }
+            _ if name.starts_with('{') => Err(Valueless::Mistake(Mistake::BrokenVariable {
+                text: format!("${{{name}}}}}"),
+                write: of_github(name),
+            })),
+            "env." => Err(Valueless::Mistake(Mistake::BrokenVariable {
+                text: format!("${{{name}}}"),
+                write: "write the name of the variable behind the dot: `${env.NAME}`".to_owned(),
+            })),
             _ => match name.strip_prefix("env.") {
                 Some(variable) if variable.contains([':', '=', '?', '+', '-', ' ']) => {
                     let end = variable.find([':', '=', '?', '+', '-', ' ']).unwrap_or(variable.len());
-                    let default = variable[end..].trim_start_matches([':', '=', '?', '+', '-', ' ']);
+                    let default = variable[end..].trim_start_matches([':', '=', '?', '+', '-', ' ', '|']);
+                    let default = default.trim_matches(['"', '\'', ' ']);
                     let write = format!(
                         "a default is written `${{env.{}:-{default}}}`; there is nothing else",
                         &variable[..end]
@@ -120,8 +165,13 @@ impl Resolver<'_> {
         }
         let shouted =
             name.chars().all(|letter| letter.is_ascii_uppercase() || letter.is_ascii_digit() || letter == '_');
-        let nearest = if shouted {
+        let of_environment = ["env:", "ENV.", "ENV:", "Env."].iter().find_map(|start| name.strip_prefix(start));
+        let nearest = if let Some(variable) = of_environment {
+            Some(format!("env.{variable}"))
+        } else if shouted {
             Some(format!("env.{name}"))
+        } else if let Some((_, meant)) = HABITS.iter().find(|(habit, _)| *habit == name) {
+            Some((*meant).to_owned())
         } else {
             nearest(name, VARIABLES.into_iter().chain(own.keys.iter().copied())).map(ToOwned::to_owned)
         };
@@ -132,8 +182,18 @@ impl Resolver<'_> {
         let (range, write) = match broken {
             Broken::LoneDollar { range } => {
                 let word = written.value.get(range.start + 1..range.end).unwrap_or_default();
-                let write = if word.is_empty() {
-                    "write `$$` for a dollar".to_owned()
+                let behind = written.value.get(range.end..).unwrap_or_default();
+                let write = if word.is_empty() && behind.starts_with('(') {
+                    let commit = if behind.starts_with("(git rev-parse") { "`${git.commit}`, or " } else { "" };
+                    format!(
+                        "no command is run here: write {commit}`${{env.NAME}}` for a variable that holds its output"
+                    )
+                } else if !word.starts_with(|letter: char| letter.is_alphabetic() || letter == '_') {
+                    // All of them, or the next one is told after the first is mended.
+                    match written.value.contains("${") || written.value.contains("$$") {
+                        true => "write `$$` for a dollar".to_owned(),
+                        false => format!("write `$$` for a dollar: `\"{}\"`", written.value.replace('$', "$$")),
+                    }
                 } else {
                     format!("write `${{env.{word}}}` for a variable of the environment, `$$` for a dollar")
                 };

@@ -1,6 +1,6 @@
 //! `[images.…]`: what is built, and where it is pushed to.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, ops::Range, time::Duration};
 
 use super::{Own, Resolver, Scope, value::is_ecs_name};
 use crate::{
@@ -181,6 +181,9 @@ impl Resolver<'_> {
         let work = match (target, run) {
             (Some(target), None) => self.not_empty("target", Some(target), &own, "\"test\"").map(CheckWork::Stage),
             (None, Some(run)) => {
+                if run.value.is_empty() && !self.is_empty_list(&run.span) {
+                    return None;
+                }
                 if run.value.is_empty() {
                     let mistake = Mistake::Empty { key: "run".to_owned(), example: "[\"/app/selftest\"]".to_owned() };
                     self.mistake(mistake, Place::File(run.span.clone()));
@@ -213,9 +216,17 @@ impl Resolver<'_> {
             return false;
         }
         let words: Vec<String> = only.split_whitespace().map(ToOwned::to_owned).collect();
-        let write = format!("{:?}", secret::shown_words(&words));
+        let shown = secret::shown_words(&words);
+        // What only a shell understands.
+        let is_of_a_shell = only.contains(['|', '&', ';', '<', '>', '*', '(', '`']);
+        let write = if is_of_a_shell { format!("{:?}", ["sh", "-c", &shown.join(" ")]) } else { format!("{shown:?}") };
         self.mistake(Mistake::CommandInOneWord { key, write }, Place::File(written.span.clone()));
         true
+    }
+
+    /// Whether nothing stands in the list: what is in it and no text was told already.
+    pub(super) fn is_empty_list(&self, span: &Range<usize>) -> bool {
+        self.shared.sources.get(span).trim_matches(['[', ']']).trim().is_empty()
     }
 
     pub(super) fn repository(&mut self, written: &Written<String>, own: &Own) -> Option<String> {
@@ -276,7 +287,7 @@ impl Resolver<'_> {
                 Err(problem) => self.mistake(Mistake::BadTag { problem }, Place::File(written.span.clone())),
             }
         }
-        if tags.value.is_empty() {
+        if tags.value.is_empty() && self.is_empty_list(&tags.span) {
             let mistake = Mistake::Empty { key: "tags".to_owned(), example: "[\"${build}\"]".to_owned() };
             self.mistake(mistake, Place::File(tags.span.clone()));
         }
@@ -379,6 +390,13 @@ fn uniqueness(tag: &str, git: &Result<GitFacts, NoGit>) -> Uniqueness {
 }
 
 fn repository_mistake(repository: &str) -> Option<BadRepository> {
+    // A browser shows it so.
+    if let Some((_, address)) = repository.split_once("://") {
+        return Some(match repository_mistake(address) {
+            Some(why @ BadRepository::Registry { .. }) => why,
+            _ => BadRepository::Letters,
+        });
+    }
     // ECR's own pattern: (?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*
     let good = |repository: &str| {
         repository.split('/').all(|part| {

@@ -29,7 +29,10 @@ impl Resolver<'_> {
         for (name, written) in &table.ssm_secrets {
             self.judge_variable_name(name, written);
             let Some(value_from) = self.expand(written, own) else { continue };
-            if is_value_from(&value_from) {
+            if value_from.trim().is_empty() {
+                let mistake = Mistake::Empty { key: name.clone(), example: "\"/jobs/db-url\"".to_owned() };
+                self.mistake(mistake, Place::File(written.span.clone()));
+            } else if is_value_from(&value_from) {
                 secrets.insert(name.clone(), value_from);
             } else {
                 let write = value_from.strip_prefix("ssm:").map(|name| format!("write `\"{name}\"`"));

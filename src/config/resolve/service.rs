@@ -96,6 +96,9 @@ impl Resolver<'_> {
             }
             return None;
         };
+        if command.value.is_empty() && !self.is_empty_list(&command.span) {
+            return None;
+        }
         if command.value.is_empty() {
             let mistake = Mistake::Empty { key: "command".to_owned(), example: example.to_owned() };
             self.mistake(mistake, Place::File(command.span.clone()));

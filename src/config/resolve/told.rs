@@ -27,7 +27,9 @@ pub(super) fn is_explained(error: &ConfigError, others: &[ConfigError]) -> bool 
         Mistake::WrongType { key, table, .. } => {
             (key == missing && *table == home) || (broken_images && key == "images" && table.is_empty())
         }
-        Mistake::Nameless { section, .. } => section == missing || (broken_images && section == "images"),
+        Mistake::Nameless { section, .. } | Mistake::NamedText { section, .. } => {
+            section == missing || (broken_images && section == "images")
+        }
         Mistake::BadName { section, .. } => broken_images && section == "images",
         _ => false,
     })
