@@ -43,6 +43,7 @@ const NO_USERNAME: &str = "no credentials username";
 const PROTOCOL_ERROR: u8 = 1;
 
 /// Answers one action.
+#[must_use]
 pub fn main(words: &[OsString], surroundings: Surroundings) -> u8 {
     let door = Door { surroundings, globals: Globals::default(), name: face::STANDALONE.to_owned() };
     let [action] = words else { return Answer::usage().say() };

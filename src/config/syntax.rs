@@ -155,10 +155,10 @@ fn without_secrets(mistake: Mistake, text: &str, shown: &str, at: usize) -> Mist
     let Mistake::Syntax { message, write: Some(mut write) } = mistake else { return mistake };
     let line = line_of(text, at);
     let start = text.get(..at).and_then(|before| before.rfind('\n')).map_or(0, |newline| newline + 1);
-    let Some(stars) = shown.as_bytes().get(start..start + line.len()) else {
+    let Some(drawn) = shown.as_bytes().get(start..start + line.len()) else {
         return Mistake::Syntax { message, write: None };
     };
-    let hidden: Vec<bool> = line.bytes().zip(stars).map(|(byte, star)| byte != *star).collect();
+    let hidden: Vec<bool> = line.bytes().zip(drawn).map(|(byte, letter)| byte != *letter).collect();
     let mut from = 0;
     while let Some(begin) = hidden[from..].iter().position(|is_hidden| *is_hidden).map(|found| from + found) {
         let end = hidden[begin..].iter().position(|is_hidden| !is_hidden).map_or(hidden.len(), |found| begin + found);
@@ -282,6 +282,7 @@ fn last_key(before: &str) -> &str {
 }
 
 /// Puts the parser's words (`toml` 1.2) into ours; what is not known here is told as it is.
+#[expect(clippy::too_many_lines, reason = "one sentence for each of the parser's messages, side by side")]
 fn syntax_mistake(text: &str, span: &Range<usize>, message: &str) -> (Mistake, Ruin) {
     let line = line_of(text, span.start);
     let source = text.get(span.clone()).unwrap_or_default();

@@ -153,6 +153,7 @@ impl Refusal {
 
     /// What to do, in one or two sentences.
     #[must_use]
+    #[expect(clippy::too_many_lines, reason = "one sentence for each refusal, side by side")]
     pub fn hint(&self) -> String {
         match self {
             Self::WrongAccount { .. } => {

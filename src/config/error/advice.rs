@@ -250,7 +250,7 @@ impl Mistake {
             Self::UnknownFormat { .. } => "write `format = 1`".to_owned(),
             Self::UnknownKey { belongs: Some(belongs), .. } => belongs.clone(),
             // The label says it.
-            Self::UnknownKey { nearest: Some(_), .. } => return None,
+            Self::UnknownKey { nearest: Some(_), .. } | Self::UnknownVariable { nearest: Some(_), .. } => return None,
             Self::UnknownKey { known, table, .. } => {
                 format!("keys {}: {}", in_table(table), known.join(", "))
             }
@@ -299,8 +299,6 @@ impl Mistake {
             }
             Self::UnknownService { known, .. } => known_or(known, "services", "write a `[services.…]` table"),
             Self::Unset { variable, why } => unset_help(variable, why),
-            // The label says it.
-            Self::UnknownVariable { nearest: Some(_), .. } => return None,
             Self::UnknownVariable { .. } => {
                 "variables are git.commit, git.branch, git.tag, build, environment, account, region, env.NAME and the other \
                  keys of the same table"

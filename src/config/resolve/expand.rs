@@ -190,10 +190,10 @@ impl Resolver<'_> {
                     )
                 } else if !word.starts_with(|letter: char| letter.is_alphabetic() || letter == '_') {
                     // All of them, or the next one is told after the first is mended.
-                    match written.value.contains("${") || written.value.contains("$$") {
-                        true => "write `$$` for a dollar".to_owned(),
-                        false => format!("write `$$` for a dollar: `\"{}\"`", written.value.replace('$', "$$")),
-                    }
+                    let others = written.value.contains("${") || written.value.contains("$$");
+                    let whole =
+                        if others { String::new() } else { format!(": `\"{}\"`", written.value.replace('$', "$$")) };
+                    format!("write `$$` for a dollar{whole}")
                 } else {
                     format!("write `${{env.{word}}}` for a variable of the environment, `$$` for a dollar")
                 };
