@@ -349,7 +349,7 @@ impl Machine {
             | None => {}
         }
         // What still runs of a service that is deleted serves nobody for long.
-        if self.is_deleted() {
+        if self.services.deleted().is_some() {
             return Live::Unknown;
         }
         // Who ran out of time without having heard anything for a while does not know what ECS has done since.
@@ -461,8 +461,8 @@ impl Machine {
 
     /// What ECS says about our rollout.
     fn word(&self) -> Word {
-        if let Some(service) = self.services.view().filter(|_| self.is_deleted()) {
-            let why = format!("the service was deleted while it was rolled out ({})", service.status);
+        if let Some(status) = self.services.deleted() {
+            let why = format!("the service was deleted while it was rolled out ({status})");
             return Word::Ended(Verdict::Failed { why });
         }
         match &self.deployment.seen {
@@ -477,10 +477,6 @@ impl Machine {
             }
             Some(_) | None => self.word_of_service(),
         }
-    }
-
-    fn is_deleted(&self) -> bool {
-        self.services.view().is_some_and(|view| matches!(view.status.as_str(), "INACTIVE" | "DRAINING"))
     }
 
     /// By `ServiceDeployment.status`.

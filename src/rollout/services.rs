@@ -30,6 +30,8 @@ pub(super) struct Services {
     strange_since_ms: Option<u64>,
     strange_until_ms: u64,
     stranger: Option<DeploymentView>,
+    /// Answers in a row, after one that knew ours, by which the service is deleted.
+    deleted: u32,
     completed: bool,
     failed_since_ms: Option<u64>,
     reason: Option<String>,
@@ -46,6 +48,8 @@ pub(super) enum Heard {
 impl Services {
     pub(super) fn hear(&mut self, seen: &ServiceView, ours: &str, now_ms: u64) -> Heard {
         self.any = Some(seen.clone());
+        let is_over = matches!(seen.status.as_str(), "DRAINING" | "INACTIVE");
+        self.deleted = if is_over && self.view.is_some() { self.deleted.saturating_add(1) } else { 0 };
         let primary = seen.deployments.iter().find(|deployment| deployment.status == "PRIMARY");
         let own = seen.deployments.iter().find(|deployment| deployment.id == ours);
         let standing = match (primary, own) {
@@ -54,7 +58,7 @@ impl Services {
             (Some(_), Some(_)) => Standing::Replaced,
             (Some(primary), None) if self.view.is_some() && !self.older.contains(&primary.id) => Standing::Replaced,
             // Of a service that is deleted none is PRIMARY: all of them were recorded as DRAINING.
-            (None, Some(_)) if matches!(seen.status.as_str(), "DRAINING" | "INACTIVE") => Standing::Primary,
+            (None, Some(_)) if is_over => Standing::Primary,
             (Some(_) | None, _) => Standing::Before,
         };
         if let Some(own) = own {
@@ -114,6 +118,13 @@ impl Services {
     /// When [`Services::view`] was answered.
     pub(super) const fn view_ms(&self) -> u64 {
         self.view_ms
+    }
+
+    /// The status of a service that is deleted. One that has replaced ours by then does not list it any more; such an answer
+    /// may be one of before the service was made, so it takes two.
+    pub(super) fn deleted(&self) -> Option<&str> {
+        let by_view = self.view.as_ref().filter(|view| matches!(view.status.as_str(), "DRAINING" | "INACTIVE"));
+        by_view.or(self.any.as_ref().filter(|_| self.deleted >= 2)).map(|view| view.status.as_str())
     }
 
     pub(super) fn own<'a>(&'a self, ours: &str) -> Option<&'a DeploymentView> {

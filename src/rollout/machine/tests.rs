@@ -24,6 +24,8 @@ use crate::{
 mod acts;
 mod any_order;
 mod attached;
+mod one_word;
+mod proven;
 mod waiting;
 
 const START: u64 = 1_800_000_000_000;

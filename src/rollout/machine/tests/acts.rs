@@ -3,9 +3,12 @@
 use super::*;
 use crate::{
     event::FailedKind,
-    rollout::reason::{
-        Class, of_text,
-        table::{Acts, Group, Quoted, TABLE, Told},
+    rollout::{
+        machine::Asked,
+        reason::{
+            Class, of_text,
+            table::{Acts, Group, Quoted, TABLE, Told},
+        },
     },
 };
 
@@ -174,6 +177,69 @@ fn who_runs_out_of_time_without_an_answer_does_not_know() {
     // And of what was seen all along it is said.
     let stuck = clear(&Model { course: Course::Stuck, ..model }, DoneWhen::Drained);
     assert_eq!(stuck.live, Live::Unchanged);
+}
+
+/// Of two sources it takes one that still speaks.
+#[test]
+fn who_runs_out_of_time_knows_by_tasks_or_by_counts() {
+    let model = Model { course: Course::Stuck, ..Model::usual() };
+    for lost in [Part::Tasks, Part::Service] {
+        let watched = watch(model.goal(DoneWhen::Drained), |ask, t| {
+            let mut view = model.answer(ask, t);
+            match lost {
+                _ if t < 12_000 => {}
+                Part::Tasks => view.tasks = None,
+                Part::Service => view.service = None,
+                Part::Deployment | Part::Targets => unreachable!("not lost here"),
+            }
+            view
+        });
+        assert_eq!(watched.verdict, Verdict::TimedOut { clock: Clock::NoProgress }, "{lost:?}");
+        assert_eq!(watched.live, Live::Unchanged, "{lost:?}");
+    }
+}
+
+fn crashed(id: &str) -> TaskView {
+    ended(id, "EssentialContainerExited", "Essential container in task exited", Some(1))
+}
+
+/// ECS need not have begun to take it back when the next task falls.
+#[test]
+fn a_rollout_is_given_up_once() {
+    let (model, mut machine) = begun();
+    let mut look = |ids: &[&str], t: u64| {
+        let tasks = ids.iter().map(|id| crashed(id)).collect();
+        let view = View { tasks: Some(tasks), ..model.answer(&Ask::all(), t) };
+        let given_up = machine.see(&view, START + t).take_back.is_some();
+        (given_up, machine.may_be_taken_back())
+    };
+    assert_eq!(look(&["20"], TICK), (false, true));
+    assert_eq!(look(&["20", "21"], TICK + 1_000), (true, false));
+    assert_eq!(look(&["20", "21", "22"], TICK + 2_000), (false, false));
+    assert_eq!(look(&["20", "21", "22", "23"], TICK + 3_000), (false, false));
+    assert_eq!(machine.take_back_for("others failed"), Asked::Already);
+}
+
+/// What dies of one that is live is replaced by ECS; and one that ECS takes back needs no asking.
+#[test]
+fn what_is_live_or_goes_back_already_is_not_given_up() {
+    let given_up = |course: Course, looks: &[(u64, usize)]| {
+        let model = Model { course, ..Model::usual() };
+        let mut goal = model.goal(DoneWhen::Drained);
+        goal.terms.on_failure = OnFailure::TakeBack;
+        let mut machine = Machine::new(goal, START);
+        let mut given_up = false;
+        for (t, fallen) in looks {
+            let mut view = model.answer(&Ask::all(), *t);
+            view.tasks.get_or_insert_default().extend((0..*fallen).map(|id| crashed(&format!("3{id}"))));
+            given_up |= machine.see(&view, START + t).take_back.is_some();
+        }
+        given_up
+    };
+    let healthy = Model::usual().healthy_at();
+    assert!(given_up(Course::Success, &[(TICK, 0), (healthy - 1_000, 2)]), "not live yet");
+    assert!(!given_up(Course::Success, &[(TICK, 0), (healthy, 0), (healthy + 1_000, 2)]), "live");
+    assert!(!given_up(Course::RolledBack, &[(TICK, 0), (TURN, 2), (TURN + 1_000, 3)]), "on its way back");
 }
 
 #[test]
