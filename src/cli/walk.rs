@@ -135,9 +135,14 @@ impl Begun {
         });
         let error = ended.as_ref().err().map(render::told);
         teller.tell(Event::Ended { summary, exit, live, elapsed_ms: since(), error }).await;
-        drop(teller);
+        let lost = teller.close();
         // The faces have drawn their last when this returns; a face that panicked has drawn what it could.
         drop(showing.await);
+        if let (Some(path), Some(error)) = (&display.record, lost) {
+            let told = door.tell(&format!("warning: the recording {} ends before the run: {error}\n", path.display()));
+            // How the run ended counts for more than whether this could be said.
+            drop(told);
+        }
         ended
     }
 }

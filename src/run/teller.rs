@@ -27,12 +27,14 @@ struct Told {
     sequence: u64,
     records: mpsc::Sender<Record>,
     recording: Option<File>,
+    /// Why nothing more is recorded.
+    lost: Option<io::Error>,
 }
 
 impl Teller {
     #[must_use]
     pub fn new(records: mpsc::Sender<Record>, recording: Option<File>, clock: fn() -> u64) -> Self {
-        Self { told: Mutex::new(Told { sequence: 0, records, recording }), clock }
+        Self { told: Mutex::new(Told { sequence: 0, records, recording, lost: None }), clock }
     }
 
     #[must_use]
@@ -54,10 +56,11 @@ impl Teller {
         }
         let record = Record { schema: SCHEMA, sequence: told.sequence, time_ms: self.now_ms(), event };
         if let Some(file) = &mut told.recording
-            && write(file, &record).is_err()
+            && let Err(error) = write(file, &record)
         {
-            // A full disk must not stop a rollout; the faces still hear everything.
+            // A full disk must not stop a rollout; the faces still hear everything, and in the end it is said.
             told.recording = None;
+            told.lost = Some(error);
         }
         if droppable {
             // A full channel drops it, a closed one has nobody left to tell.
@@ -65,6 +68,12 @@ impl Teller {
         } else if told.records.send(record).await.is_err() {
             told.recording = None;
         }
+    }
+
+    /// Nothing more is told. Yields why the recording is shorter than the run, where it is.
+    #[must_use]
+    pub fn close(self) -> Option<io::Error> {
+        self.told.into_inner().lost
     }
 
     /// Passes on what a step tells of itself until the step is over.

@@ -211,3 +211,38 @@ fn a_session_is_no_token() {
     cache.keep(&key("a"), &entry("new", NOW));
     assert_eq!(place.files(SESSION).len(), 0);
 }
+
+/// A disk that is full loses no deploy: the token is fetched, used and not kept, and what was kept stays.
+#[test]
+fn on_a_full_disk_the_token_of_before_stays_and_the_next_one_is_kept_when_there_is_room() {
+    let place = Place::new();
+    let mount = |words: &[&str]| {
+        let status = std::process::Command::new(words[0]).args(&words[1..]).arg(place.root.path()).status();
+        status.is_ok_and(|status| status.success())
+    };
+    if !mount(&["mount", "-t", "tmpfs", "-o", "size=128k,mode=0700", "tmpfs"]) {
+        #[expect(clippy::disallowed_methods, reason = "the switch that CONTRIBUTING.md describes")]
+        let skip = std::env::var_os("ECS_SHIP_E2E").is_some_and(|value| value == "skip");
+        assert!(skip, "a full disk is made with a small tmpfs, which needs root; ECS_SHIP_E2E=skip leaves this out");
+        return;
+    }
+    let cache = place.open();
+    assert_eq!(cache.keep(&key("a"), &entry("one", NOW)), Some(Kind::File));
+    let filler = place.root.path().join("filler");
+    let mut full = fs::File::create(&filler).unwrap();
+    let written = std::io::copy(&mut std::io::repeat(7), &mut full);
+    drop(full);
+    let kept = cache.keep(&key("a"), &entry("two", NOW + 1));
+    let (trouble, found, names) = (cache.trouble(), place.open().find(&key("a")), place.files(""));
+    fs::remove_file(&filler).unwrap();
+    let again = cache.keep(&key("a"), &entry("three", NOW + 2));
+    let last = place.open().find(&key("a"));
+    assert!(mount(&["umount", "--lazy"]));
+
+    written.unwrap_err();
+    assert_eq!(kept, None);
+    assert!(trouble.is_some_and(|trouble| trouble.contains("No space left on device")));
+    assert_eq!(found, Some((Kind::File, entry("one", NOW))), "half a token is in nobody's way");
+    assert_eq!(names.len(), 1, "half a file would keep the disk full: {names:?}");
+    assert_eq!((again, last), (Some(Kind::File), Some((Kind::File, entry("three", NOW + 2)))));
+}
