@@ -43,7 +43,7 @@ async fn fleet(services: u32) {
     assert_eq!(walked.outcome.exit, Exit::Done, "{:?}", walked.outcome.failure);
 
     let wire = Wire::counting(lab.sandbox.endpoint()).await;
-    let mut hands = hands(&wire.url).await;
+    let mut hands = patient_hands(&wire.url).await;
     hands.aws = hands.aws.at_speed(FLEET_SPEED);
     hands.pace = Pace::for_services(names.len()).quicker(FLEET_SPEED, 1);
     let (names_of, cluster): (Vec<_>, _) = (names.iter().map(ServiceName::new).collect(), cluster());

@@ -21,7 +21,7 @@ use crate::{
 const SHIFT_SPEED: f64 = 50.0;
 
 /// Enough for what the sandbox is told to wait for; a bake has a budget of its own.
-const PATIENT: WatchBudget = WatchBudget { no_progress_ms: 30_000, total_ms: 50_000, ..BUDGET };
+const PATIENT: WatchBudget = WatchBudget { no_progress_ms: 150_000, total_ms: 240_000, ..BUDGET };
 
 /// `app` behind two target groups and two rules, its first revision in production.
 struct Stage {

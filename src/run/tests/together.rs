@@ -3,9 +3,9 @@
 use super::*;
 use crate::{plan::step::OnInterrupt, rollout::goal::DoneWhen};
 
-/// Two services, each with its first revision.
+/// Two services, each with its first revision; every later one of the worker crashes.
 async fn two() -> Lab {
-    let lab = Lab::new().await;
+    let lab = Lab::where_tasks_die("worker").await;
     let mut steps = first_steps("app", 0, SHORT);
     steps.extend(first_steps("worker", 10, SHORT));
     let walked = lab.walk(&Plan { steps, release: Release::AllOrNothing }).await;
@@ -25,18 +25,11 @@ fn words(walked: &Walked) -> Vec<(Live, String)> {
     walked.outcome.live.iter().map(|live| (live.live, live.words.clone())).collect()
 }
 
-async fn walk_with_a_bad_worker(lab: &Lab, plan: &Plan) -> Walked {
-    tokio::select! {
-        walked = lab.walk(plan) => walked,
-        () = lab.crash(|revision| revision.ends_with("worker:2")) => unreachable!("it crashes tasks for ever"),
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn of_a_release_that_is_all_or_nothing_one_failure_takes_all_back() {
     let lab = two().await;
     let plan = both(&lab, OnFailure::TakeBack, Release::AllOrNothing).await;
-    let walked = walk_with_a_bad_worker(&lab, &plan).await;
+    let walked = lab.walk(&plan).await;
     assert_eq!(
         words(&walked),
         [
@@ -71,7 +64,7 @@ async fn what_had_ended_well_is_taken_back_too() {
     if let Action::Watch { terms, .. } = &mut plan.steps[2].action {
         terms.done_when = DoneWhen::Live;
     }
-    let walked = walk_with_a_bad_worker(&lab, &plan).await;
+    let walked = lab.walk(&plan).await;
     let waited = walked.records.iter().any(|record| {
         matches!(&record.event, Event::Told { progress: Progress::WaitingForOthers { others, .. }, .. }
             if *others == [Key::new("worker")])
@@ -85,7 +78,7 @@ async fn what_had_ended_well_is_taken_back_too() {
 async fn independent_services_do_not_mind_each_other() {
     let lab = two().await;
     let plan = both(&lab, OnFailure::TakeBack, Release::Independent).await;
-    let walked = walk_with_a_bad_worker(&lab, &plan).await;
+    let walked = lab.walk(&plan).await;
     let lives: Vec<_> = walked.outcome.live.iter().map(|live| live.live).collect();
     assert_eq!((lives, walked.outcome.exit), (vec![Live::New, Live::Unchanged], Exit::RolloutFailed));
 }
@@ -126,7 +119,7 @@ async fn what_is_left_as_it_is_takes_the_others_back_all_the_same() {
     if let Action::Watch { terms, .. } = &mut plan.steps[2].action {
         terms.on_failure = OnFailure::TakeBack;
     }
-    let walked = walk_with_a_bad_worker(&lab, &plan).await;
+    let walked = lab.walk(&plan).await;
     let lives: Vec<_> = walked.outcome.live.iter().map(|live| live.live).collect();
     assert_eq!(lives[0], Live::Unchanged, "{:?}", walked.outcome.live);
     assert_eq!(walked.outcome.exit, Exit::RolloutFailed);
@@ -152,10 +145,7 @@ async fn interrupted_while_one_is_done_and_waits_each_is_told_as_it_is() {
     }
     // The worker is never done: a third time to be steady is what it waits for, and it crashes.
     let waits = |event: &Event| matches!(event, Event::Told { progress: Progress::WaitingForOthers { .. }, .. });
-    let walked = tokio::select! {
-        walked = lab.walk_until(&plan, waits) => walked,
-        () = lab.crash(|revision| revision.ends_with("worker:2")) => unreachable!("it crashes tasks for ever"),
-    };
+    let walked = lab.walk_until(&plan, waits).await;
     let told = words(&walked);
     assert_eq!(walked.outcome.exit, Exit::Cancelled, "{told:?}");
     assert_eq!(told[0].0, Live::New, "{told:?}");
@@ -181,10 +171,7 @@ async fn an_interrupt_that_takes_back_leaves_what_has_ended_well() {
         }
     }
     let app_is_done = |event: &Event| matches!(event, Event::Done { step: StepId(3), .. });
-    let walked = tokio::select! {
-        walked = lab.walk_until(&plan, app_is_done) => walked,
-        () = lab.crash(|revision| revision.ends_with("worker:2")) => unreachable!("it crashes tasks for ever"),
-    };
+    let walked = lab.walk_until(&plan, app_is_done).await;
     let told = words(&walked);
     assert_eq!(walked.outcome.exit, Exit::Cancelled, "{told:?}");
     assert_eq!(told[0].0, Live::New, "{told:?}");
@@ -202,10 +189,7 @@ async fn an_interrupt_takes_back_what_had_ended_well_and_waits() {
         }
     }
     let waits = |event: &Event| matches!(event, Event::Told { progress: Progress::WaitingForOthers { .. }, .. });
-    let walked = tokio::select! {
-        walked = lab.walk_until(&plan, waits) => walked,
-        () = lab.crash(|revision| revision.ends_with("worker:2")) => unreachable!("it crashes tasks for ever"),
-    };
+    let walked = lab.walk_until(&plan, waits).await;
     assert_eq!(walked.outcome.exit, Exit::Cancelled);
     let back = async {
         for name in ["app", "worker"] {
