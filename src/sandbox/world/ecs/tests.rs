@@ -342,6 +342,61 @@ fn starts_that_fail_are_tried_ever_more_rarely() {
 }
 
 #[test]
+fn a_deployment_that_has_ended_keeps_its_count_of_failures() {
+    let breaker = json!({ "enable": true, "rollback": true, "resetOnHealthyTask": false });
+    let mut sim = Sim::settled(1, &json!({ "deploymentCircuitBreaker": breaker }));
+    sim.register("app:2");
+    sim.update(json!({ "taskDefinition": "web:2" }));
+    let next = |sim: &mut Sim| {
+        let tasks = sim.tasks("RUNNING");
+        tasks.into_iter().find(|task| {
+            task["lastStatus"] == "RUNNING"
+                && task["taskDefinitionArn"].as_str().is_some_and(|arn| arn.ends_with("web:2"))
+        })
+    };
+    sim.wait("running", 100, |sim| next(sim).is_some());
+    let task = next(&mut sim).unwrap();
+    sim.crash(&task, 1);
+    sim.wait("successful", 300, |sim| sim.current()["status"] == "SUCCESSFUL");
+    let ended = sim.current();
+    assert_eq!(ended["deploymentCircuitBreaker"]["failureCount"], 1, "{ended:#}");
+    sim.register("app:3");
+    sim.update(json!({ "taskDefinition": "web:3" }));
+    sim.run(30);
+    let asked = json!({ "serviceDeploymentArns": [ended["serviceDeploymentArn"]] });
+    let later = sim.call("DescribeServiceDeployments", &asked)["serviceDeployments"][0].clone();
+    assert_eq!(later["deploymentCircuitBreaker"]["failureCount"], 1, "{later:#}");
+}
+
+#[test]
+fn a_deployment_that_stalls_says_when_it_stopped() {
+    let mut sim = Sim::settled(1, &json!({ "deploymentCircuitBreaker": { "enable": true, "rollback": false } }));
+    let broken = sim.register("127.0.0.1:4517/jobs/api:gone");
+    sim.update(json!({ "taskDefinition": broken }));
+    sim.wait("stopped", 4000, |sim| sim.current()["status"] == "STOPPED");
+    let stopped = sim.current();
+    assert!(stopped["stoppedAt"].is_number(), "{stopped:#}");
+}
+
+/// Where old tasks go first, what is rolled back to has to start: it does not wait because those before it could not.
+#[test]
+fn a_rollback_starts_its_tasks_without_delay() {
+    let mut configuration = rolls_back();
+    configuration["minimumHealthyPercent"] = json!(0);
+    configuration["maximumPercent"] = json!(100);
+    let mut sim = Sim::settled(2, &configuration);
+    let broken = sim.register("127.0.0.1:4517/jobs/api:gone");
+    sim.update(json!({ "taskDefinition": broken }));
+    let old = |sim: &mut Sim| {
+        let tasks = sim.tasks("RUNNING");
+        tasks.iter().filter(|task| task["taskDefinitionArn"].as_str().is_some_and(|arn| arn.ends_with("web:1"))).count()
+    };
+    sim.wait("rolling back", 4000, |sim| sim.events().iter().any(|event| event.contains("rolling back to deployment")));
+    assert_eq!(old(&mut sim), 2, "{:#?}", sim.events());
+    sim.wait("steady", 200, Sim::is_steady);
+}
+
+#[test]
 fn a_crash_is_told_with_its_exit_code_and_replaced() {
     let mut sim = Sim::settled(2, &json!({}));
     let first = sim.tasks("RUNNING").remove(0);

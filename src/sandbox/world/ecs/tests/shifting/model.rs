@@ -8,7 +8,8 @@
 //! 2. weights of a rule make a whole, and a group is only ever given more of it while a healthy target stands there;
 //! 3. whoever has traffic has a healthy target, unless that was taken away from outside;
 //! 4. tasks of the revision in service are only stopped after the bake time, and new ones come only with `SCALE_UP`;
-//! 5. what was given up or overtaken starts nothing more, and stops only when the traffic is given back;
+//! 5. what was given up or overtaken starts nothing more, and stops only when the traffic is given back: a revision that is
+//!    taken back then at once, whoever is healthy beside it;
 //! 6. one deployment is PRIMARY, the newest record alone is on its way, and an end is an end.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -739,6 +740,12 @@ impl Model {
             assert!(!self.abandoned.contains(&task.by), "{} was given up, and starts a task", task.by);
             let is_new = task.by != self.in_service.id;
             assert!(!forward || !is_new || stage >= SCALE_UP, "started in {}", STAGES[stage]);
+        }
+        let taken_back =
+            self.course.as_ref().filter(|course| course.asked.shifts() && course.status == "ROLLBACK_IN_PROGRESS");
+        if let Some(course) = taken_back {
+            let left = after.iter().filter(|task| task.by == course.to.id && task.wanted).count();
+            assert_eq!(left, 0, "taken back, and still wanted: {:#?}", self.web.sim.events());
         }
         let scaled: Vec<Value> = self.web.sim.tasks("STOPPED");
         for task in after.iter().filter(|task| !task.wanted) {
