@@ -732,14 +732,16 @@ impl Machine {
     fn is_old_gone(&self) -> bool {
         let Some(success_ms) = self.success_since_ms else { return false };
         let is_fresh = |at: Option<u64>| at.is_some_and(|at| at >= success_ms);
-        if self.others_run() || !self.tasks.old_gone() {
+        if self.others_run() || self.tasks.old_target_drains() {
             return false;
         }
         let targets = is_fresh(self.tasks.targets_ms()) || self.is_unreadable(Part::Targets);
-        // Where tasks may not be read, ECS takes a deployment from the list when its last task is gone.
-        let tasks = is_fresh(self.tasks.listed_ms())
-            || (self.is_unreadable(Part::Tasks)
-                && self.services.others(&self.goal.started.deployment_id).next().is_none());
+        // Where tasks may not be read (any more), ECS takes a deployment from the list when its last task is gone.
+        let tasks = if is_fresh(self.tasks.listed_ms()) {
+            self.tasks.old_gone()
+        } else {
+            self.is_unreadable(Part::Tasks) && self.services.others(&self.goal.started.deployment_id).next().is_none()
+        };
         targets && tasks
     }
 

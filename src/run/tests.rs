@@ -314,7 +314,7 @@ impl Lab {
 
     /// Where the tasks of every deployment of `service` after its first die by themselves, always before their health can be
     /// told: whoever lets them die from outside may be late on a busy machine.
-    async fn where_tasks_die(service: &str) -> Self {
+    async fn where_tasks_die(service: &str, speed: f64) -> Self {
         let health = vec![HealthStep { lasts: None, answer: HealthAnswer::Refused }];
         let crash = Crash { after: Duration::from_millis(50), exit_code: 1, memory: OutOfMemory::No };
         let script = TaskScript {
@@ -326,10 +326,11 @@ impl Lab {
             health,
             crash: Some(crash),
             fails: None,
+            unplaced: None,
             stop: None,
             spot_after: None,
         };
-        Self::at_speed_with(SPEED, Scenario { tasks: vec![script], ..Scenario::default() }).await
+        Self::at_speed_with(speed, Scenario { tasks: vec![script], ..Scenario::default() }).await
     }
 
     async fn at_speed_with(speed: f64, scenario: Scenario) -> Self {
@@ -431,7 +432,8 @@ async fn a_second_ship_replaces_and_the_same_again_is_nothing_to_do() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_is_rolled_back_and_the_old_revision_serves() {
-    let lab = Lab::where_tasks_die("app").await.ship(SHORT).await;
+    // Slow enough for the watcher to see a task that has died before ECS has ended with all of it.
+    let lab = Lab::where_tasks_die("app", 30.0).await.ship(SHORT).await;
     let walked = lab.walk(&next_plan(lab.live().await, definition("256"), BUDGET)).await;
     let notes: Vec<_> = walked
         .records

@@ -53,7 +53,9 @@ async fn fleet(services: u32) {
     assert_eq!(read.len(), names.len());
     within_a_quarter(&format!("{services} services read"), &wire, minutes(began));
     assert!(wire.calls("DescribeServices") <= names.len().div_ceil(10), "ten services a call");
-    assert!(wire.calls("DescribeTargetGroups") <= names.len().div_ceil(20) + 1, "twenty target groups a call");
+    // Those of ten services are asked for when the answer about the ten is there, and when answers come at the same moment
+    // together: how many do is the machine's affair, so that only the first is counted here.
+    assert!(wire.calls("DescribeTargetGroups") <= wire.calls("DescribeServices"), "one for each answer, or fewer");
 
     let mut steps = Vec::new();
     for (offset, name) in (0_u32..).step_by(10).zip(&names) {

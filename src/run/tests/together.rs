@@ -5,7 +5,11 @@ use crate::{plan::step::OnInterrupt, rollout::goal::DoneWhen};
 
 /// Two services, each with its first revision; every later one of the worker crashes.
 async fn two() -> Lab {
-    let lab = Lab::where_tasks_die("worker").await;
+    two_at(SPEED).await
+}
+
+async fn two_at(speed: f64) -> Lab {
+    let lab = Lab::where_tasks_die("worker", speed).await;
     let mut steps = first_steps("app", 0, SHORT);
     steps.extend(first_steps("worker", 10, SHORT));
     let walked = lab.walk(&Plan { steps, release: Release::AllOrNothing }).await;
@@ -27,7 +31,8 @@ fn words(walked: &Walked) -> Vec<(Live, String)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_a_release_that_is_all_or_nothing_one_failure_takes_all_back() {
-    let lab = two().await;
+    // Slow enough for the watcher to see two tasks that have died before ECS's breaker has counted three.
+    let lab = two_at(30.0).await;
     let plan = both(&lab, OnFailure::TakeBack, Release::AllOrNothing).await;
     let walked = lab.walk(&plan).await;
     assert_eq!(

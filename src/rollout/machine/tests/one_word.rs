@@ -83,6 +83,15 @@ fn without_a_word_of_the_service_an_end_is_believed_that_was_seen_to_come() {
 
 const FAILED: &[Listed] = &[(OURS, "PRIMARY", "FAILED"), (OLD, "ACTIVE", "COMPLETED")];
 
+/// The same where the service-deployments API has no answer.
+fn bare(mut view: View) -> View {
+    view.deployment = None;
+    if let Some(service) = &mut view.service {
+        service.current_service_deployment = None;
+    }
+    view
+}
+
 /// The same look so many times after the first.
 fn then(begun: View, view: &View, times: usize) -> Vec<View> {
     std::iter::once(begun).chain(std::iter::repeat_n(view.clone(), times)).collect()
@@ -109,7 +118,6 @@ fn what_was_stopped_for_nobody_is_told_when_nobody_has_shown_up() {
 #[test]
 fn a_failure_that_is_not_taken_back_is_one_after_two_moves_of_the_scheduler() {
     let without = Model { api: Api::Absent, ..Model::usual() };
-    let bare = |view: View| View { deployment: None, ..view };
     for (model, begun, failed) in [
         (Model::usual(), look(Some(GOING), "IN_PROGRESS"), look(Some(FAILED), "IN_PROGRESS")),
         (without, bare(look(Some(GOING), "")), bare(look(Some(FAILED), ""))),
@@ -123,10 +131,9 @@ fn a_failure_that_is_not_taken_back_is_one_after_two_moves_of_the_scheduler() {
 #[test]
 fn what_replaces_one_that_has_failed_is_a_rollback_and_no_other_deployment() {
     let model = Model { api: Api::Absent, ..Model::usual() };
-    let bare = |listed: &[Listed]| View { deployment: None, ..look(Some(listed), "") };
     for (state, expected) in [("FAILED", true), ("IN_PROGRESS", false)] {
         let replaced: &[Listed] = &[(THEIRS, "PRIMARY", "COMPLETED"), (OURS, "ACTIVE", state)];
-        let ended = end_of(&model, &[bare(GOING), bare(replaced)]);
+        let ended = end_of(&model, &[bare(look(Some(GOING), "")), bare(look(Some(replaced), ""))]);
         assert_eq!(matches!(ended, Some((1, Verdict::RolledBack { .. }))), expected, "{ended:?}");
         assert_eq!(matches!(ended, Some((1, Verdict::Superseded { .. }))), !expected, "{ended:?}");
     }

@@ -72,17 +72,29 @@ fn too_few_by_the_counts_are_not_live_whatever_else_was_read() {
     }
 }
 
-/// ECS calls it a success and counts all as running, and the list of tasks knows of one that has ended meanwhile.
+/// ECS calls it a success and counts all as running, and the list of tasks knows of one that has ended meanwhile and is
+/// replaced only later.
 #[test]
 fn a_success_is_not_done_while_a_task_of_ours_is_known_to_have_ended() {
     let model = Model::usual();
     let whole = model.drained_at() + 15_000;
     let watched = watch(model.goal(DoneWhen::Drained), |ask, t| {
         let mut view = model.answer(ask, t);
-        if t < whole {
+        if t >= model.success_at() {
             for task in view.tasks.iter_mut().flatten().filter(|task| task.id == "20") {
-                (task.last_status, task.desired_status) = ("DEACTIVATING".to_owned(), "STOPPED".to_owned());
+                (task.last_status, task.desired_status) = ("STOPPED".to_owned(), "STOPPED".to_owned());
             }
+        }
+        if t >= whole {
+            let target = |id: &str| TargetView {
+                target_group: "tg".to_owned(),
+                address: format!("10.0.0.1:{id}"),
+                state: "healthy".to_owned(),
+                reason: None,
+                description: None,
+            };
+            view.tasks.iter_mut().for_each(|tasks| tasks.push(task("22", Side::New, "RUNNING", "RUNNING")));
+            view.targets.iter_mut().for_each(|targets| targets.push(target("22")));
         }
         view
     });
