@@ -9,8 +9,6 @@ use std::{env, path::Path, process::Command};
 
 /// Where what a start runs is put together.
 const START_UP: &str = "src/start-up.ld";
-/// What keeps libm.so.6 out of a start.
-const POW: &str = "src/pow.c";
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
@@ -24,9 +22,6 @@ fn main() {
         let folder = env::var("CARGO_MANIFEST_DIR").expect("cargo sets it");
         println!("cargo::rustc-link-arg-bins=-T{folder}/{START_UP}");
     }
-    // Before the C library's own, which is then not asked for.
-    println!("cargo::rerun-if-changed={POW}");
-    cc::Build::new().file(POW).flag_if_supported("-fno-builtin").warnings_into_errors(true).compile("pow_when_called");
     if has_unwinder_to_link() {
         // Else it is libgcc_s.so.1, which only a panic needs.
         println!("cargo::rustc-link-lib=static:-bundle=gcc_eh");
