@@ -121,7 +121,10 @@ fn a_start_touches_few_pages_and_loads_the_c_library_alone() {
     let read = Command::new("readelf").args(["-S", "-d", "-W", PROGRAM]).env("LC_ALL", "C").output();
     let read = String::from_utf8(read.expect("readelf comes with the linker").stdout).expect("text");
     let libraries: Vec<&str> = read.lines().filter(|line| line.contains("(NEEDED)")).collect();
-    assert!(libraries.iter().all(|line| ["[libc.", "[libm.", "[ld-linux"].iter().any(|own| line.contains(own))), "{read}");
+    assert!(
+        libraries.iter().all(|line| ["[libc.", "[libm.", "[ld-linux"].iter().any(|own| line.contains(own))),
+        "{read}"
+    );
     // The names in `src/start-up.ld` are those of functions that there are.
     let mut words = read.split_whitespace().skip_while(|word| *word != ".text.start_up");
     let size = words.nth(4).and_then(|size| u32::from_str_radix(size, 16).ok());

@@ -525,7 +525,7 @@ fn watch_course(course: &Course) -> Seen {
                 let arn = machine.service_deployment().map(str::to_owned);
                 let stopped =
                     arn.map(|arn| stage.ecs("StopServiceDeployment", &json!({ "serviceDeploymentArn": arn })));
-                if !stopped.is_some_and(|stopped| stopped.is_ok()) {
+                if stopped.is_none_or(|stopped| stopped.is_err()) {
                     let back = stage.update(json!({ "taskDefinition": previous.as_str() }));
                     machine.taken_back_by(back["deployments"][0]["id"].as_str().unwrap());
                 }
@@ -639,6 +639,9 @@ proptest! {
     }
 }
 
+/// How it must end, and the course it takes: the way of the rollout, its image, what a failure does, and what happens when.
+type Row = (&'static str, Way, &'static str, OnFailure, Vec<(u64, Move)>);
+
 /// One course for each end: what the random ones are meant to meet.
 #[test]
 fn every_end_is_met_and_told() {
@@ -654,7 +657,7 @@ fn every_end_is_met_and_told() {
     let paused = |goes_on| Way { pause: Some(goes_on), ..way("CANARY") };
     let stays = Way { rolls_back: false, ..rolling() };
     let (drained, rolled_back, failed) = ("drained", "rolled back", "failed");
-    let courses: [(&str, Way, &'static str, OnFailure, Vec<(u64, Move)>); 18] = [
+    let courses: [Row; 18] = [
         (drained, rolling(), "app:2", OnFailure::Wait, Vec::new()),
         (drained, way("BLUE_GREEN"), "app:2", OnFailure::Wait, Vec::new()),
         (drained, way("LINEAR"), "app:2", OnFailure::TakeBack, Vec::new()),

@@ -173,11 +173,11 @@ fn what_may_be_read_after_all_is_no_longer_said_to_be_denied() {
     let mut machine = Machine::new(model.goal(DoneWhen::Drained), START);
     let mut denied = |view: &View, t: u64| {
         let progress = machine.see(view, START + t).progress;
-        let boards = progress.into_iter().filter_map(|progress| match progress {
+        let mut boards = progress.into_iter().filter_map(|progress| match progress {
             Progress::Board(Board { denied, .. }) => Some(denied),
             _ => None,
         });
-        boards.last().expect("a board")
+        boards.next_back().expect("a board")
     };
     let mut view = model.answer(&Ask::all(), TICK);
     view.tasks = None;
