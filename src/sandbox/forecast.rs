@@ -462,8 +462,10 @@ mod tests {
 
     #[test]
     fn every_target_group_has_its_say_in_when_a_task_is_healthy_and_when_it_may_go() {
-        let alone = told(&Outlook { deregistration_delay_seconds: 20, ..outlook() });
-        // Five checks, one each minute, and two minutes to drain.
+        // It misses its first check; from then on there is one each ten seconds.
+        let late = Outlook { boot_ms: 15_000, grace_seconds: 600, deregistration_delay_seconds: 20, ..outlook() };
+        let alone = told(&late);
+        // One each minute, and two minutes to drain.
         let slow = Gate {
             health_check_interval_seconds: 60,
             health_check_timeout_seconds: 5,
@@ -471,9 +473,9 @@ mod tests {
             unhealthy_threshold: 2,
             deregistration_delay_seconds: 120,
         };
-        let both = told(&Outlook { deregistration_delay_seconds: 20, further_groups: vec![slow], ..outlook() });
+        let both = told(&Outlook { further_groups: vec![slow], ..late });
         assert_eq!((alone.ended, both.ended), (Ended::Completed, Ended::Completed));
-        assert!(alone.live_ms.unwrap() < 90_000 && both.live_ms.unwrap() > 240_000, "{alone:?} {both:?}");
+        assert!(alone.live_ms.unwrap() < 60_000 && both.live_ms.unwrap() > 70_000, "{alone:?} {both:?}");
         let drain = |forecast: &Forecast| forecast.drained_ms.unwrap() - forecast.live_ms.unwrap();
         assert!(drain(&alone) < 90_000 && drain(&both) >= 120_000, "{alone:?} {both:?}");
     }
@@ -498,6 +500,7 @@ mod tests {
         let forgiven = told(&Outlook { grace_seconds: 180, ..slow });
         assert_eq!((forgiven.ended, forgiven.replaced), (Ended::Completed, 0));
     }
+
     #[test]
     fn a_program_that_ends_by_itself_is_given_up_before_it_is_live() {
         // Five checks, one each ten seconds: it is never healthy.
