@@ -135,11 +135,8 @@ impl Script {
 }
 
 impl Act {
-    /// Has the scenario tell the health of a task's targets, from now.
+    /// Has the scenario tell the health of a task's targets, from now; or the task itself, where nothing is written of it.
     pub(super) fn script_health(&self, world: &mut World, started: &[Started], process: Process, now: Millis) {
-        if self.health.is_empty() {
-            return;
-        }
         let steps: Vec<_> = self
             .health
             .iter()
@@ -156,7 +153,12 @@ impl Act {
             .collect();
         for binding in started.iter().flat_map(|started| &started.bindings) {
             let target = Target { address: "127.0.0.1".to_owned(), port: binding.host_port };
-            world.elb.script(&target, Scripted { from: now, steps: steps.clone(), process });
+            if steps.is_empty() {
+                // Of the task that had the port before.
+                world.elb.end_script(&target);
+            } else {
+                world.elb.script(&target, Scripted { from: now, steps: steps.clone(), process });
+            }
         }
     }
 
@@ -198,5 +200,27 @@ pub(super) fn why_it_fails(fails: Fails, image: &str) -> String {
                             failed to create Cloudwatch log stream: ResourceNotFoundException: The specified log group does not \
                             exist. : exit status 1"
             .to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::world::{Pace, Place, ecs::Binding},
+        *,
+    };
+
+    #[test]
+    fn what_is_told_of_a_task_is_not_told_of_the_next_one_with_its_port() {
+        let place = Place { account: "0".repeat(12), region: "us-east-1".to_owned(), authority: "test".to_owned() };
+        let mut world = World::new(place, Pace::new(1.0), 7);
+        let binding = Binding { container_port: 80, host_port: 49_153, protocol: "tcp".to_owned() };
+        let started = [Started { container: "web".to_owned(), runtime_id: "1".to_owned(), bindings: vec![binding] }];
+        let target = Target { address: "127.0.0.1".to_owned(), port: 49_153 };
+        let refuses = Act { health: vec![HealthStep { lasts: None, answer: HealthAnswer::Refused }], ..Act::default() };
+        for (act, is_told) in [(&refuses, true), (&Act::default(), false)] {
+            act.script_health(&mut world, &started, Process::Paper, 0);
+            assert_eq!(world.elb.is_scripted(&target), is_told);
+        }
     }
 }
