@@ -29,8 +29,7 @@ use crate::{
             Attached, ClusterObserved, DeploymentObserved, ServiceActive, ServiceObserved, Shipped,
             TargetGroupObserved, Unread,
         },
-        settle::BehindGroup,
-        step::Started,
+        step::{BehindGroup, Started},
     },
     rollout::view::{
         BreakerView, ContainerView, DeploymentView, EventView, GroupView, HookView, ServiceDeploymentView, ServiceView,
@@ -749,7 +748,7 @@ mod tests {
         aws::recorded::{Server, answer},
         config::spec::{Percentages, SandboxService},
         id::{Cluster, ServiceName, TaskDefArn},
-        plan::settle::BehindGroup,
+        plan::step::BehindGroup,
     };
 
     const SERVICES: &str = include_str!("../../tests/recorded/aws/describe-services.json");

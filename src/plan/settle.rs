@@ -11,8 +11,8 @@ use super::{
     diff::{self, TAG_FINGERPRINT},
     drift,
     step::{
-        Action, Behind, BuildAction, CheckAction, CheckCall, CheckRun, CopyAction, Going, ImagePatch, Later, OneOff,
-        Percentages, Produced, RegisterAction, RolloutObserved, Running, Started, Step, Terms, Toward,
+        Action, Behind, BehindGroup, BuildAction, CheckAction, CheckCall, CheckRun, CopyAction, Going, ImagePatch,
+        Later, OneOff, Percentages, Produced, RegisterAction, RolloutObserved, Running, Started, Step, Terms, Toward,
     },
 };
 use crate::{
@@ -133,14 +133,6 @@ pub enum Ready {
         terms: Terms,
         toward: Toward,
     },
-}
-
-/// A target group with what it finds the tasks by.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BehindGroup {
-    pub target_group: String,
-    pub container: String,
-    pub container_port: u16,
 }
 
 /// Whether `UpdateService` must be told to start a deployment although nothing changed.

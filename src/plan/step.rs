@@ -131,7 +131,6 @@ impl fmt::Display for Step {
     }
 }
 
-/// One outside call.
 /// A target group that a service is created behind.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Behind {
@@ -142,6 +141,15 @@ pub struct Behind {
     pub listener: StepId,
 }
 
+/// The same once the target group is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BehindGroup {
+    pub target_group: String,
+    pub container: String,
+    pub container_port: u16,
+}
+
+/// One outside call.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     /// ECS `CreateCluster`; sandbox only.
