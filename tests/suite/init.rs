@@ -257,7 +257,7 @@ fn a_service_is_picked_from_those_that_run() {
     };
     let told = picked("3\nworker\n");
     for words in [
-        "1  web  in cluster shop",
+        "1  web     in cluster shop",
         "2  worker  in cluster shop",
         "Which service runs this repo? Its number or its name (Enter: none):",
         "Services in us-east-1:",
