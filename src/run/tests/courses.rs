@@ -28,11 +28,12 @@ const BEGIN: u64 = 1_790_000_000_000;
 const SECOND: u64 = 1000;
 const MINUTE: u64 = 60 * SECOND;
 
-/// So much that no clock runs out before the world has come to an end: what is asked is the verdict.
+/// So much that no clock runs out before the world has come to an end, if it comes to one: tasks that crash for ever are
+/// ever more work.
 const PATIENT: WatchBudget = WatchBudget {
-    no_progress_ms: 60 * MINUTE,
-    total_ms: 240 * MINUTE,
-    drain_ms: 60 * MINUTE,
+    no_progress_ms: 20 * MINUTE,
+    total_ms: 25 * MINUTE,
+    drain_ms: 20 * MINUTE,
     deregistration_delay_ms: 20 * SECOND,
 };
 
@@ -268,8 +269,13 @@ impl Stage {
     }
 
     fn tasks(&mut self) -> Vec<Value> {
+        self.tasks_wanted(&["RUNNING", "STOPPED"])
+    }
+
+    /// Those that are to be so.
+    fn tasks_wanted(&mut self, statuses: &[&str]) -> Vec<Value> {
         let mut arns: Vec<Value> = Vec::new();
-        for desired in ["RUNNING", "STOPPED"] {
+        for desired in statuses {
             let asked = json!({ "cluster": "lab", "serviceName": "app", "desiredStatus": desired });
             let answer = self.ecs("ListTasks", &asked).unwrap();
             arns.extend(list(&answer["taskArns"]).iter().cloned());
@@ -297,7 +303,8 @@ impl Stage {
     /// Ends so many of the tasks of one side that run.
     fn crash(&mut self, side: Side, most: usize) {
         let ours = self.ours.clone();
-        let running = self.tasks().into_iter().filter(|task| {
+        // One that is to stop has no reason to crash, and there may be very many.
+        let running = self.tasks_wanted(&["RUNNING"]).into_iter().filter(|task| {
             task["lastStatus"] == "RUNNING" && (task["startedBy"] == ours.as_str()) == (side == Side::New)
         });
         for task in running.take(most).collect::<Vec<_>>() {
@@ -509,7 +516,7 @@ fn watch_course(course: &Course) -> Seen {
     let (mut next_look, mut ask) = (stage.now, Ask::all());
     let mut moves = moves.iter();
     let mut next_move = moves.next().map(|(after, what)| (stage.now + after * SECOND, *what));
-    let limit = stage.now + 12 * 60 * MINUTE;
+    let limit = stage.now + 2 * PATIENT.total_ms;
     loop {
         while let Some((at, what)) = next_move
             && at <= stage.now
@@ -604,7 +611,7 @@ fn old_left(stage: &mut Stage) -> Vec<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
     fn what_the_watcher_says_is_what_the_world_says(course in courses()) {
@@ -625,11 +632,14 @@ proptest! {
                 let left_alone = course.on_failure == OnFailure::Leave;
                 let failed = ["STOPPED", "ROLLBACK_FAILED"].contains(&status);
                 prop_assert!(failed || deleted || left_alone, "failed, but {status}");
-                prop_assert!(status != "SUCCESSFUL", "a success is called a failure");
+                // Of a service that is deleted while the old tasks drain nothing is left that could be a success.
+                prop_assert!(status != "SUCCESSFUL" || deleted, "a success is called a failure");
             }
             // Where it had been the current one to its end, it is overtaken all the same.
             Verdict::Superseded { .. } => prop_assert!(overtaken, "overtaken by nobody: {status}"),
             Verdict::Stopped => prop_assert!(status == "STOPPED", "stopped, but {status}"),
+            // One that was being taken back when somebody else's took its place, which stands still itself.
+            Verdict::TimedOut { .. } if overtaken => {}
             Verdict::TimedOut { .. } => prop_assert!(
                 ["PENDING", "IN_PROGRESS", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS"].contains(&status),
                 "out of time with one that is {status}"
