@@ -5,7 +5,7 @@ use std::{
     io::{BufRead as _, BufReader},
     os::unix::net::UnixListener,
     path::PathBuf,
-    process::{Command, Stdio},
+    process::{Child, ChildStderr, Command, Stdio},
     time::Duration,
 };
 
@@ -48,6 +48,18 @@ impl Shop {
         let mut command = self.scenario.command(&words);
         command.env("HELLO_VERSION", "1").envs(environment.iter().copied());
         command.output().expect("the program starts").into()
+    }
+
+    /// A deploy whose check has said `begun`, and what it goes on to say.
+    fn deploy_until_checking(&self) -> (Child, BufReader<ChildStderr>) {
+        let mut command = self.scenario.deploying("1", &[]);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program starts");
+        let mut talk = BufReader::new(child.stderr.take().expect("piped"));
+        let mut heard = String::new();
+        while !heard.contains("| begun") {
+            assert_ne!(talk.read_line(&mut heard).expect("text"), 0, "ended before the check began: {heard}");
+        }
+        (child, talk)
     }
 
     /// The containers that checks of this one's image run in: they have the label of their image, too.
@@ -159,17 +171,14 @@ fn a_stage_that_does_not_build_is_a_check_that_fails() {
     shop.deploy(&["--progress", "plain"], &[]).ended_with(0);
 }
 
+/// It says `begun`, and goes on for ten minutes.
+const ENDLESS_CHECK: &str =
+    "checks = [{ run = [\"/bin/busybox\", \"sh\", \"-c\", \"echo begun; exec /bin/busybox sleep 600\"] }]";
+
 #[test]
 fn an_interrupt_ends_a_check_and_takes_its_container_away() {
-    let checks = "checks = [{ run = [\"/bin/busybox\", \"sh\", \"-c\", \"echo begun; exec /bin/busybox sleep 600\"] }]";
-    let shop = Shop::new(checks, DOCKERFILE);
-    let mut command = shop.scenario.deploying("1", &[]);
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program starts");
-    let mut talk = BufReader::new(child.stderr.take().expect("piped"));
-    let mut heard = String::new();
-    while !heard.contains("| begun") {
-        assert_ne!(talk.read_line(&mut heard).expect("text"), 0, "ended before the check began: {heard}");
-    }
+    let shop = Shop::new(ENDLESS_CHECK, DOCKERFILE);
+    let (child, mut talk) = shop.deploy_until_checking();
     assert_ne!(shop.check_containers(), "");
     rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT)
         .expect("the program runs");
@@ -183,19 +192,8 @@ fn an_interrupt_ends_a_check_and_takes_its_container_away() {
 /// Killed, it could take away nothing: the next run does, whatever it ships.
 #[test]
 fn the_check_of_a_killed_deploy_is_taken_away_by_the_next_run() {
-    let checks = "checks = [{ run = [\"/bin/busybox\", \"sh\", \"-c\", \"echo begun; exec /bin/busybox sleep 600\"] }]";
-    let shop = Shop::new(checks, DOCKERFILE);
-    let begin = || {
-        let mut command = shop.scenario.deploying("1", &[]);
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program starts");
-        let mut talk = BufReader::new(child.stderr.take().expect("piped"));
-        let mut heard = String::new();
-        while !heard.contains("| begun") {
-            assert_ne!(talk.read_line(&mut heard).expect("text"), 0, "ended before the check began: {heard}");
-        }
-        (child, talk)
-    };
-    let (mut killed, _talk) = begin();
+    let shop = Shop::new(ENDLESS_CHECK, DOCKERFILE);
+    let (mut killed, _talk) = shop.deploy_until_checking();
     let left = shop.check_containers();
     killed.kill().expect("it runs");
     killed.wait().expect("it was ours");
@@ -204,7 +202,7 @@ fn the_check_of_a_killed_deploy_is_taken_away_by_the_next_run() {
     let other = Scenario::with_version_one(20, "");
     shop.leaves_no_check();
     // Not one that somebody waits for.
-    let (mut waiting, _talk) = begin();
+    let (mut waiting, _talk) = shop.deploy_until_checking();
     let running = shop.check_containers();
     other.deploy("2", &[]).ended_with(0);
     assert_eq!(shop.check_containers(), running);
